@@ -1,0 +1,1 @@
+"""Invertible networks: data → latent forward, latent → data by ``inverse``."""

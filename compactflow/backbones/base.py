@@ -1,0 +1,67 @@
+"""The interface of an invertible backbone."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+__all__ = ["Backbone", "ConvergenceError"]
+
+
+class ConvergenceError(RuntimeError):
+    """An iterative inverse did not reach its tolerance."""
+
+
+class Backbone(nn.Module, ABC):
+    """An invertible map of ``R^D`` to itself: ``forward`` is data → latent.
+
+    Both directions must stay finite for far inputs (``|x| = 1e6``): scoring those is what the
+    map is for.
+
+    Args:
+        dim: The dimension D, at least 1.
+
+    Raises:
+        ValueError: If `dim` is smaller than 1.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim is the number of features and must be at least 1, got {dim}")
+        self.dim = dim
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Map latents to data.
+
+        Args:
+            z: Latents, ``(N, D)``.
+            start: A guess at the answer, ``(N, D)``, from which an iterative inverse starts; an
+                analytic one ignores it.
+
+        Returns:
+            Data, ``(N, D)``.
+
+        Raises:
+            ConvergenceError: If an iterative inverse does not converge; the message gives the
+                number of rows, the residual and the iteration count.
+        """
+
+    def log_abs_det(self, x: Tensor) -> Tensor:
+        """``log |det ∂T/∂x|`` of each row, ``(N,)``.
+
+        Optional: training by the mirror or Stein push never calls it. It serves the
+        maximum-likelihood baseline, densities and tests.
+
+        Raises:
+            NotImplementedError: If the backbone has no tractable log-det.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no log-det; train it with push='stein' or 'mirror'"
+        )

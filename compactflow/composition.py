@@ -1,0 +1,129 @@
+"""From a detector's arguments to its parts: settings, classes and the composed flow."""
+
+from __future__ import annotations
+
+import copy
+from math import inf
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+from sklearn.utils import check_scalar
+
+from compactflow import registry
+from compactflow.backbones.base import Backbone
+from compactflow.flow import CompactFlow
+from compactflow.latents.base import Latent
+from compactflow.plugins import Kind
+from compactflow.preprocessing import Affine
+from compactflow.presets import PRESETS, Settings
+from compactflow.pulls.base import Pull
+from compactflow.pushes.base import Push
+
+if TYPE_CHECKING:
+    from compactflow.estimator import OneClassFlow
+
+__all__ = ["compose", "find_components", "find_settings"]
+
+_BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
+
+
+def find_settings(detector: OneClassFlow) -> Settings:
+    """The preset's settings with the detector's own arguments in their place, checked.
+
+    Raises:
+        ValueError: If an argument is out of range or the preset unknown.
+        TypeError: If an argument has the wrong type.
+    """
+    if detector.preset not in PRESETS:
+        names = ", ".join(repr(name) for name in PRESETS)
+        raise ValueError(f"preset must be one of {names}, got {detector.preset!r}")
+    settings = PRESETS[detector.preset].replace(
+        pull=detector.pull,
+        push=detector.push,
+        preprocessing=detector.preprocessing,
+        noise=detector.noise,
+        max_steps=detector.max_steps,
+        batch_size=detector.batch_size,
+        learning_rate=detector.learning_rate,
+        boundary=detector.boundary,
+    )
+    check_scalar(settings.max_steps, "max_steps", int, min_val=1)
+    check_scalar(settings.batch_size, "batch_size", int, min_val=1)
+    _check_real("learning_rate", settings.learning_rate, inf, zero=False)
+    _check_real("validation_fraction", detector.validation_fraction, 1, zero=True)
+    if settings.noise != "auto":
+        _check_real("noise", settings.noise, inf, zero=True)
+    if settings.boundary != "natural":
+        _check_real("boundary", settings.boundary, 1, zero=False)
+    return settings
+
+
+def _check_real(name: str, value: object, below: float, *, zero: bool) -> None:
+    """Check that 0 ≤ value < below, without 0 unless `zero`."""
+    closed = "left" if zero else "neither"
+    check_scalar(value, name, Real, min_val=0, max_val=below, include_boundaries=closed)
+
+
+def find_components(detector: OneClassFlow) -> dict[Kind, Any]:
+    """The class or instance behind each of the detector's four components.
+
+    A pull left open is the latent's: the confining one for an entropic push, else the default.
+
+    Raises:
+        ValueError: If a name is unknown, or a component is not of its kind.
+    """
+    settings = find_settings(detector)
+    found: dict[Kind, Any] = {
+        "backbone": _resolve("backbone", detector.backbone),
+        "latent": _resolve("latent", detector.latent),
+        "push": _resolve("push", settings.push),
+    }
+    latent = found["latent"]
+    pull = settings.pull or (
+        latent.confining_pull if found["push"].entropic else latent.default_pull
+    )
+    return found | {"pull": _resolve("pull", pull)}
+
+
+def _resolve(kind: Kind, value: Any) -> Any:  # noqa: ANN401
+    found = registry.resolve(kind, value)
+    base = _BASES[kind]
+    if not (isinstance(found, base) or (isinstance(found, type) and issubclass(found, base))):
+        raise ValueError(
+            f"{kind} must be a name, a subclass or an instance of {base.__name__}, got {value!r}"
+        )
+    return found
+
+
+def compose(
+    detector: OneClassFlow, settings: Settings, preprocessing: Affine
+) -> tuple[CompactFlow, Pull, Push]:
+    """Make the detector's flow, pull and push, of the preprocessing's dimension.
+
+    Components given as instances are copied, so that a fit leaves them as they were.
+
+    Raises:
+        ValueError: If a component does not take its options or refuses them.
+    """
+    found, dim = find_components(detector), preprocessing.dim
+    defaults = settings.backbone_options.get(str(detector.backbone), {})
+    backbone_options = defaults | dict(detector.backbone_options or {})
+    backbone = _make("backbone", found["backbone"], backbone_options, dim)
+    latent = _make("latent", found["latent"], detector.latent_options, dim)
+    pull = _make("pull", found["pull"], detector.pull_options, latent)
+    push = _make("push", found["push"], detector.push_options)
+    return CompactFlow(backbone, latent, preprocessing), pull, push
+
+
+def _make(kind: Kind, component: Any, options: Any, *args: Any) -> Any:  # noqa: ANN401
+    if not isinstance(component, type):
+        if options:
+            raise ValueError(
+                f"{kind}_options are for a {kind} given by name or class, and this one is an "
+                "instance; set its options where you make it"
+            )
+        return copy.deepcopy(component)
+    try:
+        return component(*args, **(options or {}))
+    except TypeError as error:
+        raise ValueError(f"{kind}_options do not fit {component.__name__}: {error}") from error

@@ -1,0 +1,328 @@
+"""The scikit-learn detector."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    OutlierMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from torch import Tensor
+
+from compactflow import storage
+from compactflow.backbones.base import Backbone
+from compactflow.composition import compose, find_components, find_settings
+from compactflow.devices import find_device, move
+from compactflow.flow import CompactFlow
+from compactflow.latents.base import Latent
+from compactflow.preprocessing import Affine, Method
+from compactflow.presets import Settings
+from compactflow.pulls.base import Pull
+from compactflow.pushes.base import Push
+from compactflow.training.trainer import TrainingOptions, train
+
+__all__ = ["OneClassFlow", "build"]
+
+Array = NDArray[np.float64]
+Options = Mapping[str, Any] | None
+
+_CHUNK = 8192  # rows scored at a time, so that memory does not grow with their number
+_MIN_VALIDATION = 5  # with fewer held-out rows than this, all rows train and validate
+
+
+@final
+class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
+    """One-class learning with a compact-latent flow.
+
+    Trains an invertible network so that inliers fill a compact support in latent space; the
+    outlier score is the signed distance to the support's boundary, in latent units.
+
+    Components are given by name (see ``compactflow plugins``), class or instance. An argument left
+    at ``None`` takes the preset's value.
+
+    Args:
+        backbone: The invertible network.
+        latent: The support and distribution in latent space.
+        pull: Draws latents into the support; by default the one that suits latent and push.
+        push: Spreads latents over the support.
+        backbone_options: Keyword arguments of the backbone; likewise the next three. They are
+            for components given by name or class.
+        latent_options: Keyword arguments of the latent.
+        pull_options: Keyword arguments of the pull.
+        push_options: Keyword arguments of the push.
+        preset: ``None`` for the default settings, ``"paper"`` for those of the paper.
+        preprocessing: Fixed first layer: ``"whiten"`` (Ledoit-Wolf), ``"standardise"`` or
+            ``"none"``.
+        noise: Standard deviation of the normal training noise, in preprocessed units, or
+            ``"auto"`` for ``0.25 N^(-1/(D+4))``.
+        max_steps: Optimiser steps at most; early stopping may end sooner.
+        batch_size: Rows per step, drawn with replacement.
+        learning_rate: Peak learning rate.
+        validation_fraction: Share of the rows held out to choose the best weights and to place
+            the decision boundary, in [0, 1). When it comes to fewer than 5 rows, no row is held
+            out and the training rows serve.
+        boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
+            keep inside, or ``"natural"`` for the support's own boundary, signed distance 0.
+        device: ``"auto"`` (CUDA if there is one, else the CPU), ``"cpu"``, ``"cuda"``, ``"mps"``
+            or another torch device name.
+        random_state: Seed; with one, a fit on the CPU is repeatable bit for bit.
+        verbose: Show a progress bar.
+
+    Attributes:
+        flow_: The fitted `CompactFlow`, in float64 where the device has it.
+        pull_: The pull that was trained with.
+        offset_: Decision threshold on `score_samples`; 0 for the natural boundary.
+        history_: Per check of training: step, loss, energy distance, inlier fraction,
+            reconstruction error, conditioning.
+        n_features_in_: The number of features D.
+        feature_names_in_: Column names, when fitted on a data frame.
+
+    References:
+        Schmier, Köthe, Straehle (2024), *Towards reliable outlier detection using invertible
+        one-class networks*.
+    """
+
+    flow_: CompactFlow
+    pull_: Pull
+    offset_: float
+    history_: dict[str, list[float]]
+
+    def __init__(
+        self,
+        backbone: str | type[Backbone] | Backbone = "coupling",
+        latent: str | type[Latent] | Latent = "cube",
+        pull: str | type[Pull] | Pull | None = None,
+        push: str | type[Push] | Push | None = None,
+        *,
+        backbone_options: Options = None,
+        latent_options: Options = None,
+        pull_options: Options = None,
+        push_options: Options = None,
+        preset: Literal["paper"] | None = None,
+        preprocessing: Method | None = None,
+        noise: float | Literal["auto"] | None = None,
+        max_steps: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        validation_fraction: float = 0.1,
+        boundary: float | Literal["natural"] | None = None,
+        device: str = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool = False,
+    ) -> None:
+        self.backbone = backbone
+        self.latent = latent
+        self.pull = pull
+        self.push = push
+        self.backbone_options = backbone_options
+        self.latent_options = latent_options
+        self.pull_options = pull_options
+        self.push_options = push_options
+        self.preset = preset
+        self.preprocessing = preprocessing
+        self.noise = noise
+        self.max_steps = max_steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_fraction = validation_fraction
+        self.boundary = boundary
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X: ArrayLike, y: object = None) -> OneClassFlow:
+        """Train on inliers.
+
+        Args:
+            X: Inliers, ``(N, D)``, N ≥ 2, finite; arrays and data frames of numbers.
+            y: Ignored.
+
+        Returns:
+            The fitted detector.
+
+        Raises:
+            ValueError: If the data or a parameter is unfit; the message names it.
+        """
+        settings = find_settings(self)
+        device = find_device(self.device)
+        data: Array = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        if not np.isfinite(np.square(data).sum()):
+            raise ValueError("X has values too large to square in float64; rescale its columns")
+        rng = check_random_state(self.random_state)
+        data = data[rng.permutation(len(data))]
+        held_out = int(self.validation_fraction * len(data))
+        held_out = held_out if held_out >= _MIN_VALIDATION else 0
+        training = data[held_out:]
+        validation = data[:held_out] if held_out else data
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            torch.manual_seed(int(rng.randint(2**31)))
+            self._fit(training, validation, settings, device)
+        return self
+
+    def _fit(
+        self, training: Array, validation: Array, settings: Settings, device: torch.device
+    ) -> None:
+        n, dim = training.shape
+        preprocessing = Affine.fit(training, settings.preprocessing)
+        flow, pull, push = compose(self, settings, preprocessing)
+        move(flow, device, torch.float32)
+        pull.to(device)
+        noise = 0.25 * n ** (-1 / (dim + 4)) if settings.noise == "auto" else settings.noise
+        options = TrainingOptions(
+            max_steps=settings.max_steps,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            noise=float(noise),
+            verbose=self.verbose,
+        )
+        self.history_ = train(
+            flow,
+            flow.preprocess(torch.from_numpy(training)),
+            flow.preprocess(torch.from_numpy(validation)),
+            pull=pull,
+            push=push,
+            options=options,
+        )
+        self.flow_, self.pull_ = flow.eval(), pull
+        # Inference is in float64: the same row then scores the same in any batch, and decoding
+        # inverts encoding to rounding error.
+        move(self.flow_, device, torch.float64)
+        self.pull_.to(self.flow_.latent.like)
+        self.offset_ = self._offset(validation, settings.boundary)
+
+    def _offset(self, validation: Array, boundary: float | str) -> float:
+        if boundary == "natural":
+            return 0.0
+        scores = self._signed_distance(validation)
+        # The conformal quantile: in expectation at least the level of new inliers is inside.
+        level = min(1.0, float(boundary) * (1 + 1 / len(scores)))
+        return -float(np.quantile(scores, level, method="higher"))
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Score of each row, ``(N,)``: ≥ 0 for inliers, < 0 for outliers, in latent units."""
+        return self.score_samples(X) - self.offset_
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """Minus the signed distance of each row, ``(N,)``: the higher, the more normal."""
+        return -self.signed_distance(X)
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """1 for each inlier row and -1 for each outlier row, ``(N,)``."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def signed_distance(self, X: ArrayLike) -> Array:
+        """Signed distance of each row to the support's boundary, ``(N,)``: negative inside."""
+        return self._signed_distance(self._validate(X))
+
+    def log_density(self, X: ArrayLike) -> Array:
+        """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
+
+        ``-pull(T(x)) + log |det ∂T/∂x|``: with a fit by the likelihood push, minus this is the
+        negative log-likelihood.
+
+        Raises:
+            NotImplementedError: If the backbone has no log-det.
+        """
+
+        def log_density(x: Tensor) -> Tensor:
+            y = self.flow_.preprocess(x)
+            return self.flow_.backbone.log_abs_det(y) - self.pull_(self.flow_.backbone(y))
+
+        logdet = np.linalg.slogdet(self.flow_.preprocessing.matrix.double().cpu().numpy())[1]
+        return self._batched(log_density, self._validate(X)) + logdet
+
+    def transform(self, X: ArrayLike) -> Array:
+        """Encode: the latents of data ``(N, D)``, ``(N, D)``."""
+        return self._batched(self.flow_.encode, self._validate(X))
+
+    def inverse_transform(self, X: ArrayLike) -> Array:
+        """Decode: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
+        check_is_fitted(self)
+        Z = check_array(X, dtype=np.float64, input_name="X")
+        if Z.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
+                f"{self.n_features_in_}"
+            )
+        return self._batched(self.flow_.decode, Z)
+
+    def sample(self, n_samples: int = 1, random_state: int | None = None) -> Array:
+        """Draw inliers by decoding latent samples, ``(n_samples, D)``, in data units."""
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", int, min_val=1)
+        seed = int(check_random_state(random_state).randint(2**31))
+        generator = torch.Generator(self.flow_.latent.like.device).manual_seed(seed)
+        with torch.no_grad():
+            return self.flow_.sample(n_samples, generator).double().cpu().numpy()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted detector to one file, atomically; `compactflow.load` reads it.
+
+        Raises:
+            ValueError: If a component was given as a class or an instance: a file holds names.
+            FileNotFoundError: If the folder does not exist.
+        """
+        check_is_fitted(self)
+        storage.save(self, path)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_in_
+
+    def _validate(self, X: ArrayLike) -> Array:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype=np.float64, reset=False)
+
+    def _signed_distance(self, X: Array) -> Array:
+        return self._batched(self.flow_.signed_distance, X)
+
+    def _batched(self, function: Callable[[Tensor], Tensor], X: Array) -> Array:
+        device = self.flow_.latent.like.device
+        dtype = self.flow_.preprocessing.mean.dtype
+        with torch.no_grad():
+            parts = [
+                function(torch.from_numpy(X[i : i + _CHUNK]).to(device, dtype)).double().cpu()
+                for i in range(0, len(X), _CHUNK)
+            ]
+        return torch.cat(parts).numpy()
+
+
+def build(
+    backbone: str | type[Backbone] | Backbone = "coupling",
+    latent: str | type[Latent] | Latent = "cube",
+    pull: str | type[Pull] | Pull | None = None,
+    push: str | type[Push] | Push | None = None,
+    **options: Any,  # noqa: ANN401
+) -> OneClassFlow:
+    """Compose an unfitted detector; the dimension is read off the data when it is fitted.
+
+    Args:
+        backbone: The invertible network: a name, a class or an instance; likewise the next three.
+        latent: The support and distribution in latent space.
+        pull: Draws latents into the support; by default the one that suits latent and push.
+        push: Spreads latents over the support.
+        **options: The other arguments of `OneClassFlow`, checked here.
+
+    Raises:
+        ValueError: If a name or an option is unknown or out of range.
+    """
+    unknown = options.keys() - OneClassFlow().get_params()
+    if unknown:
+        raise ValueError(
+            f"build got unknown options {', '.join(sorted(unknown))}; it takes "
+            f"{', '.join(OneClassFlow().get_params())}"
+        )
+    detector = OneClassFlow(backbone, latent, pull, push, **options)
+    find_settings(detector)
+    find_components(detector)
+    return detector

@@ -1,0 +1,78 @@
+"""The torch module: preprocessing → backbone, with its latent."""
+
+from __future__ import annotations
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+from compactflow.backbones.base import Backbone
+from compactflow.latents.base import Latent
+from compactflow.preprocessing import Affine
+
+__all__ = ["CompactFlow"]
+
+
+@final
+class CompactFlow(nn.Module):
+    """A bijection from data to latent space, with the latent's support as its inlier region.
+
+    Args:
+        backbone: The invertible network, of dimension D.
+        latent: The latent support and distribution, of dimension D.
+        preprocessing: A fixed affine first layer; the identity if not given.
+
+    Raises:
+        ValueError: If the dimensions differ.
+    """
+
+    def __init__(
+        self, backbone: Backbone, latent: Latent, preprocessing: Affine | None = None
+    ) -> None:
+        super().__init__()
+        preprocessing = preprocessing or Affine.identity(backbone.dim)
+        dims = (backbone.dim, latent.dim, preprocessing.dim)
+        if len(set(dims)) > 1:
+            raise ValueError(
+                "backbone, latent and preprocessing must have the same dimension, got "
+                f"{dims[0]}, {dims[1]} and {dims[2]}"
+            )
+        self.backbone = backbone
+        self.latent = latent
+        self.preprocessing = preprocessing
+
+    @property
+    def dim(self) -> int:
+        """The number of features D."""
+        return self.backbone.dim
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``, in the latent's dtype."""
+        return self.backbone(self.preprocess(x))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Map latents ``(N, D)`` to data ``(N, D)``.
+
+        Raises:
+            compactflow.backbones.base.ConvergenceError: If an iterative inverse fails.
+        """
+        return self.preprocessing.inverse(self.backbone.inverse(z.to(self.latent.like)))
+
+    def preprocess(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to the backbone's input ``(N, D)``, in the latent's dtype.
+
+        Raises:
+            ValueError: If `x` is not ``(N, D)``.
+        """
+        if x.ndim != 2 or x.shape[1] != self.dim:
+            raise ValueError(f"x must have shape (N, {self.dim}), got {tuple(x.shape)}")
+        return self.preprocessing(x).to(self.latent.like)
+
+    def signed_distance(self, x: Tensor) -> Tensor:
+        """Outlier score of data ``(N, D)``, ``(N,)``: negative inside the support."""
+        return self.latent.signed_distance(self.encode(x))
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw `n` data points by decoding latent samples, ``(n, D)``."""
+        return self.decode(self.latent.sample(n, generator))

@@ -1,0 +1,1 @@
+"""Compact latent supports, their distributions and their signed distances."""

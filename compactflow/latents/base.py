@@ -1,0 +1,95 @@
+"""The interface of a latent: a support K, a distribution on it and a signed distance."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Latent", "sphere"]
+
+
+class Latent(nn.Module, ABC):
+    """A compact support ``K = {z : c_m(z) ≤ 0 for all m}`` with a distribution on it.
+
+    A subclass gives the constraints ``c_m``, each an (unsquared) distance in latent units, and
+    inherits the signed distance from them.
+
+    Args:
+        dim: The dimension D, at least 1.
+
+    Attributes:
+        default_pull: Name of the convex pull that suits a push that compares with samples.
+        confining_pull: Name of the pull whose ``exp(-pull)`` is, up to a constant, the latent's
+            density (softened at the edge); it suits a push that maximises entropy.
+
+    Raises:
+        ValueError: If `dim` is smaller than 1.
+    """
+
+    default_pull: ClassVar[str] = "gauge"
+    confining_pull: ClassVar[str] = "barrier"
+    like: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim is the number of features and must be at least 1, got {dim}")
+        self.dim = dim
+        # Carries the device and dtype in which to draw samples.
+        self.register_buffer("like", torch.zeros(()), persistent=False)
+
+    @abstractmethod
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw `n` points from the latent distribution, ``(n, D)``."""
+
+    @abstractmethod
+    def constraints(self, z: Tensor) -> Tensor:
+        """Values ``c_m(z)`` of latents ``(N, D)``: ``(N, M)``, all ≤ 0 just inside K."""
+
+    def signed_distance(self, z: Tensor) -> Tensor:
+        """Score of each row, ``(N,)``: negative inside K, positive outside, 0 on the boundary.
+
+        ``Σ_m max(c_m, 0) + min(max_m c_m, 0)`` (Schmier et al. 2024, eq. 2-4, where
+        ``c_k = |z_k| - 1``).
+        """
+        c = self.constraints(z)
+        return c.clamp(min=0).sum(dim=1) + c.amax(dim=1).clamp(max=0)
+
+    def gauge(self, z: Tensor) -> Tensor:
+        """Minkowski functional of K at each row, ``(N,)``: at most 1 just inside K.
+
+        Raises:
+            NotImplementedError: If K is not star-shaped around 0 and so has no gauge.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no gauge; use its signed distance")
+
+    @abstractmethod
+    def project(self, z: Tensor) -> Tensor:
+        """The point of K nearest to each row, ``(N, D)``."""
+
+    @abstractmethod
+    def boundary(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Points on the boundary of K, ``(n, D)``; a closed curve in order when D = 2."""
+
+    @abstractmethod
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of each row in nats, ``(N,)``."""
+
+    def _normal(self, n: int, generator: torch.Generator | None) -> Tensor:
+        like = self.like
+        return torch.randn(n, self.dim, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def sphere(normal: Tensor) -> Tensor:
+    """Points of the unit sphere ``(n, D)`` from standard normal draws ``(n, D)``.
+
+    In D = 2 the draws are not used: the points then run once around the circle, evenly spaced.
+    """
+    n, dim = normal.shape
+    if dim == 2:
+        angle = torch.linspace(0, 2 * torch.pi, n + 1, dtype=normal.dtype, device=normal.device)
+        return torch.stack([angle.cos(), angle.sin()], dim=1)[:-1]
+    return normal / normal.norm(dim=1, keepdim=True).clamp_min(torch.finfo(normal.dtype).tiny)

@@ -1,0 +1,60 @@
+"""The standard normal distribution with a chi ball as its support."""
+
+from __future__ import annotations
+
+from math import log, pi
+from typing import ClassVar, final
+
+import torch
+from scipy.stats import chi
+from torch import Tensor
+
+from compactflow.latents.base import Latent, sphere
+
+__all__ = ["Gaussian"]
+
+
+@final
+class Gaussian(Latent):
+    """Creates the standard normal whose support is the ball that holds ``1 - alpha`` of it.
+
+    Args:
+        dim: The dimension D.
+        alpha: Mass left outside the support, in (0, 1).
+
+    Raises:
+        ValueError: If `alpha` is not in (0, 1).
+    """
+
+    default_pull: ClassVar[str] = "squared"
+    confining_pull: ClassVar[str] = "squared"
+
+    def __init__(self, dim: int, *, alpha: float = 0.05) -> None:
+        super().__init__(dim)
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha must be in (0, 1), got {alpha}")
+        self.radius = float(chi.ppf(1 - alpha, dim))
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw `n` standard normal points, ``(n, D)``."""
+        return self._normal(n, generator)
+
+    def constraints(self, z: Tensor) -> Tensor:
+        """``|z| - r`` with r the chi quantile of level ``1 - alpha``, ``(N, 1)``."""
+        return z.norm(dim=1, keepdim=True) - self.radius
+
+    def gauge(self, z: Tensor) -> Tensor:
+        """``|z| / r``, ``(N,)``."""
+        return z.norm(dim=1) / self.radius
+
+    def project(self, z: Tensor) -> Tensor:
+        """Scale points outside back to the sphere of radius r, ``(N, D)``."""
+        return z / self.gauge(z).clamp(min=1).unsqueeze(1)
+
+    def boundary(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Points on the sphere of radius r, ``(n, D)``; in D = 2 one turn, in order."""
+        return self.radius * sphere(self._normal(n, generator))
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """``-|z|²/2 - D/2 log 2π``, ``(N,)``."""
+        return -0.5 * (z.square().sum(dim=1) + self.dim * log(2 * pi))

@@ -1,0 +1,74 @@
+"""Named sets of settings: the default, and the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+from compactflow.preprocessing import Method
+
+__all__ = ["PRESETS", "Settings"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a preset decides, for every argument of `OneClassFlow` that is left at ``None``.
+
+    Attributes:
+        push: The push.
+        pull: The pull, or ``None`` for the one that suits the latent and the push.
+        preprocessing: The fixed first layer.
+        noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
+            ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
+        max_steps: Optimiser steps at most.
+        batch_size: Rows per step.
+        learning_rate: Peak of the schedule.
+        boundary: ``"natural"`` or the share of inliers to hold.
+        backbone_options: Options per backbone name.
+    """
+
+    push: Any
+    pull: Any
+    preprocessing: Method
+    noise: float | str
+    max_steps: int
+    batch_size: int
+    learning_rate: float
+    boundary: float | str
+    backbone_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def replace(self, **arguments: Any) -> Settings:  # noqa: ANN401
+        """These settings with the arguments that are not ``None`` in their place."""
+        given = {name: value for name, value in arguments.items() if value is not None}
+        return dataclasses.replace(self, **given)
+
+
+PRESETS = {
+    None: Settings(
+        push="stein",
+        pull=None,
+        preprocessing="whiten",
+        noise="auto",
+        max_steps=1000,
+        batch_size=256,
+        learning_rate=1e-3,
+        boundary=0.95,
+        backbone_options={"coupling": {"blocks": 8, "width": 64}},
+    ),
+    # Schmier, Köthe, Straehle (2024). The paper gives the network, the latent, the pull and the
+    # step; the learning rate is the largest at which the mirror push stays usable.
+    "paper": Settings(
+        push="mirror",
+        pull="max-abs",
+        preprocessing="standardise",
+        noise=0.05,
+        max_steps=2000,
+        batch_size=256,
+        learning_rate=1e-4,
+        boundary="natural",
+        backbone_options={
+            "coupling": {"blocks": 12, "width": 128, "clamp": 2.0, "permutation": "soft"}
+        },
+    ),
+}

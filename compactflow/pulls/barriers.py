@@ -1,0 +1,39 @@
+"""A soft wall at the boundary of the support."""
+
+from __future__ import annotations
+
+from typing import final
+
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from compactflow.latents.base import Latent
+from compactflow.pulls.base import Pull
+
+__all__ = ["Barrier"]
+
+
+@final
+class Barrier(Pull):
+    """Creates the pull ``Σ_m softplus(β c_m(z))`` over the latent's constraints ``c_m``.
+
+    Flat inside K and rising with slope β outside, so ``exp(-pull)/Z`` is uniform on K with an edge
+    of width ``1/β``. Convex wherever the constraints are.
+
+    Args:
+        latent: The latent whose constraints it softens.
+        sharpness: β, per latent unit, positive.
+
+    Raises:
+        ValueError: If `sharpness` is not positive.
+    """
+
+    def __init__(self, latent: Latent, *, sharpness: float = 10.0) -> None:
+        super().__init__(latent)
+        if not sharpness > 0:
+            raise ValueError(f"sharpness must be positive, got {sharpness}")
+        self.sharpness = sharpness
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Value at each row of ``(N, D)``, ``(N,)``."""
+        return softplus(self.sharpness * self.latent.constraints(z)).sum(dim=1)

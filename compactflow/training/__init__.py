@@ -1,0 +1,1 @@
+"""The trainer, generic over backbone, latent, pull and push, and its monitors."""

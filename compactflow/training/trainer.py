@@ -1,0 +1,182 @@
+"""The trainer: knows only the base classes, and no Jacobian."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from compactflow.backbones.base import Backbone, ConvergenceError
+from compactflow.flow import CompactFlow
+from compactflow.pulls.base import Pull
+from compactflow.pushes.base import Push
+from compactflow.training.monitors import monitor
+
+__all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
+
+History = dict[str, list[float]]
+
+_REFERENCE_ROWS = 1024
+
+
+class TrainingDivergedWarning(RuntimeWarning):
+    """Training ran away and was stopped; the last good weights are in use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How to train.
+
+    Attributes:
+        max_steps: Optimiser steps at most.
+        batch_size: Rows per step, drawn with replacement.
+        learning_rate: Peak of Adam's one-cycle schedule.
+        noise: Standard deviation of the normal noise added to each batch, in preprocessed units.
+        clip: Bound on the gradient's norm.
+        ema: Decay of the weights' exponential moving average, which is the result.
+        checks: How often, over `max_steps`, to monitor and consider stopping.
+        patience: Checks without a new best energy distance after which to stop.
+        keep_best: Return the weights of the best check rather than of the last one.
+        verbose: Show a progress bar.
+    """
+
+    max_steps: int = 2000
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    noise: float = 0.15
+    clip: float = 1.0
+    ema: float = 0.99
+    checks: int = 20
+    patience: int = 20
+    keep_best: bool = True
+    verbose: bool = False
+
+
+def train(
+    flow: CompactFlow,
+    x: Tensor,
+    validation: Tensor,
+    *,
+    pull: Pull,
+    push: Push,
+    options: TrainingOptions,
+) -> History:
+    """Train a flow's backbone in place and restore its best weights.
+
+    Args:
+        flow: The flow; its preprocessing stays as it is.
+        x: Preprocessed training inliers, ``(N, D)``, on the flow's device.
+        validation: Preprocessed held-out inliers, ``(M, D)``, M ≥ 2.
+        pull: Draws latents into the support.
+        push: Spreads them over it.
+        options: How to train.
+
+    Returns:
+        The history: for each check, ``step``, ``loss`` and the monitors' values.
+
+    Warns:
+        TrainingDivergedWarning: If a loss or monitor is not finite, or the inverse stops
+            converging; the weights of the last good check are then restored.
+    """
+    run = _Run(flow, x, validation, pull, push, options)
+    columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, disable=not options.verbose, transient=True) as progress:
+        bar = progress.add_task("training", total=options.max_steps)
+        for step in range(1, options.max_steps + 1):
+            try:
+                loss = run.step()
+                if step % run.interval and step < options.max_steps:
+                    continue
+                go_on = run.check(step, float(loss))
+            except ConvergenceError as error:
+                run.diverged(step, str(error))
+                break
+            progress.update(bar, completed=step)
+            if not go_on:
+                break
+    flow.backbone.load_state_dict(run.best_weights)
+    return run.history
+
+
+class _Run:
+    """The state of one training run."""
+
+    def __init__(
+        self,
+        flow: CompactFlow,
+        x: Tensor,
+        validation: Tensor,
+        pull: Pull,
+        push: Push,
+        options: TrainingOptions,
+    ) -> None:
+        self.flow, self.x, self.validation = flow, x, validation
+        self.pull, self.push, self.options = pull, push, options
+        self.interval = max(1, options.max_steps // options.checks)
+        self.optimizer = torch.optim.Adam(flow.backbone.parameters(), lr=options.learning_rate)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
+        )
+        self.average = AveragedModel(flow.backbone, multi_avg_fn=get_ema_multi_avg_fn(options.ema))
+        self.averaged_flow = CompactFlow(
+            self._averaged_backbone(), flow.latent, flow.preprocessing
+        )
+        self.reference = flow.latent.sample(_REFERENCE_ROWS)
+        self.history: History = {}
+        self.best, self.checks_since_best = math.inf, 0
+        self.best_weights = copy.deepcopy(flow.backbone.state_dict())
+
+    def _averaged_backbone(self) -> Backbone:
+        assert isinstance(self.average.module, Backbone)
+        return self.average.module
+
+    def step(self) -> Tensor:
+        """One optimiser step on one batch; returns its loss."""
+        options = self.options
+        rows = torch.randint(len(self.x), (options.batch_size,), device=self.x.device)
+        x = self.x[rows]
+        x = x + options.noise * torch.randn_like(x)
+        z = self.flow.backbone(x)
+        loss: Tensor = self.pull(z).mean() + self.push(self.flow, x, z, self.pull)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.flow.backbone.parameters(), options.clip)
+        self.optimizer.step()
+        self.schedule.step()
+        self.average.update_parameters(self.flow.backbone)
+        return loss.detach()
+
+    def check(self, step: int, loss: float) -> bool:
+        """Monitor the averaged weights, keep them if best; False when training is to stop."""
+        record = {
+            "step": step,
+            "loss": loss,
+            **monitor(self.averaged_flow, self.validation, self.reference),
+        }
+        for name, value in record.items():
+            self.history.setdefault(name, []).append(value)
+        bad = [name for name, value in record.items() if not math.isfinite(value)]
+        if bad:
+            self.diverged(step, f"{' and '.join(bad)} became not finite")
+            return False
+        if record["energy_distance"] < self.best or not self.options.keep_best:
+            self.best, self.checks_since_best = record["energy_distance"], 0
+            self.best_weights = copy.deepcopy(self._averaged_backbone().state_dict())
+        else:
+            self.checks_since_best += 1
+        return self.checks_since_best < self.options.patience
+
+    def diverged(self, step: int, cause: str) -> None:
+        """Warn that training ran away."""
+        warnings.warn(
+            f"training stopped at step {step} of {self.options.max_steps}: {cause}; the weights "
+            "of the last good check are in use. A smaller learning_rate may help",
+            TrainingDivergedWarning,
+            stacklevel=4,
+        )
