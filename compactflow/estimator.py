@@ -175,8 +175,11 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         n, dim = training.shape
         preprocessing = Affine.fit(training, settings.preprocessing)
         flow, pull, push = compose(self, settings, preprocessing)
-        move(flow, device, torch.float32)
-        pull.to(device)
+        move(flow, device, torch.float64)
+        # Training is in float32, but the preprocessing stays exact: it may have large offsets.
+        flow.backbone.float()
+        flow.latent.float()
+        pull.to(flow.latent.like)
         noise = 0.25 * n ** (-1 / (dim + 4)) if settings.noise == "auto" else settings.noise
         options = TrainingOptions(
             max_steps=settings.max_steps,
@@ -256,7 +259,9 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             )
         return self._batched(self.flow_.decode, Z)
 
-    def sample(self, n_samples: int = 1, random_state: int | None = None) -> Array:
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> Array:
         """Draw inliers by decoding latent samples, ``(n_samples, D)``, in data units."""
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", int, min_val=1)

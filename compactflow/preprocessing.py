@@ -59,9 +59,10 @@ class Affine(nn.Module):
 
         Args:
             X: Data, ``(N, D)``.
-            method: ``"whiten"`` standardises and then decorrelates with the Ledoit-Wolf
-                covariance (Ledoit and Wolf 2004), symmetrically (ZCA); ``"standardise"`` gives
-                every column mean 0 and standard deviation 1; ``"none"`` is the identity.
+            method: ``"whiten"`` divides every column by its range and then decorrelates with the
+                Ledoit-Wolf covariance (Ledoit and Wolf 2004), symmetrically (ZCA);
+                ``"standardise"`` gives every column mean 0 and standard deviation 1; ``"none"``
+                is the identity.
 
         Raises:
             ValueError: If `method` is unknown.
@@ -74,7 +75,9 @@ class Affine(nn.Module):
             return cls.identity(X.shape[1])
         X = X.astype(np.float64)
         mean = X.mean(axis=0)
-        scale = X.std(axis=0)
+        # Before whitening the range is the better unit: the shrinkage then does not blow up a
+        # column that is zero in nearly every row.
+        scale = np.ptp(X, axis=0) if method == "whiten" else X.std(axis=0)
         # A spread within the rounding error of the mean is no spread.
         scale[scale <= 1e-12 * np.abs(mean)] = 1.0
         scale[scale == 0] = 1.0

@@ -122,7 +122,7 @@ class _Block(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         before = self.rotation.dtype
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         if self.rotation.dtype != before:
             # A cast to a wider type keeps the narrow type's rounding, and the transpose would no
             # longer be the inverse: two Newton-Schulz steps restore orthogonality.
@@ -132,7 +132,7 @@ class _Block(nn.Module):
         return self
 
     def _log_scale_and_shift(self, passive: Tensor) -> tuple[Tensor, Tensor]:
-        if not self.active:
+        if self.subnet is None:
             return passive[:, :0], passive[:, :0]
         a, t = (0.1 * self.subnet(passive)).chunk(2, dim=1)
         return self.clamp * torch.tanh(a / self.clamp), t

@@ -123,7 +123,8 @@ class _Run:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
         )
-        self.average = AveragedModel(flow.backbone, multi_avg_fn=get_ema_multi_avg_fn(options.ema))
+        averaging = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
+        self.average = AveragedModel(flow.backbone, multi_avg_fn=averaging)
         self.averaged_flow = CompactFlow(
             self._averaged_backbone(), flow.latent, flow.preprocessing
         )

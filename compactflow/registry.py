@@ -1,0 +1,223 @@
+"""Resolution of component names, listing, and registration at run time. No torch."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import compactflow
+from compactflow.builtins import BUILTINS
+from compactflow.discovery import (
+    Component,
+    InvalidPluginError,
+    check_spec,
+    discover,
+    same_distribution,
+)
+from compactflow.plugins import ComponentSpec, Kind
+
+__all__ = [
+    "AmbiguousComponentError",
+    "Component",
+    "ComponentLoadError",
+    "InvalidPluginError",
+    "UnknownComponentError",
+    "available",
+    "find",
+    "isolated",
+    "load",
+    "register",
+    "resolve",
+]
+
+
+class UnknownComponentError(ValueError):
+    """No component of that kind has that name."""
+
+
+class AmbiguousComponentError(ValueError):
+    """Several distributions offer a component of that kind and name."""
+
+
+class ComponentLoadError(ValueError):
+    """A component's class cannot be imported."""
+
+
+@dataclass
+class _State:
+    registered: dict[tuple[Kind, str], ComponentSpec] = field(default_factory=dict)
+    discovered: list[Component] | None = None  # None until the first discovery
+
+
+_state = _State()
+_lock = threading.RLock()
+
+
+def find(kind: Kind, name: str) -> Component:
+    """Find a component by its name or by ``distribution:name``.
+
+    Registered and built-in names are settled without looking at plugins.
+
+    Raises:
+        UnknownComponentError: If there is none; the message lists what there is.
+        AmbiguousComponentError: If several plugins offer the name.
+    """
+    _check_kind(kind)
+    distribution, _, bare = name.rpartition(":")
+    with _lock:
+        matches = [row for row in _own(kind) if row.name == bare] if not distribution else []
+        if not matches:
+            matches = [
+                row
+                for row in _builtin(kind) + _plugins(kind)
+                if row.name == bare
+                and (not distribution or same_distribution(row.distribution, distribution))
+            ]
+    if len(matches) > 1:
+        choices = " or ".join(f"'{row.distribution}:{bare}'" for row in matches)
+        raise AmbiguousComponentError(
+            f"several plugins offer the {kind} {name!r}; say which: {choices}"
+        )
+    if not matches:
+        raise UnknownComponentError(_unknown(kind, name))
+    return matches[0]
+
+
+def load(kind: Kind, name: str) -> type:
+    """Import the class of a component.
+
+    Raises:
+        UnknownComponentError: If there is no such component.
+        AmbiguousComponentError: If several plugins offer the name.
+        ComponentLoadError: If its module or class cannot be imported.
+    """
+    row = find(kind, name)
+    assert row.spec is not None
+    module, _, attribute = row.spec.target.partition(":")
+    origin = f"{row.distribution} {row.version}" if row.distribution else "a registered spec"
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except Exception as error:
+        raise ComponentLoadError(
+            f"the {kind} {name!r} of {origin} cannot be loaded from {row.spec.target!r}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(found, type):
+        raise ComponentLoadError(
+            f"the {kind} {name!r} of {origin} is {row.spec.target!r}, which is not a class"
+        )
+    return found
+
+
+def resolve(kind: Kind, value: Any) -> Any:  # noqa: ANN401
+    """The class behind a name; a class or an instance is returned as it is.
+
+    Raises:
+        UnknownComponentError: If there is no component of that name.
+        AmbiguousComponentError: If several plugins offer the name.
+        ComponentLoadError: If its class cannot be imported.
+    """
+    return load(kind, value) if isinstance(value, str) else value
+
+
+def available(kind: Kind | None = None) -> list[Component]:
+    """List the components of a kind or of all kinds, and the plugins that failed or are off.
+
+    Raises:
+        ValueError: If there is no such kind.
+    """
+    if kind is not None:
+        _check_kind(kind)
+    kinds: tuple[Kind, ...] = get_args(Kind) if kind is None else (kind,)
+    with _lock:
+        rows = [row for each in kinds for row in _own(each) + _plugins(each)]
+        return rows + [row for row in _discovered() if row.spec is None]
+
+
+def register(spec: ComponentSpec, *, override: bool = False) -> None:
+    """Add a component for this process.
+
+    Args:
+        spec: Names the component; its module must be importable when it is first used.
+        override: Take the name even if a built-in or registered component has it.
+
+    Raises:
+        InvalidPluginError: If the spec is malformed, or its name is taken and `override` is off.
+    """
+    check_spec(spec, ComponentSpec)
+    with _lock:
+        taken = [row.status for row in _own(spec.kind) if row.name == spec.name]
+        if taken and not override:
+            raise InvalidPluginError(
+                f"the {spec.kind} {spec.name!r} is {taken[0]} already; choose another name, or "
+                "pass override=True to replace it"
+            )
+        _state.registered[spec.kind, spec.name] = spec
+
+
+@contextmanager
+def isolated() -> Iterator[None]:
+    """Start from an empty registry inside a ``with`` block, and restore it after: for tests."""
+    global _state
+    with _lock:
+        before, _state = _state, _State()
+    try:
+        yield
+    finally:
+        with _lock:
+            _state = before
+
+
+def _check_kind(kind: str) -> None:
+    if kind not in get_args(Kind):
+        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+
+
+def _builtin(kind: Kind) -> list[Component]:
+    return [
+        Component.of(spec, "compactflow", compactflow.__version__, "built-in")
+        for spec in BUILTINS
+        if spec.kind == kind
+    ]
+
+
+def _own(kind: Kind) -> list[Component]:
+    """Registered components, and the built-in ones that they do not override."""
+    registered = {
+        name: Component.of(spec, "", "", "registered")
+        for (each, name), spec in _state.registered.items()
+        if each == kind
+    }
+    builtin = [row for row in _builtin(kind) if row.name not in registered]
+    return builtin + list(registered.values())
+
+
+def _plugins(kind: Kind) -> list[Component]:
+    return [row for row in _discovered() if row.kind == kind]
+
+
+def _discovered() -> list[Component]:
+    if _state.discovered is None:
+        _state.discovered = discover()
+    return _state.discovered
+
+
+def _unknown(kind: Kind, name: str) -> str:
+    """What to say when a name is not found: what there is, the nearest, and what failed."""
+    names = list(dict.fromkeys(row.name for row in _own(kind) + _plugins(kind)))
+    message = f"there is no {kind} {name!r}"
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        message += f"; did you mean {close[0]!r}?"
+    message += f" There are: {', '.join(names)}."
+    for row in _discovered():
+        if row.status == "failed":
+            message += f" The plugin {row.name!r} of {row.distribution} failed: {row.error}."
+        elif row.status == "disabled":
+            message += f" The plugin {row.name!r} of {row.distribution} is disabled."
+    return message
