@@ -84,7 +84,9 @@ def discover() -> list[Component]:
             with ``COMPACTFLOW_STRICT_PLUGINS=1`` the cause is raised instead.
     """
     points = importlib.metadata.entry_points(group=GROUP)
-    rows = [row for point in sorted(points, key=_order) for row in _components(point)]
+    rows: list[Component] = []
+    for point in sorted(points, key=_order):
+        rows += _components(point, rows)
     return list(_mark_clashes(rows))
 
 
@@ -112,7 +114,7 @@ def check_spec(spec: object, expected: type[ComponentSpec]) -> ComponentSpec:
     return spec
 
 
-def _components(point: importlib.metadata.EntryPoint) -> list[Component]:
+def _components(point: importlib.metadata.EntryPoint, earlier: list[Component]) -> list[Component]:
     distribution, version = _origin(point)
     row = Component(
         kind="", name=point.name, distribution=distribution, version=version, status="disabled"
@@ -120,8 +122,9 @@ def _components(point: importlib.metadata.EntryPoint) -> list[Component]:
     if _disabled(distribution):
         return [row]
     try:
-        specs = _specs(point)
-    except Exception as error:
+        same = {(row.kind, row.name) for row in earlier if row.distribution == distribution}
+        specs = _specs(point, same)
+    except (Exception, SystemExit) as error:
         if os.environ.get("COMPACTFLOW_STRICT_PLUGINS") == "1":
             raise
         cause = f"{type(error).__name__}: {error}"
@@ -135,8 +138,13 @@ def _components(point: importlib.metadata.EntryPoint) -> list[Component]:
     return [Component.of(spec, distribution, version, "plugin") for spec in specs]
 
 
-def _specs(point: importlib.metadata.EntryPoint) -> list[ComponentSpec]:
-    """The checked specs of one plugin, from a plugin manager of its own."""
+def _specs(
+    point: importlib.metadata.EntryPoint, taken: set[tuple[str, str]]
+) -> list[ComponentSpec]:
+    """The checked specs of one plugin, from a plugin manager of its own.
+
+    The names in `taken` are those that the distribution's other plugins gave.
+    """
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(plugins.Hookspecs)
     manager.register(point.load())
@@ -151,7 +159,7 @@ def _specs(point: importlib.metadata.EntryPoint) -> list[ComponentSpec]:
     for kind, name in names:
         if (kind, name) in _RESERVED:
             raise InvalidPluginError(f"the {kind} name {name!r} is built in; choose another")
-        if names.count((kind, name)) > 1:
+        if (kind, name) in taken or names.count((kind, name)) > 1:
             raise InvalidPluginError(f"the {kind} {name!r} is given twice")
     if not specs:
         raise InvalidPluginError(
@@ -173,7 +181,8 @@ def _mark_clashes(rows: list[Component]) -> Iterator[Component]:
 def _origin(point: importlib.metadata.EntryPoint) -> tuple[str, str]:
     if point.dist is None:
         return "unknown", ""
-    return point.dist.name, point.dist.version
+    # A distribution left half removed has no METADATA, and then neither name nor version.
+    return point.dist.metadata["Name"] or "unknown", point.dist.metadata["Version"] or ""
 
 
 def _order(point: importlib.metadata.EntryPoint) -> tuple[str, str, str]:

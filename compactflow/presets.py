@@ -68,7 +68,13 @@ PRESETS = {
         learning_rate=1e-4,
         boundary="natural",
         backbone_options={
-            "coupling": {"blocks": 12, "width": 128, "clamp": 2.0, "permutation": "soft"}
+            "coupling": {
+                "blocks": 12,
+                "width": 128,
+                "clamp": 2.0,
+                "permutation": "soft",
+                "horizon": None,
+            }
         },
     ),
 }

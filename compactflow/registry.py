@@ -68,18 +68,10 @@ def find(kind: Kind, name: str) -> Component:
         AmbiguousComponentError: If several plugins offer the name.
     """
     _check_kind(kind)
-    distribution, _, bare = name.rpartition(":")
     with _lock:
-        matches = [row for row in _own(kind) if row.name == bare] if not distribution else []
-        if not matches:
-            matches = [
-                row
-                for row in _builtin(kind) + _plugins(kind)
-                if row.name == bare
-                and (not distribution or same_distribution(row.distribution, distribution))
-            ]
+        matches = _matches(kind, name)
     if len(matches) > 1:
-        choices = " or ".join(f"'{row.distribution}:{bare}'" for row in matches)
+        choices = " or ".join(repr(_full_name(row)) for row in matches)
         raise AmbiguousComponentError(
             f"several plugins offer the {kind} {name!r}; say which: {choices}"
         )
@@ -99,7 +91,7 @@ def load(kind: Kind, name: str) -> type:
     row = find(kind, name)
     assert row.spec is not None
     module, _, attribute = row.spec.target.partition(":")
-    origin = f"{row.distribution} {row.version}" if row.distribution else "a registered spec"
+    origin = _origin(row)
     try:
         found = getattr(importlib.import_module(module), attribute)
     except Exception as error:
@@ -114,7 +106,7 @@ def load(kind: Kind, name: str) -> type:
     return found
 
 
-def resolve(kind: Kind, value: Any) -> Any:  # noqa: ANN401
+def resolve(kind: Kind, value: Any, /) -> Any:  # noqa: ANN401
     """The class behind a name; a class or an instance is returned as it is.
 
     Raises:
@@ -144,18 +136,20 @@ def register(spec: ComponentSpec, *, override: bool = False) -> None:
 
     Args:
         spec: Names the component; its module must be importable when it is first used.
-        override: Take the name even if a built-in or registered component has it.
+        override: Take the name even if another component has it; a plugin's or built-in one
+            stays in reach as ``distribution:name``.
 
     Raises:
         InvalidPluginError: If the spec is malformed, or its name is taken and `override` is off.
     """
     check_spec(spec, ComponentSpec)
     with _lock:
-        taken = [row.status for row in _own(spec.kind) if row.name == spec.name]
-        if taken and not override:
+        taken = [] if override else _matches(spec.kind, spec.name)
+        if taken:
+            origins = " and ".join(dict.fromkeys(_origin(row) for row in taken))
             raise InvalidPluginError(
-                f"the {spec.kind} {spec.name!r} is {taken[0]} already; choose another name, or "
-                "pass override=True to replace it"
+                f"the name of the {spec.kind} {spec.name!r} is taken by {origins}; choose "
+                "another, or pass override=True to replace it"
             )
         _state.registered[spec.kind, spec.name] = spec
 
@@ -176,6 +170,27 @@ def isolated() -> Iterator[None]:
 def _check_kind(kind: str) -> None:
     if kind not in get_args(Kind):
         raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+
+
+def _matches(kind: Kind, name: str) -> list[Component]:
+    """The components a name may mean; plugins are looked at only if it is no name of our own."""
+    distribution, colon, bare = name.rpartition(":")
+
+    def fits(row: Component) -> bool:
+        return row.name == bare and (
+            not colon or same_distribution(row.distribution, distribution)
+        )
+
+    own = filter(fits, _builtin(kind) if colon else _own(kind))
+    return list(own) or list(filter(fits, _plugins(kind)))
+
+
+def _origin(row: Component) -> str:
+    return f"{row.distribution} {row.version}" if row.distribution else "a registered spec"
+
+
+def _full_name(row: Component) -> str:
+    return f"{row.distribution}:{row.name}"
 
 
 def _builtin(kind: Kind) -> list[Component]:
@@ -202,22 +217,26 @@ def _plugins(kind: Kind) -> list[Component]:
 
 
 def _discovered() -> list[Component]:
-    if _state.discovered is None:
-        _state.discovered = discover()
-    return _state.discovered
+    with _lock:
+        if _state.discovered is None:
+            _state.discovered = discover()
+        return _state.discovered
 
 
 def _unknown(kind: Kind, name: str) -> str:
     """What to say when a name is not found: what there is, the nearest, and what failed."""
-    names = list(dict.fromkeys(row.name for row in _own(kind) + _plugins(kind)))
+    rows = _own(kind) + _plugins(kind)
+    names = list(
+        dict.fromkeys(_full_name(row) if row.status == "clash" else row.name for row in rows)
+    )
     message = f"there is no {kind} {name!r}"
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name.lower(), names, n=1)
     if close:
         message += f"; did you mean {close[0]!r}?"
-    message += f" There are: {', '.join(names)}."
+    message += f" (known: {', '.join(names)})"
     for row in _discovered():
         if row.status == "failed":
-            message += f" The plugin {row.name!r} of {row.distribution} failed: {row.error}."
+            message += f"; the plugin {row.name!r} of {_origin(row)} failed: {row.error}"
         elif row.status == "disabled":
-            message += f" The plugin {row.name!r} of {row.distribution} is disabled."
+            message += f"; the plugin {row.name!r} of {_origin(row)} is disabled"
     return message

@@ -42,6 +42,8 @@ class Coupling(Backbone):
             ``"hard"``, a random permutation of channels; ``"aligned"``, random rotations whose
             product is the identity, so that the latent's axes start as the data's and a support
             with corners keeps its meaning.
+        horizon: c, in units of the backbone's input: the subnet sees ``c asinh(x1 / c)``, which
+            tames far inputs, whose round trip it would else spoil. ``None`` lets it see x1.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -60,19 +62,22 @@ class Coupling(Backbone):
         width: int = 128,
         clamp: float = 2.0,
         permutation: Permutation = "aligned",
+        horizon: float | None = 1.0,
     ) -> None:
         super().__init__(dim)
         if blocks < 1 or width < 1:
             raise ValueError(f"blocks and width must be at least 1, got {blocks} and {width}")
         if not clamp > 0:
             raise ValueError(f"clamp must be positive, got {clamp}")
+        if horizon is not None and not horizon > 0:
+            raise ValueError(f"horizon must be positive, got {horizon}")
         if permutation not in get_args(Permutation):
             raise ValueError(
                 f"permutation must be one of {', '.join(get_args(Permutation))}, "
                 f"got {permutation!r}"
             )
         self.blocks = nn.ModuleList(
-            _Block(dim, width, clamp, rotation)
+            _Block(dim, width, clamp, horizon, rotation)
             for rotation in _rotations(dim, blocks, permutation)
         )
 
@@ -104,11 +109,14 @@ class Coupling(Backbone):
 class _Block(nn.Module):
     rotation: Tensor
 
-    def __init__(self, dim: int, width: int, clamp: float, rotation: Tensor) -> None:
+    def __init__(
+        self, dim: int, width: int, clamp: float, horizon: float | None, rotation: Tensor
+    ) -> None:
         super().__init__()
         self.passive = (dim + 1) // 2
         self.active = dim - self.passive
         self.clamp = clamp
+        self.horizon = horizon
         self.subnet = (
             nn.Sequential(
                 nn.Linear(self.passive, width), nn.ReLU(), nn.Linear(width, 2 * self.active)
@@ -134,6 +142,8 @@ class _Block(nn.Module):
     def _log_scale_and_shift(self, passive: Tensor) -> tuple[Tensor, Tensor]:
         if self.subnet is None:
             return passive[:, :0], passive[:, :0]
+        if self.horizon is not None:
+            passive = self.horizon * torch.asinh(passive / self.horizon)
         a, t = (0.1 * self.subnet(passive)).chunk(2, dim=1)
         return self.clamp * torch.tanh(a / self.clamp), t
 

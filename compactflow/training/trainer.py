@@ -23,6 +23,7 @@ __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
 History = dict[str, list[float]]
 
 _REFERENCE_ROWS = 1024
+_NOISE_FLOOR = 0.05  # of the energy distance, when few rows are held out
 
 
 class TrainingDivergedWarning(RuntimeWarning):
@@ -42,7 +43,6 @@ class TrainingOptions:
         ema: Decay of the weights' exponential moving average, which is the result.
         checks: How often, over `max_steps`, to monitor and consider stopping.
         patience: Checks without a new best energy distance after which to stop.
-        keep_best: Return the weights of the best check rather than of the last one.
         verbose: Show a progress bar.
     """
 
@@ -53,8 +53,7 @@ class TrainingOptions:
     clip: float = 1.0
     ema: float = 0.99
     checks: int = 20
-    patience: int = 20
-    keep_best: bool = True
+    patience: int = 10
     verbose: bool = False
 
 
@@ -81,8 +80,9 @@ def train(
         The history: for each check, ``step``, ``loss`` and the monitors' values.
 
     Warns:
-        TrainingDivergedWarning: If a loss or monitor is not finite, or the inverse stops
-            converging; the weights of the last good check are then restored.
+        TrainingDivergedWarning: If a loss or monitor is not finite, the inverse stops
+            converging, or the energy distance ends far above where it began; the weights of the
+            best check are restored all the same.
     """
     run = _Run(flow, x, validation, pull, push, options)
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
@@ -166,18 +166,25 @@ class _Run:
         if bad:
             self.diverged(step, f"{' and '.join(bad)} became not finite")
             return False
-        if record["energy_distance"] < self.best or not self.options.keep_best:
-            self.best, self.checks_since_best = record["energy_distance"], 0
+        energy = record["energy_distance"]
+        if energy < self.best:
+            self.best, self.checks_since_best = energy, 0
             self.best_weights = copy.deepcopy(self._averaged_backbone().state_dict())
         else:
             self.checks_since_best += 1
-        return self.checks_since_best < self.options.patience
+        go_on = self.checks_since_best < self.options.patience and step < self.options.max_steps
+        first = self.history["energy_distance"][0]
+        if not go_on and energy > 2 * max(first, _NOISE_FLOOR):
+            self.diverged(
+                step, f"the latent energy distance rose from {first:.3g} to {energy:.3g}"
+            )
+        return go_on
 
     def diverged(self, step: int, cause: str) -> None:
         """Warn that training ran away."""
         warnings.warn(
             f"training stopped at step {step} of {self.options.max_steps}: {cause}; the weights "
-            "of the last good check are in use. A smaller learning_rate may help",
+            "of the best check are in use. A smaller learning_rate may help",
             TrainingDivergedWarning,
             stacklevel=4,
         )
