@@ -21,6 +21,7 @@ from torch import Tensor
 
 from compactflow import storage
 from compactflow.backbones.base import Backbone
+from compactflow.calibration import threshold
 from compactflow.composition import compose, find_components, find_settings
 from compactflow.devices import find_device, move
 from compactflow.flow import CompactFlow
@@ -55,11 +56,10 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         latent: The support and distribution in latent space.
         pull: Draws latents into the support; by default the one that suits latent and push.
         push: Spreads latents over the support.
-        backbone_options: Keyword arguments of the backbone; likewise the next three. They are
-            for components given by name or class.
-        latent_options: Keyword arguments of the latent.
-        pull_options: Keyword arguments of the pull.
-        push_options: Keyword arguments of the push.
+        backbone_options: Keyword arguments of the backbone, given by name or class.
+        latent_options: Likewise of the latent.
+        pull_options: Likewise of the pull.
+        push_options: Likewise of the push.
         preset: ``None`` for the default settings, ``"paper"`` for those of the paper.
         preprocessing: Fixed first layer: ``"whiten"`` (Ledoit-Wolf), ``"standardise"`` or
             ``"none"``.
@@ -201,15 +201,7 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         # inverts encoding to rounding error.
         move(self.flow_, device, torch.float64)
         self.pull_.to(self.flow_.latent.like)
-        self.offset_ = self._offset(validation, settings.boundary)
-
-    def _offset(self, validation: Array, boundary: float | str) -> float:
-        if boundary == "natural":
-            return 0.0
-        scores = self._signed_distance(validation)
-        # The conformal quantile: in expectation at least the level of new inliers is inside.
-        level = min(1.0, float(boundary) * (1 + 1 / len(scores)))
-        return -float(np.quantile(scores, level, method="higher"))
+        self.offset_ = -threshold(self._signed_distance(validation), settings.boundary)
 
     def decision_function(self, X: ArrayLike) -> Array:
         """Score of each row, ``(N,)``: ≥ 0 for inliers, < 0 for outliers, in latent units."""
@@ -292,13 +284,10 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         return self._batched(self.flow_.signed_distance, X)
 
     def _batched(self, function: Callable[[Tensor], Tensor], X: Array) -> Array:
-        device = self.flow_.latent.like.device
-        dtype = self.flow_.preprocessing.mean.dtype
+        device, dtype = self.flow_.latent.like.device, self.flow_.preprocessing.mean.dtype
         with torch.no_grad():
-            parts = [
-                function(torch.from_numpy(X[i : i + _CHUNK]).to(device, dtype)).double().cpu()
-                for i in range(0, len(X), _CHUNK)
-            ]
+            chunks = torch.split(torch.from_numpy(X), _CHUNK)
+            parts = [function(x.to(device, dtype)).double().cpu() for x in chunks]
         return torch.cat(parts).numpy()
 
 

@@ -1,0 +1,380 @@
+import json
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import compactflow
+from compactflow import estimator
+from compactflow.cli import main
+from compactflow.training.trainer import TrainingDivergedWarning
+
+STEPS = ["--max-steps", "20", "--batch-size", "32"]
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(rng.normal(size=(60, 3)) * [1, 10, 100], columns=["a", "b c", "d.e"])
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, frame):
+    """A working folder with a training table."""
+    monkeypatch.chdir(tmp_path)
+    frame.to_csv("train.csv", index=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The bytes of a small model of the columns a and b."""
+    folder = tmp_path_factory.mktemp("trained")
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    pd.DataFrame(X, columns=["a", "b"]).to_csv(folder / "train.csv", index=False)
+    arguments = ["fit", str(folder / "train.csv"), "--out", str(folder / "model"), *STEPS]
+    assert main(arguments) == 0
+    return (folder / "model").read_bytes()
+
+
+@pytest.fixture
+def model(folder, trained):
+    path = folder / "model"
+    path.write_bytes(trained)
+    return path
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def refused(arguments, capsys, folder, *said):
+    """Run a command that must be refused, with one line and no trace on disk."""
+    before = contents(folder)
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert captured.err.endswith("\n")
+    for words in said:
+        assert words in captured.err
+    assert contents(folder) == before
+
+
+# the main job
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_fit_and_score_a_table(folder, frame, capsys, suffix):
+    assert main(["fit", "train.csv", "--out", "my model", *STEPS]) == 0
+    out = capsys.readouterr().out
+    assert "60 rows and 3 features" in out
+    assert "compactflow score 'my model' NEW.csv" in out
+
+    new = pd.concat([frame, frame.tail(5) + 1e4], ignore_index=True)
+    shuffled = new.assign(id=[f"row {i}" for i in range(len(new))])[["id", "d.e", "a", "b c"]]
+    shuffled.to_csv("new.csv", index=False)
+    shuffled.to_parquet("new.parquet")
+    assert main(["score", "my model", f"new.{suffix}", "--out", f"scores.{suffix}"]) == 0
+    captured = capsys.readouterr()
+    assert "65 rows" in captured.out
+    assert captured.err == ""
+
+    read = pd.read_csv if suffix == "csv" else pd.read_parquet
+    scores = read(f"scores.{suffix}")
+    detector = compactflow.load("my model")
+    assert list(scores) == ["signed_distance", "decision_function", "is_outlier"]
+    np.testing.assert_array_equal(scores["signed_distance"], detector.signed_distance(new))
+    np.testing.assert_array_equal(scores["decision_function"], detector.decision_function(new))
+    np.testing.assert_array_equal(scores["is_outlier"], detector.predict(new) == -1)
+    assert scores["is_outlier"].tail(5).all()
+
+
+def test_the_model_knows_its_columns_and_options(folder):
+    options = ["--drop", "b c", "--latent", "ball", "--boundary", "natural", "--seed", "7"]
+    assert main(["fit", "train.csv", "--out", "model", *STEPS, *options]) == 0
+    detector = compactflow.load("model")
+    assert list(detector.feature_names_in_) == ["a", "d.e"]
+    assert (detector.latent, detector.boundary, detector.offset_) == ("ball", "natural", 0)
+    assert (detector.max_steps, detector.batch_size, detector.random_state) == (20, 32, 7)
+
+
+def test_the_same_seed_gives_the_same_model(folder, frame):
+    seeds = {"one": "1", "again": "1", "two": "2"}
+    for name, seed in seeds.items():
+        assert main(["fit", "train.csv", "--out", name, "--seed", seed, *STEPS]) == 0
+    one, again, two = (compactflow.load(name).score_samples(frame) for name in seeds)
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, two)
+
+
+def test_force_replaces_an_output(model, folder, frame):
+    old = model.read_bytes()
+    assert main(["fit", "train.csv", "--out", "model", "--force", *STEPS]) == 0
+    assert model.read_bytes() != old
+    (folder / "scores.csv").write_text("old")
+    assert main(["score", "model", "train.csv", "--out", "scores.csv", "--force"]) == 0
+    assert len(pd.read_csv("scores.csv")) == len(frame)
+
+
+def test_quiet_says_nothing(model, folder, frame, capsys):
+    frame.rename(columns={"b c": "b"}).to_csv("new.csv", index=False)
+    assert main(["fit", "train.csv", "--out", "other", "--quiet", *STEPS]) == 0
+    assert main(["score", "model", "new.csv", "--out", "scores.csv", "--quiet"]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_no_progress_bar_without_a_terminal(folder, capsys):
+    assert main(["fit", "train.csv", "--out", "model", *STEPS]) == 0
+    captured = capsys.readouterr()
+    assert "training" not in captured.out + captured.err
+    assert "\x1b" not in captured.out + captured.err
+
+
+def test_constant_columns_are_allowed_and_noted(folder, frame, capsys):
+    frame.assign(same=3.0).to_csv("train.csv", index=False)
+    assert main(["fit", "train.csv", "--out", "model", *STEPS]) == 0
+    note = next(line for line in capsys.readouterr().out.splitlines() if "constant" in line)
+    assert "same" in note
+    assert "b c" not in note
+
+
+def test_no_rows_give_no_scores(model, folder):
+    (folder / "new.csv").write_text("b,a\n")
+    assert main(["score", "model", "new.csv", "--out", "scores.csv"]) == 0
+    scores = pd.read_csv("scores.csv")
+    assert list(scores) == ["signed_distance", "decision_function", "is_outlier"]
+    assert len(scores) == 0
+
+
+def test_a_training_warning_is_one_line_and_the_model_is_kept(folder, capsys, monkeypatch):
+    def train(*args, **kwargs):
+        warnings.warn("training stopped\nat step 3", TrainingDivergedWarning, stacklevel=2)
+        return original(*args, **kwargs)
+
+    original = estimator.train
+    monkeypatch.setattr(estimator, "train", train)
+    assert main(["fit", "train.csv", "--out", "model", *STEPS]) == 0
+    assert capsys.readouterr().err == "warning: training stopped at step 3\n"
+    assert (folder / "model").is_file()
+
+
+# wrong input
+
+ROWS = "1,2\n3,4\n5,6\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("a,b\n1,2\n3,nan\n5,6\n", ["column 'b', row 2", "nan"]),
+        ("a,b\n1,2\n3,4\n,6\n", ["column 'a', row 3 is empty"]),
+        ("a,b\n1,2\nhigh,4\n", ["column 'a', row 2", "high"]),
+        ("a,b\n1,inf\n3,4\n", ["column 'b', row 1", "inf"]),
+        ("a,b\n1,2\n", ["1 sample", "minimum of 2"]),
+        ("a,b\n", ["0 sample", "minimum of 2"]),
+        ("", ["cannot be read", "mpty"]),
+        ("a,a\n" + ROWS, ["several columns named 'a'"]),
+        (",a\n" + ROWS, ["column 1 has no name"]),
+        ("a,b\n1,2\n3\n", ["Expected 2 columns, got 1"]),
+    ],
+)
+def test_fit_refuses_a_bad_table(folder, capsys, table, said):
+    (folder / "bad.csv").write_text(table)
+    refused(["fit", "bad.csv", "--out", "model", *STEPS], capsys, folder, *said)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--backbone", "couplin"], ["couplin", "did you mean 'coupling'"]),
+        (["--latent", "sphere"], ["latent", "sphere"]),
+        (["--preset", "papr"], ["preset", "papr"]),
+        (["--max-steps", "0"], ["max_steps", "0"]),
+        (["--max-steps", "many"], ["--max-steps", "compactflow fit --help"]),
+        (["--batch-size", "-1"], ["batch_size"]),
+        (["--learning-rate", "0"], ["learning_rate"]),
+        (["--learning-rate", "nan"], ["learning rate", "nan"]),
+        (["--validation-fraction", "1"], ["validation_fraction"]),
+        (["--boundary", "1.5"], ["boundary", "1.5"]),
+        (["--boundary", "nature"], ["boundary", "nature", "natural"]),
+        (["--device", "abacus"], ["device", "abacus"]),
+        (["--seed", "-1"], ["Seed must be between 0"]),
+        (["--drop", "z"], ["no column 'z'", "train.csv"]),
+        (["--drop", "a", "--drop", "b c", "--drop", "d.e"], ["no column left"]),
+        (["--colour", "red"], ["--colour", "compactflow fit --help"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_fit_refuses_a_bad_option(folder, capsys, options, said):
+    refused(["fit", "train.csv", "--out", "model", *options], capsys, folder, *said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["none.csv", "--out", "model"], ["no file", "none.csv"]),
+        ([".", "--out", "model"], ["must end in .csv or .parquet"]),
+        (["train.xlsx", "--out", "model"], ["train.xlsx", ".csv or .parquet"]),
+        (["train.csv"], ["--out", "compactflow fit --help"]),
+        ([], ["TRAIN", "compactflow fit --help"]),
+        (["train.csv", "--out", "taken"], ["taken exists", "--force"]),
+        (["train.csv", "--out", "train.csv", "--force"], ["also an input"]),
+        (["train.csv", "--out", "."], ["is a folder"]),
+        (["train.csv", "--out", "nowhere/model"], ["cannot write in nowhere"]),
+        (["train.csv", "--out", "taken/model"], ["cannot write in taken"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_fit_refuses_bad_paths(folder, capsys, arguments, said):
+    (folder / "taken").write_text("mine")
+    (folder / "train.xlsx").write_text("a table")
+    refused(["fit", *arguments], capsys, folder, *said)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder no one can write in")
+def test_fit_refuses_a_folder_it_cannot_write_in(folder, capsys):
+    refused(["fit", "train.csv", "--out", "/proc/model"], capsys, folder, "cannot write in /proc")
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ("a,c\n" + ROWS, ["no column 'b'", "'a', 'c'"]),
+        ("A,B\n" + ROWS, ["no columns 'a', 'b'"]),
+        ("a,b,b\n1,2,3\n", ["several columns named 'b'"]),
+        ("a,b\n" + ROWS * 5000 + "7,\n", ["column 'b', row 15001 is empty"]),
+        ("a,b\nx,2\n", ["column 'a', row 1", "'x'"]),
+        ("", ["cannot be read"]),
+    ],
+    ids=["one missing", "two missing", "repeated", "empty cell", "text", "empty file"],
+)
+def test_score_refuses_a_bad_table(model, folder, capsys, table, said):
+    (folder / "bad.csv").write_text(table)
+    refused(["score", "model", "bad.csv", "--out", "scores.csv"], capsys, folder, *said)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["model", "none.csv", "--out", "scores.csv"], ["no file", "none.csv"]),
+        (["none", "new.csv", "--out", "scores.csv"], ["no model file", "none"]),
+        (["new.csv", "new.csv", "--out", "scores.csv"], ["new.csv", "not a compactflow model"]),
+        (["cut", "new.csv", "--out", "scores.csv"], ["cut", "not a compactflow model"]),
+        (["unnamed", "new.csv", "--out", "scores.csv"], ["unnamed", "without column names"]),
+        (["model", "new.csv", "--out", "scores.txt"], ["scores.txt", ".csv or .parquet"]),
+        (["model", "new.csv", "--out", "taken.csv"], ["taken.csv exists", "--force"]),
+        (["model", "new.csv", "--out", "new.csv", "--force"], ["also an input"]),
+        (["model", "new.csv", "--out", "nowhere/scores.csv"], ["cannot write in nowhere"]),
+        (["model", "new.csv", "--out", "scores.csv", "--device", "abacus"], ["abacus"]),
+        (["model", "--out", "scores.csv"], ["NEW", "compactflow score --help"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_score_refuses_bad_arguments(model, folder, capsys, arguments, said):
+    (folder / "new.csv").write_text("a,b\n" + ROWS)
+    (folder / "taken.csv").write_text("mine")
+    (folder / "cut").write_bytes(model.read_bytes()[:-100])
+    X = np.random.default_rng(0).normal(size=(20, 2))
+    compactflow.build(max_steps=1, random_state=0).fit(X).save("unnamed")
+    refused(["score", *arguments], capsys, folder, *said)
+
+
+def test_a_bug_is_not_taken_for_wrong_input(folder, monkeypatch):
+    def train(*args, **kwargs):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(estimator, "train", train)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main(["fit", "train.csv", "--out", "model"])
+    assert set(contents(folder)) == {"train.csv"}
+
+
+# listings, help and the other commands
+
+
+def test_plugins_lists_the_components_of_a_kind(capsys):
+    assert main(["plugins", "--kind", "latent", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"cube", "ball", "gaussian"} <= {row["name"] for row in rows}
+    columns = {"name", "kind", "distribution", "version", "status", "summary", "error"}
+    assert all(set(row) == columns for row in rows)
+    cube = next(row for row in rows if row["name"] == "cube")
+    assert (cube["kind"], cube["distribution"], cube["status"]) == (
+        "latent",
+        "compactflow",
+        "built-in",
+    )
+
+
+def test_plugins_as_a_table(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert main(["plugins"]) == 0
+    out = capsys.readouterr().out
+    assert "coupling" in out
+    # Square brackets are markup to the table's printer, and must come through.
+    assert "Uniform on the hypercube [-1, 1]^D" in out
+
+
+def test_plugins_refuses_an_unknown_kind(tmp_path, capsys):
+    refused(["plugins", "--kind", "pusher"], capsys, tmp_path, "--kind", "backbone", "pusher")
+
+
+def test_reproduce_passes_its_options_on(monkeypatch):
+    calls = []
+    module = SimpleNamespace(reproduce=lambda **options: calls.append(options))
+    monkeypatch.setitem(sys.modules, "compactflow.reproduce", module)
+    assert main(["reproduce", "--quick", "--out", "here"]) == 0
+    assert main(["reproduce"]) == 0
+    assert calls == [
+        {"out": Path("here"), "quick": True},
+        {"out": Path("results"), "quick": False},
+    ]
+
+
+@pytest.mark.parametrize("command", ["fit", "score", "plugins", "reproduce"])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_has_an_example(command, flag, capsys):
+    assert main([command, flag]) == 0
+    assert f"Example: compactflow {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [[], ["-h"], ["--help"]])
+def test_help_names_the_commands(arguments, capsys):
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert all(command in out for command in ["fit", "score", "plugins", "reproduce"])
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"compactflow {compactflow.__version__}\n"
+
+
+def test_an_unknown_command(tmp_path, capsys):
+    refused(["train"], capsys, tmp_path, "train", "compactflow --help")
+
+
+def test_plugins_as_a_process_imports_no_torch():
+    program = (
+        "import sys; from compactflow.cli import main; code = main(['plugins', '--json'])\n"
+        "assert not {'torch', 'sklearn', 'pyarrow'} & set(sys.modules); sys.exit(code)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(run.stdout)
+
+
+def test_the_exit_code_of_the_process(tmp_path):
+    command = [sys.executable, "-m", "compactflow", "fit", "none.csv", "--out", "model"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
