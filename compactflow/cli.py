@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import compactflow
 from compactflow.plugins import Kind
@@ -72,14 +72,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 2 for wrong input, after one line on stderr that says what is wrong.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
-            command = typer.main.get_command(app)
-            code = command.main(
-                list(arguments) or ["--help"], prog_name="compactflow", standalone_mode=False
-            )
+            run = typer.main.get_command(app).main
+            code = run(arguments, prog_name="compactflow", standalone_mode=False)
             return int(code or 0)
         except _UsageError as error:
             message = f"{error.format_message().rstrip('.')}; see {error.ctx.command_path} --help"
@@ -201,7 +199,7 @@ def plugins(
     headers = [name for name in names if any(row[name] for row in rows)]
     table = Table(*headers)
     for row in rows:
-        table.add_row(*(escape(row[name]) for name in headers))
+        table.add_row(*(Text(row[name]) for name in headers))
     Console().print(table)
 
 
@@ -266,7 +264,8 @@ def _scores(
         decision = -distance - detector.offset_
         outlier = ~(decision >= 0)
         counts.update(outlier.tolist())
-        yield pa.record_batch(dict(zip(_SCORES, (distance, decision, outlier), strict=True)))
+        columns = [pa.array(column) for column in (distance, decision, outlier)]
+        yield pa.RecordBatch.from_arrays(columns, names=list(_SCORES))
 
 
 def _summarise_fit(detector: OneClassFlow, table: pa.Table, train: Path, out: Path) -> None:
@@ -287,9 +286,7 @@ def _summarise_fit(detector: OneClassFlow, table: pa.Table, train: Path, out: Pa
 
 def _print(label: str, value: object) -> None:
     """Print a labelled line, not wrapped, so that paths and commands can be copied."""
-    Console().print(
-        f"[bold]{label:>14}[/bold]  {escape(str(value))}", soft_wrap=True, highlight=False
-    )
+    Console().print(Text.assemble((f"{label:>14}", "bold"), f"  {value}"), soft_wrap=True)
 
 
 def _say(kind: str, message: str) -> None:

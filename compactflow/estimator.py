@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal, final
 
 import numpy as np
@@ -188,14 +189,8 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             noise=float(noise),
             verbose=self.verbose,
         )
-        self.history_ = train(
-            flow,
-            flow.preprocess(torch.from_numpy(training)),
-            flow.preprocess(torch.from_numpy(validation)),
-            pull=pull,
-            push=push,
-            options=options,
-        )
+        x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))
+        self.history_ = train(flow, x, held_out, pull=pull, push=push, options=options)
         self.flow_, self.pull_ = flow.eval(), pull
         # Inference is in float64: the same row then scores the same in any batch, and decoding
         # inverts encoding to rounding error.
@@ -222,19 +217,12 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
 
-        ``-pull(T(x)) + log |det ∂T/∂x|``: with a fit by the likelihood push, minus this is the
-        negative log-likelihood.
+        Minus this is the loss that the likelihood push minimises.
 
         Raises:
             NotImplementedError: If the backbone has no log-det.
         """
-
-        def log_density(x: Tensor) -> Tensor:
-            y = self.flow_.preprocess(x)
-            return self.flow_.backbone.log_abs_det(y) - self.pull_(self.flow_.backbone(y))
-
-        logdet = np.linalg.slogdet(self.flow_.preprocessing.matrix.double().cpu().numpy())[1]
-        return self._batched(log_density, self._validate(X)) + logdet
+        return self._batched(partial(self.flow_.log_density, self.pull_), self._validate(X))
 
     def transform(self, X: ArrayLike) -> Array:
         """Encode: the latents of data ``(N, D)``, ``(N, D)``."""
@@ -263,12 +251,7 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             return self.flow_.sample(n_samples, generator).double().cpu().numpy()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted detector to one file, atomically; `compactflow.load` reads it.
-
-        Raises:
-            ValueError: If a component was given as a class or an instance: a file holds names.
-            FileNotFoundError: If the folder does not exist.
-        """
+        """Write the fitted detector to one file, atomically: see `compactflow.storage.save`."""
         check_is_fitted(self)
         storage.save(self, path)
 

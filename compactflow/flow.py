@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from compactflow.backbones.base import Backbone
 from compactflow.latents.base import Latent
 from compactflow.preprocessing import Affine
+from compactflow.pulls.base import Pull
 
 __all__ = ["CompactFlow"]
 
@@ -72,6 +73,19 @@ class CompactFlow(nn.Module):
     def signed_distance(self, x: Tensor) -> Tensor:
         """Outlier score of data ``(N, D)``, ``(N,)``: negative inside the support."""
         return self.latent.signed_distance(self.encode(x))
+
+    def log_density(self, pull: Pull, x: Tensor) -> Tensor:
+        """Log-density of data ``(N, D)`` in nats, ``(N,)``, up to the pull's constant log Z.
+
+        ``-pull(T(x)) + log |det ∂T/∂x|``, the density of data whose latents follow
+        ``exp(-pull)/Z``.
+
+        Raises:
+            NotImplementedError: If the backbone has no log-det.
+        """
+        y = self.preprocess(x)
+        log_abs_det = self.backbone.log_abs_det(y) + self.preprocessing.log_abs_det
+        return log_abs_det - pull(self.backbone(y))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` data points by decoding latent samples, ``(n, D)``."""

@@ -44,6 +44,11 @@ class Affine(nn.Module):
         """The number of features D."""
         return len(self.mean)
 
+    @property
+    def log_abs_det(self) -> Tensor:
+        """``log |det W|``, a scalar."""
+        return torch.linalg.slogdet(self.matrix).logabsdet
+
     @classmethod
     def identity(cls, dim: int) -> Affine:
         """The map that changes nothing, for data of `dim` features."""
