@@ -39,6 +39,7 @@ Array = NDArray[np.float64]
 Options = Mapping[str, Any] | None
 
 _CHUNK = 8192  # rows scored at a time, so that memory does not grow with their number
+_LARGEST = 1e100  # the square of what is larger would overflow somewhere
 _MIN_VALIDATION = 5  # with fewer held-out rows than this, all rows train and validate
 
 
@@ -157,8 +158,8 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         settings = find_settings(self)
         device = find_device(self.device)
         data: Array = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
-        if not np.isfinite(np.square(data).sum()):
-            raise ValueError("X has values too large to square in float64; rescale its columns")
+        if np.abs(data).max() > _LARGEST:
+            raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")
         rng = check_random_state(self.random_state)
         data = data[rng.permutation(len(data))]
         held_out = int(self.validation_fraction * len(data))
@@ -231,7 +232,7 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Decode: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
         check_is_fitted(self)
-        Z = check_array(X, dtype=np.float64, input_name="X")
+        Z = check_array(X, dtype=np.float64, input_name="X", force_writeable=True)
         if Z.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
@@ -261,7 +262,7 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     def _validate(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)
+        return validate_data(self, X, dtype=np.float64, reset=False, force_writeable=True)
 
     def _signed_distance(self, X: Array) -> Array:
         return self._batched(self.flow_.signed_distance, X)

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
+from math import isfinite, nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,11 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str]) -> None:
         "n_features_in": detector.n_features_in_,
         "feature_names_in": [str(name) for name in getattr(detector, "feature_names_in_", [])],
         "offset": detector.offset_,
-        "history": detector.history_,
+        # JSON has no NaN, which a diverged run leaves behind.
+        "history": {
+            name: [value if isfinite(value) else None for value in values]
+            for name, values in detector.history_.items()
+        },
     }
     header = {
         "format": _FORMAT,
@@ -132,7 +137,11 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> OneClassFlow:
         flow, pull, _ = compose(detector, find_settings(detector), identity)
         flow.to(tensors["preprocessing.mean"].dtype)
         flow.load_state_dict(tensors)
-        detector.offset_, detector.history_ = saved["offset"], saved["history"]
+        detector.offset_ = saved["offset"]
+        detector.history_ = {
+            name: [nan if value is None else value for value in values]
+            for name, values in saved["history"].items()
+        }
     except (KeyError, TypeError, RuntimeError) as error:
         raise ModelFileError(f"{os.fspath(path)!r} does not describe a model: {error}") from error
     move(flow, find_device(device), tensors["preprocessing.mean"].dtype)

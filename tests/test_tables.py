@@ -22,7 +22,8 @@ def test_what_is_written_reads_back_exactly(tmp_path, suffix):
     path = tmp_path / f"table{suffix}"
     values = np.random.default_rng(0).normal(size=(20, 2)) * [1e-30, 1e30]
     batches = [
-        pa.record_batch({"a": part[:, 0], "b": part[:, 1]}) for part in np.split(values, [5, 6])
+        pa.RecordBatch.from_pydict({"a": part[:, 0], "b": part[:, 1]})
+        for part in np.split(values, [5, 6])
     ]
     write(path, {"a": "float64", "b": "float64"}, batches)
     assert column_names(path) == ["a", "b"]
