@@ -14,7 +14,7 @@ from compactflow.backbones.base import Backbone
 from compactflow.flow import CompactFlow
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind
-from compactflow.preprocessing import Affine
+from compactflow.preprocessing import Preprocessing
 from compactflow.presets import PRESETS, Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -96,7 +96,7 @@ def _resolve(kind: Kind, value: Any) -> Any:  # noqa: ANN401
 
 
 def compose(
-    detector: OneClassFlow, settings: Settings, preprocessing: Affine
+    detector: OneClassFlow, settings: Settings, preprocessing: Preprocessing
 ) -> tuple[CompactFlow, Pull, Push]:
     """Make the detector's flow, pull and push, of the preprocessing's dimension.
 

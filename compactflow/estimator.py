@@ -27,7 +27,7 @@ from compactflow.composition import compose, find_components, find_settings
 from compactflow.devices import find_device, move
 from compactflow.flow import CompactFlow
 from compactflow.latents.base import Latent
-from compactflow.preprocessing import Affine, Method
+from compactflow.preprocessing import Method, Preprocessing
 from compactflow.presets import Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -175,7 +175,7 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         self, training: Array, validation: Array, settings: Settings, device: torch.device
     ) -> None:
         n, dim = training.shape
-        preprocessing = Affine.fit(training, settings.preprocessing)
+        preprocessing = Preprocessing.fit(training, settings.preprocessing)
         flow, pull, push = compose(self, settings, preprocessing)
         move(flow, device, torch.float64)
         # Training is in float32, but the preprocessing stays exact: it may have large offsets.

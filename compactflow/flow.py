@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
 from compactflow.latents.base import Latent
-from compactflow.preprocessing import Affine
+from compactflow.preprocessing import Preprocessing
 from compactflow.pulls.base import Pull
 
 __all__ = ["CompactFlow"]
@@ -22,17 +22,17 @@ class CompactFlow(nn.Module):
     Args:
         backbone: The invertible network, of dimension D.
         latent: The latent support and distribution, of dimension D.
-        preprocessing: A fixed affine first layer; the identity if not given.
+        preprocessing: A fixed first layer; the identity if not given.
 
     Raises:
         ValueError: If the dimensions differ.
     """
 
     def __init__(
-        self, backbone: Backbone, latent: Latent, preprocessing: Affine | None = None
+        self, backbone: Backbone, latent: Latent, preprocessing: Preprocessing | None = None
     ) -> None:
         super().__init__()
-        preprocessing = preprocessing or Affine.identity(backbone.dim)
+        preprocessing = preprocessing or Preprocessing.identity(backbone.dim)
         dims = (backbone.dim, latent.dim, preprocessing.dim)
         if len(set(dims)) > 1:
             raise ValueError(
@@ -84,7 +84,7 @@ class CompactFlow(nn.Module):
             NotImplementedError: If the backbone has no log-det.
         """
         y = self.preprocess(x)
-        log_abs_det = self.backbone.log_abs_det(y) + self.preprocessing.log_abs_det
+        log_abs_det = self.backbone.log_abs_det(y) + self.preprocessing.log_abs_det(x)
         return log_abs_det - pull(self.backbone(y))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

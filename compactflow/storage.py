@@ -125,7 +125,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> OneClassFlow:
     from compactflow.composition import compose, find_settings
     from compactflow.devices import find_device, move
     from compactflow.estimator import OneClassFlow
-    from compactflow.preprocessing import Affine
+    from compactflow.preprocessing import Preprocessing
 
     tensors, saved = _read(path)
     try:
@@ -133,7 +133,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> OneClassFlow:
         detector.n_features_in_ = saved["n_features_in"]
         if saved["feature_names_in"]:
             detector.feature_names_in_ = np.array(saved["feature_names_in"], dtype=object)
-        identity = Affine.identity(detector.n_features_in_)
+        identity = Preprocessing.identity(detector.n_features_in_)
         flow, pull, _ = compose(detector, find_settings(detector), identity)
         flow.to(tensors["preprocessing.mean"].dtype)
         flow.load_state_dict(tensors)

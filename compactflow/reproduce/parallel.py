@@ -1,0 +1,39 @@
+"""Independent fits side by side, with a progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from joblib import Parallel, cpu_count, delayed
+from rich.progress import track
+
+__all__ = ["run_all"]
+
+T = TypeVar("T")
+
+
+def run_all(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], title: str) -> list[T]:
+    """Call a function on each task, in as many processes as there are cores.
+
+    Each process computes with one thread, so results do not depend on their number.
+
+    Args:
+        function: Importable by name.
+        tasks: The arguments of each call.
+        title: What the progress bar says; it shows on a terminal only.
+
+    Returns:
+        The results in the order of the tasks.
+    """
+    results = Parallel(n_jobs=cpu_count(), return_as="generator")(
+        delayed(_single_threaded)(function, task) for task in tasks
+    )
+    return list(track(results, title, total=len(tasks), transient=True))
+
+
+def _single_threaded(function: Callable[..., T], task: tuple[Any, ...]) -> T:
+    import torch
+
+    torch.set_num_threads(1)
+    return function(*task)
