@@ -1,0 +1,58 @@
+import math
+
+import pytest
+import torch
+
+from compactflow.latents.ball import Ball
+from compactflow.latents.cube import Cube
+from compactflow.latents.gaussian import Gaussian
+from compactflow.pulls.barriers import Barrier
+from compactflow.pulls.norms import Euclidean, Gauge, Lp, MaxAbs, Squared
+
+PULLS = {
+    "max-abs": MaxAbs,
+    "euclidean": Euclidean,
+    "squared": Squared,
+    "lp": Lp,
+    "gauge": Gauge,
+    "barrier": Barrier,
+}
+LATENTS = {"cube": Cube, "ball": Ball, "gaussian": Gaussian}
+
+
+@pytest.mark.parametrize("latent", LATENTS)
+@pytest.mark.parametrize("name", PULLS)
+def test_convex_and_growing_outward(name, latent):
+    pull = PULLS[name](LATENTS[latent](3).double()).double()
+    a, b = 3 * torch.randn(2, 500, 3).double()
+    middle = pull((a + b) / 2)
+    assert (middle <= (pull(a) + pull(b)) / 2 + 1e-12).all()
+    boundary = pull.latent.boundary(100)
+    assert (pull(1.1 * boundary) > pull(boundary)).all()
+
+
+@pytest.mark.parametrize(
+    ("pull", "value"),
+    [
+        (MaxAbs(Cube(2)), 4.0),
+        (Euclidean(Cube(2)), 5.0),
+        (Squared(Cube(2)), 12.5),
+        (Lp(Cube(2), p=1.0), 7.0),
+        (Gauge(Ball(2)), 5.0),
+        (Barrier(Cube(2), sharpness=1.0), math.log1p(math.exp(2)) + math.log1p(math.exp(3))),
+    ],
+)
+def test_values_by_hand(pull, value):
+    assert pull(torch.tensor([[3.0, -4.0]])).item() == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("make", "word"),
+    [
+        (lambda: Lp(Cube(2), p=0.5), "convex"),
+        (lambda: Barrier(Cube(2), sharpness=0), "sharpness"),
+    ],
+)
+def test_bad_options_are_named(make, word):
+    with pytest.raises(ValueError, match=word):
+        make()

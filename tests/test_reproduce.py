@@ -1,0 +1,84 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from sklearn.datasets import load_digits
+
+import compactflow
+from compactflow.plotting import plot_boundary, plot_signed_distance
+from compactflow.reproduce import digits, shapes
+
+
+@pytest.fixture(scope="module")
+def detector():
+    X = np.random.default_rng(0).normal(size=(200, 2))
+    return compactflow.build(max_steps=30, random_state=0).fit(X)
+
+
+def test_split_is_clean():
+    X, y = load_digits(return_X_y=True)
+    train, test, outlier = digits.split(3, seed=0)
+    assert len(train) == (y == 3).sum() // 2
+    assert len(train) + len(test) == len(y)
+    assert outlier.sum() == (y != 3).sum()
+    both = {row.tobytes() for row in train} & {row.tobytes() for row in test}
+    everything = {row.tobytes() for row in X / 16}
+    assert len(everything) == len(X)
+    assert not both
+
+
+@pytest.mark.parametrize("name", digits.DETECTORS)
+def test_every_detector_finds_the_other_digits(name):
+    row = digits.measure(name, 0, 0, 20)
+    assert row["auroc"] > 0.95
+
+
+def test_drawn_boundary_lies_at_distance_zero(detector):
+    ax = plot_boundary(detector, Figure().subplots(), points=500)
+    drawn = np.stack(ax.lines[0].get_data(), axis=1)
+    assert np.abs(detector.signed_distance(drawn)).max() < 1e-6
+    np.testing.assert_array_equal(drawn[0], drawn[-1])
+
+
+def test_plots_fill_the_limits_and_return_the_axes(detector):
+    ax = Figure().subplots()
+    ax.set(xlim=(-3, 3), ylim=(-2, 2))
+    assert plot_signed_distance(detector, ax) is ax
+    assert ax.get_xlim() == (-3, 3)
+
+
+def test_plots_need_two_features():
+    detector = compactflow.build(max_steps=1).fit(np.random.default_rng(0).normal(size=(50, 3)))
+    with pytest.raises(ValueError, match="2 features"):
+        plot_boundary(detector, Figure().subplots())
+
+
+def test_tables_are_written(tmp_path, monkeypatch):
+    fast = {name: digits.DETECTORS[name] for name in ("KNN", "PCA")}
+    monkeypatch.setattr(digits, "DETECTORS", fast)
+    monkeypatch.setattr(
+        digits, "run_all", lambda function, tasks, title: [function(*task) for task in tasks]
+    )
+    table = digits.run(tmp_path, quick=True, seed=0)
+    assert table.row_count == 12
+    with (tmp_path / "digits.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["class"], row["detector"]) for row in rows} == {
+        (str(digit), name) for digit in range(10) for name in fast
+    }
+    summary = json.loads((tmp_path / "digits.json").read_text())
+    mean = np.mean([float(row["auroc"]) for row in rows if row["detector"] == "KNN"])
+    assert summary["auroc"]["KNN"]["mean"] == pytest.approx(mean)
+
+
+@pytest.mark.slow
+def test_default_hugs_the_moons():
+    inliers = shapes.SHAPES["two moons"](1)
+    detector = shapes.fit("two moons", None, True, 0)
+    box = np.random.default_rng(0).uniform([-1.5, -1], [2.5, 1.5], (20_000, 2))
+    area = 10 * (detector.signed_distance(box) <= 0).mean()
+    ellipse = np.pi * 4 * np.sqrt(np.linalg.det(np.cov(inliers.T)))
+    assert area < 0.7 * ellipse
+    assert (detector.signed_distance(inliers) <= 0.1).mean() > 0.7
