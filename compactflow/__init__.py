@@ -9,6 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from compactflow.backbones.normflows import from_normflows
+    from compactflow.backbones.zuko import from_zuko
     from compactflow.estimator import OneClassFlow, build
     from compactflow.flow import CompactFlow
     from compactflow.registry import available, register
@@ -20,6 +22,8 @@ __all__ = [
     "__version__",
     "available",
     "build",
+    "from_normflows",
+    "from_zuko",
     "load",
     "register",
 ]
@@ -31,6 +35,8 @@ _HOME = {
     "OneClassFlow": "compactflow.estimator",
     "available": "compactflow.registry",
     "build": "compactflow.estimator",
+    "from_normflows": "compactflow.backbones.normflows",
+    "from_zuko": "compactflow.backbones.zuko",
     "load": "compactflow.storage",
     "register": "compactflow.registry",
 }

@@ -6,6 +6,15 @@ from compactflow.plugins import BackboneSpec, ComponentSpec, LatentSpec, PullSpe
 
 __all__ = ["BUILTINS"]
 
+_BRIDGES = (
+    ("zuko:NICE", "zuko:nice", "Affine couplings of zuko"),
+    ("zuko:MAF", "zuko:maf", "Masked affine autoregressive layers of zuko"),
+    ("zuko:NSF", "zuko:nsf", "Masked spline layers of zuko"),
+    ("normflows:RealNVP", "normflows:realnvp", "Masked affine couplings of normflows"),
+    ("normflows:MAF", "normflows:maf", "Masked affine autoregressive layers of normflows"),
+    ("normflows:NSF", "normflows:nsf", "Coupled splines of normflows, two features or more"),
+)
+
 _PAPER = (
     "Schmier, Köthe, Straehle (2024), Towards reliable outlier detection using invertible "
     "one-class networks"
@@ -18,6 +27,31 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         summary="All-in-one coupling blocks with an analytic inverse and log-det",
         tags=("analytic-inverse", "log-det"),
         reference=_PAPER,
+    ),
+    BackboneSpec(
+        name="autoregressive",
+        target="compactflow.backbones.autoregressive:Autoregressive",
+        summary="Masked autoregressive layers; the inverse iterates all features at once",
+        tags=("iterative-inverse", "log-det"),
+        reference="Papamakarios, Pavlakou, Murray (2017), Masked autoregressive flow for density "
+        "estimation",
+    ),
+    BackboneSpec(
+        name="iresnet",
+        target="compactflow.backbones.iresnet:IResNet",
+        summary="Residual blocks with a certified Lipschitz bound",
+        tags=("iterative-inverse",),
+        reference="Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible residual "
+        "networks",
+    ),
+    *(
+        BackboneSpec(
+            name=name,
+            target=f"compactflow.backbones.{target}",
+            summary=summary,
+            tags=("bridge", "log-det"),
+        )
+        for name, target, summary in _BRIDGES
     ),
     LatentSpec(
         name="cube",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from math import inf
 from numbers import Real
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from sklearn.utils import check_scalar
@@ -88,7 +89,10 @@ def find_components(detector: OneClassFlow) -> dict[Kind, Any]:
 def _resolve(kind: Kind, value: Any) -> Any:  # noqa: ANN401
     found = registry.resolve(kind, value)
     base = _BASES[kind]
-    if not (isinstance(found, base) or (isinstance(found, type) and issubclass(found, base))):
+    made = kind == "backbone" and isinstance(found, FunctionType)
+    if not (
+        made or isinstance(found, base) or (isinstance(found, type) and issubclass(found, base))
+    ):
         raise ValueError(
             f"{kind} must be a name, a subclass or an instance of {base.__name__}, got {value!r}"
         )
@@ -116,7 +120,7 @@ def compose(
 
 
 def _make(kind: Kind, component: Any, options: Any, *args: Any) -> Any:  # noqa: ANN401
-    if not isinstance(component, type):
+    if isinstance(component, _BASES[kind]):
         if options:
             raise ValueError(
                 f"{kind}_options are for a {kind} given by name or class, and this one is an "
@@ -124,6 +128,11 @@ def _make(kind: Kind, component: Any, options: Any, *args: Any) -> Any:  # noqa:
             )
         return copy.deepcopy(component)
     try:
-        return component(*args, **(options or {}))
+        made = component(*args, **(options or {}))
     except TypeError as error:
         raise ValueError(f"{kind}_options do not fit {component.__name__}: {error}") from error
+    if not isinstance(made, _BASES[kind]):
+        raise ValueError(
+            f"{kind} must be made by {component.__name__}, but that returned {made!r}"
+        )
+    return made

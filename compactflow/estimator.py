@@ -219,9 +219,6 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
 
         Minus this is the loss that the likelihood push minimises.
-
-        Raises:
-            NotImplementedError: If the backbone has no log-det.
         """
         return self._batched(partial(self.flow_.log_density, self.pull_), self._validate(X))
 

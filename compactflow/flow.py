@@ -79,9 +79,6 @@ class CompactFlow(nn.Module):
 
         ``-pull(T(x)) + log |det ∂T/∂x|``, the density of data whose latents follow
         ``exp(-pull)/Z``.
-
-        Raises:
-            NotImplementedError: If the backbone has no log-det.
         """
         y = self.preprocess(x)
         log_abs_det = self.backbone.log_abs_det(y) + self.preprocessing.log_abs_det(x)

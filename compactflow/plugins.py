@@ -43,7 +43,8 @@ class ComponentSpec:
 
     Attributes:
         name: What users pass to ``compactflow.build``: lower-case words joined by ``-``.
-        target: Where the class lives, ``"package.module:Class"``; imported on first use.
+        target: Where the class lives, ``"package.module:Class"``; imported on first use. For a
+            backbone it may be a function of the dimension and options that makes one.
         summary: One line for listings.
         tags: Free keywords for listings.
         reference: Author, year and title of the source, if it has one.

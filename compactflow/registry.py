@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import importlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import FunctionType
 from typing import Any, get_args
 
 import compactflow
@@ -45,7 +46,7 @@ class AmbiguousComponentError(ValueError):
 
 
 class ComponentLoadError(ValueError):
-    """A component's class cannot be imported."""
+    """A component's class or function cannot be imported."""
 
 
 @dataclass
@@ -80,13 +81,13 @@ def find(kind: Kind, name: str) -> Component:
     return matches[0]
 
 
-def load(kind: Kind, name: str) -> type:
-    """Import the class of a component.
+def load(kind: Kind, name: str) -> Callable[..., Any]:
+    """Import what makes a component: its class, or a function that returns an instance.
 
     Raises:
         UnknownComponentError: If there is no such component.
         AmbiguousComponentError: If several plugins offer the name.
-        ComponentLoadError: If its module or class cannot be imported.
+        ComponentLoadError: If its module, class or function cannot be imported.
     """
     row = find(kind, name)
     assert row.spec is not None
@@ -99,7 +100,7 @@ def load(kind: Kind, name: str) -> type:
             f"the {kind} {name!r} of {origin} cannot be loaded from {row.spec.target!r}: "
             f"{type(error).__name__}: {error}"
         ) from error
-    if not isinstance(found, type):
+    if not isinstance(found, type | FunctionType):
         raise ComponentLoadError(
             f"the {kind} {name!r} of {origin} is {row.spec.target!r}, which is not a class"
         )
@@ -107,7 +108,7 @@ def load(kind: Kind, name: str) -> type:
 
 
 def resolve(kind: Kind, value: Any, /) -> Any:  # noqa: ANN401
-    """The class behind a name; a class or an instance is returned as it is.
+    """The class or function behind a name; anything else is returned as it is.
 
     Raises:
         UnknownComponentError: If there is no component of that name.
@@ -174,6 +175,9 @@ def _check_kind(kind: str) -> None:
 
 def _matches(kind: Kind, name: str) -> list[Component]:
     """The components a name may mean; plugins are looked at only if it is no name of our own."""
+    exact = [row for row in _own(kind) if row.name == name]  # "zuko:NSF" has a colon of its own
+    if exact:
+        return exact
     distribution, colon, bare = name.rpartition(":")
 
     def fits(row: Component) -> bool:

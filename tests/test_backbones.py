@@ -1,15 +1,38 @@
 import math
 
+import normflows as nf
 import pytest
 import torch
+import zuko
+from torch.nn.functional import softplus
+from zuko.transforms import AutoregressiveTransform
 
+from compactflow import from_normflows, from_zuko, registry
+from compactflow.backbones.autoregressive import Autoregressive
+from compactflow.backbones.base import ConvergenceError
 from compactflow.backbones.coupling import Coupling
+from compactflow.backbones.iresnet import IResNet, spectral_bound
+from compactflow.backbones.solvers import anderson, picard
 
 CONSTRUCTORS = {
     "aligned": lambda dim: Coupling(dim, blocks=4, width=16),
     "soft": lambda dim: Coupling(dim, blocks=4, width=16, permutation="soft"),
     "hard": lambda dim: Coupling(dim, blocks=4, width=16, permutation="hard"),
+    "additive": lambda dim: Coupling(dim, transform="additive", blocks=4, width=16),
+    "volume-preserving": lambda dim: Coupling(
+        dim, transform="volume-preserving", blocks=4, width=16
+    ),
+    "spline": lambda dim: Coupling(dim, transform="spline", blocks=4, width=16),
     "paper": lambda dim: Coupling(dim, permutation="soft", horizon=None),
+    "autoregressive": lambda dim: Autoregressive(dim, layers=3, width=16),
+    "autoregressive-spline": lambda dim: Autoregressive(
+        dim, transform="spline", layers=3, width=16
+    ),
+    "iresnet": lambda dim: IResNet(dim, blocks=4, width=16),
+    **{
+        name: registry.load("backbone", name)
+        for name in ("zuko:NICE", "zuko:MAF", "zuko:NSF", "normflows:RealNVP", "normflows:MAF")
+    },
 }
 DIMS = [1, 2, 3, 5, 8]
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
@@ -92,11 +115,206 @@ def test_fresh_global_affine_does_nothing():
     torch.testing.assert_close(scale, torch.ones(4, dtype=torch.float64), atol=1e-7, rtol=0)
 
 
-def test_state_dict_round_trip():
-    one, other = Coupling(4, blocks=2), Coupling(4, blocks=2)
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_state_dict_round_trip(name):
+    one, other = (CONSTRUCTORS[name](4) for _ in range(2))
     other.load_state_dict(one.state_dict())
     x = torch.randn(8, 4)
     assert torch.equal(one(x), other(x))
+
+
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_far_points_still_move_apart(name):
+    backbone = perturbed(name, 3, torch.float64)
+    far = 1e3 * torch.randn(64, 3, dtype=torch.float64)
+    with torch.no_grad():
+        stretch = (backbone(2 * far) - backbone(far)).norm(dim=1) / far.norm(dim=1)
+    assert (stretch > 1e-4).all()
+
+
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_a_start_does_not_change_the_inverse(name):
+    backbone = perturbed(name, 4, torch.float64)
+    z = torch.randn(32, 4, dtype=torch.float64)
+    with torch.no_grad():
+        x = backbone.inverse(z)
+        torch.testing.assert_close(backbone.inverse(z, start=torch.zeros_like(z)), x)
+        torch.testing.assert_close(backbone.inverse(z, start=x), x)
+
+
+@pytest.mark.parametrize("name", ["autoregressive", "iresnet"])
+def test_a_near_start_saves_iterations(name):
+    backbone = perturbed(name, 8, torch.float64)
+    x = torch.randn(32, 8, dtype=torch.float64)
+    with torch.no_grad():
+        z = backbone(x)
+    backbone.inverse(z)
+    cold = sum(backbone.iterations)
+    backbone.inverse(z, start=x)
+    assert sum(backbone.iterations) < cold
+
+
+def test_volume_preserving_log_det_is_the_same_everywhere():
+    backbone = perturbed("volume-preserving", 6, torch.float64)
+    log_det = backbone.log_abs_det(3 * torch.randn(64, 6, dtype=torch.float64))
+    assert log_det.std() < 1e-12
+    additive = perturbed("additive", 6, torch.float64)
+    assert additive.log_abs_det(torch.randn(64, 6, dtype=torch.float64)).std() < 1e-12
+
+
+@pytest.mark.parametrize("make", [Coupling, Autoregressive])
+def test_a_fresh_spline_is_the_identity_and_a_trained_one_is_not_affine(make):
+    backbone = make(1, transform="spline").double()
+    x = torch.linspace(-4, 4, 41).double()[:, None]
+    torch.testing.assert_close(backbone(x).diff(dim=0).std(dim=0), torch.zeros(1).double())
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter += 5 * torch.randn_like(parameter)
+        slopes = backbone(x).diff(dim=0)
+    assert (slopes > 0).all()
+    assert slopes.max() > 1.2 * slopes.min()
+
+
+@pytest.mark.parametrize("transform", ["affine", "spline"])
+def test_autoregressive_inverse_is_zukos(transform):
+    backbone = Autoregressive(6, transform=transform, layers=1, width=32).double()
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter *= 3
+    layer = backbone.layers[0]
+
+    class Channel(torch.distributions.Transform):
+        domain = codomain = torch.distributions.constraints.independent(
+            torch.distributions.constraints.real, 1
+        )
+        bijective = True
+
+        def __init__(self, parameters):
+            super().__init__()
+            self.parameters = parameters
+
+        def _call(self, x):
+            return layer.transform.forward(x, self.parameters)
+
+        def _inverse(self, y):
+            return layer.transform.inverse(y, self.parameters)
+
+    zukos = AutoregressiveTransform(lambda x: Channel(layer._predict(x)), passes=6)
+    z = 2 * torch.randn(64, 6, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(z), zukos(z))
+        torch.testing.assert_close(backbone.inverse(z), zukos.inv(z))
+    assert backbone.iterations[0] <= 7
+
+
+def test_a_whole_zuko_flow_runs_data_to_latent():
+    flow = zuko.flows.NSF(3, transforms=1, hidden_features=(8,))
+    x = torch.randn(16, 3)
+    backbone = from_zuko(flow)
+    assert backbone.dim == 3
+    torch.testing.assert_close(backbone(x), flow.transform()(x))
+    assert len(list(backbone.parameters())) == len(list(flow.parameters())) > 0
+
+
+def test_a_torch_transform_becomes_a_backbone():
+    backbone = from_zuko(torch.distributions.AffineTransform(1.0, 2.0), dim=2)
+    x = torch.randn(4, 2)
+    torch.testing.assert_close(backbone(x), 2 * x + 1)
+    torch.testing.assert_close(backbone.inverse(2 * x + 1), x)
+
+
+def test_a_whole_normflows_flow_is_turned_round():
+    layers = [nf.flows.LULinearPermute(3), nf.flows.AffineConstFlow((3,))]
+    flow = nf.NormalizingFlow(nf.distributions.DiagGaussian(3), layers)
+    backbone = from_normflows(flow)
+    x = torch.randn(16, 3)
+    assert backbone.dim == 3
+    torch.testing.assert_close(backbone(x), flow.inverse(x))
+    torch.testing.assert_close(backbone.inverse(x), flow.forward(x))
+    expected = flow.q0.log_prob(backbone(x)) + backbone.log_abs_det(x)
+    torch.testing.assert_close(flow.log_prob(x), expected)
+
+
+def test_a_spline_of_normflows():
+    backbone = registry.load("backbone", "normflows:NSF")(4).double()
+    x = torch.randn(16, 4).double()
+    torch.testing.assert_close(backbone.inverse(backbone(x)), x)
+    with pytest.raises(ValueError, match="at least 2 features"):
+        registry.load("backbone", "normflows:NSF")(1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "word"),
+    [
+        (lambda: from_zuko("NSF"), TypeError, "flow"),
+        (lambda: from_zuko(zuko.flows.NSF(3).transform), ValueError, "dim"),
+        (lambda: from_normflows([torch.nn.Linear(2, 2)]), TypeError, "flow"),
+        (lambda: from_normflows([]), TypeError, "flow"),
+        (lambda: from_normflows(nf.flows.LULinearPermute(3)), ValueError, "dim"),
+    ],
+)
+def test_what_is_no_flow_is_refused(call, error, word):
+    with pytest.raises(error, match=word):
+        call()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 50), (64, 64), (128, 7)])
+def test_spectral_bound_is_tight_and_above(shape):
+    weight = torch.randn(shape) * 10 ** torch.empty(()).uniform_(-6, 6)
+    exact = torch.linalg.svdvals(weight.double())[0]
+    assert exact <= spectral_bound(weight) <= 1.09 * exact
+
+
+def test_spectral_bound_of_extremes():
+    assert spectral_bound(torch.zeros(3, 3)) < 1e-6
+    assert 1 <= spectral_bound(torch.eye(128)) < 1.09
+
+
+def test_lipschitz_bound_holds_after_every_step():
+    backbone = IResNet(4, blocks=2, width=16, lipschitz=0.8)
+    optimizer = torch.optim.SGD(backbone.parameters(), lr=3.0)
+    for _ in range(30):
+        x = torch.randn(32, 4)
+        loss = -(backbone(x) ** 2).mean() + (backbone(x) ** 4).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(backbone.parameters(), 1.0)
+        optimizer.step()
+        for block in backbone.blocks:
+            norms = [torch.linalg.svdvals(w.double())[0] for w, _ in block.weights()]
+            assert math.prod(norms) <= 0.8
+    with torch.no_grad():
+        a, b = 5 * torch.randn(2, 1000, 4)
+        for block in backbone.blocks:
+            unscaled = [(block(t) - block.shift) / softplus(block.scale) - t for t in (a, b)]
+            ratio = (unscaled[0] - unscaled[1]).norm(dim=1) / (a - b).norm(dim=1)
+            assert ratio.max() <= 0.8 + 1e-5
+
+
+def test_an_inverse_that_does_not_converge_says_which_rows():
+    backbone = IResNet(3, blocks=1, width=8, lipschitz=0.99, max_iterations=1)
+    with torch.no_grad():
+        for parameter in backbone.parameters():
+            parameter += torch.randn_like(parameter)
+    z = torch.randn(4, 3)
+    with pytest.raises(ConvergenceError, match=r"4 rows \(0, 1, 2, 3\) in 1 iterations"):
+        backbone.inverse(z)
+
+
+def test_anderson_needs_fewer_iterations_than_the_plain_fixed_point():
+    matrix = torch.linalg.qr(torch.randn(4, 4).double())[0] * 0.95
+    target = torch.randn(20, 4).double()
+
+    def step(x, rows):
+        return target[rows] - x @ matrix
+
+    start = torch.zeros_like(target)
+    plain, slow = picard(step, start, max_iterations=2000)
+    fast, iterations = anderson(step, start, max_iterations=2000)
+    exact = torch.linalg.solve((torch.eye(4).double() + matrix).T, target.T).T
+    torch.testing.assert_close(plain, exact)
+    torch.testing.assert_close(fast, exact)
+    assert iterations < slow / 3
 
 
 @pytest.mark.parametrize(
@@ -108,11 +326,29 @@ def test_state_dict_round_trip():
         ({"clamp": math.nan}, "clamp"),
         ({"horizon": -1.0}, "horizon"),
         ({"permutation": "none"}, "permutation"),
+        ({"transform": "cubic"}, "transform"),
+        ({"bins": 1, "transform": "spline"}, "bins"),
+        ({"bound": 0.0, "transform": "spline"}, "bound"),
     ],
 )
 def test_bad_options_are_named(options, word):
     with pytest.raises(ValueError, match=word):
         Coupling(2, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "word"),
+    [
+        (Autoregressive, {"layers": 0}, "layers"),
+        (Autoregressive, {"horizon": 0.0}, "horizon"),
+        (IResNet, {"blocks": 0}, "blocks"),
+        (IResNet, {"lipschitz": 1.0}, "lipschitz"),
+        (IResNet, {"max_iterations": 0}, "max_iterations"),
+    ],
+)
+def test_bad_options_of_iterative_backbones_are_named(make, options, word):
+    with pytest.raises(ValueError, match=word):
+        make(2, **options)
 
 
 def test_dimension_must_be_positive():

@@ -11,6 +11,12 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.transforms import (
+    ChannelTransform,
+    Constant,
+    TransformName,
+    make_transform,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -33,11 +39,16 @@ class Coupling(Backbone):
     ``v = u Ψ(g) + b`` with ``Ψ(g) = 0.2 log(1 + exp(g/2))``, and then a fixed permutation of v.
 
     Args:
-        dim: The dimension D. With D = 1 there is no passive channel to condition on, and the map
-            is affine.
+        dim: The dimension D. With D = 1 there is no channel to condition on, and the transform's
+            parameters are free: only a spline is then more than affine.
+        transform: What a block does to x2: ``"affine"``, as above; ``"additive"``, with s = 0;
+            ``"volume-preserving"``, with the s of a row summing to 0, so that the log-det does
+            not depend on x; ``"spline"``, a rational-quadratic spline before the affine map.
         blocks: Number of blocks.
         width: Units of each subnet's one hidden layer.
         clamp: α, the bound on a block's log-scale.
+        bins: Bins of a spline, at least 2.
+        bound: A spline acts on ``[-bound, bound]``, in units of the backbone's input.
         permutation: What follows each block: ``"soft"``, a random rotation out of SO(D);
             ``"hard"``, a random permutation of channels; ``"aligned"``, random rotations whose
             product is the identity, so that the latent's axes start as the data's and a support
@@ -58,17 +69,18 @@ class Coupling(Backbone):
         self,
         dim: int,
         *,
+        transform: TransformName = "affine",
         blocks: int = 12,
         width: int = 128,
         clamp: float = 2.0,
+        bins: int = 8,
+        bound: float = 3.0,
         permutation: Permutation = "aligned",
         horizon: float | None = 1.0,
     ) -> None:
         super().__init__(dim)
         if blocks < 1 or width < 1:
             raise ValueError(f"blocks and width must be at least 1, got {blocks} and {width}")
-        if not clamp > 0:
-            raise ValueError(f"clamp must be positive, got {clamp}")
         if horizon is not None and not horizon > 0:
             raise ValueError(f"horizon must be positive, got {horizon}")
         if permutation not in get_args(Permutation):
@@ -76,8 +88,9 @@ class Coupling(Backbone):
                 f"permutation must be one of {', '.join(get_args(Permutation))}, "
                 f"got {permutation!r}"
             )
+        channels = make_transform(transform, clamp=clamp, bins=bins, bound=bound)
         self.blocks = nn.ModuleList(
-            _Block(dim, width, clamp, horizon, rotation)
+            _Block(dim, width, channels, horizon, rotation)
             for rotation in _rotations(dim, blocks, permutation)
         )
 
@@ -110,19 +123,22 @@ class _Block(nn.Module):
     rotation: Tensor
 
     def __init__(
-        self, dim: int, width: int, clamp: float, horizon: float | None, rotation: Tensor
+        self,
+        dim: int,
+        width: int,
+        transform: ChannelTransform,
+        horizon: float | None,
+        rotation: Tensor,
     ) -> None:
         super().__init__()
-        self.passive = (dim + 1) // 2
-        self.active = dim - self.passive
-        self.clamp = clamp
+        self.passive = (dim + 1) // 2 if dim > 1 else 0
+        self.transform = transform
         self.horizon = horizon
+        outputs = (dim - self.passive) * transform.size
         self.subnet = (
-            nn.Sequential(
-                nn.Linear(self.passive, width), nn.ReLU(), nn.Linear(width, 2 * self.active)
-            )
-            if self.active
-            else None
+            nn.Sequential(nn.Linear(self.passive, width), nn.ReLU(), nn.Linear(width, outputs))
+            if self.passive
+            else Constant(outputs)
         )
         self.scale = nn.Parameter(torch.full((dim,), _UNIT_SCALE))
         self.shift = nn.Parameter(torch.zeros(dim))
@@ -139,21 +155,19 @@ class _Block(nn.Module):
                 self.rotation = 1.5 * r - 0.5 * r @ (r.T @ r)
         return self
 
-    def _log_scale_and_shift(self, passive: Tensor) -> tuple[Tensor, Tensor]:
-        if self.subnet is None:
-            return passive[:, :0], passive[:, :0]
+    def _predict(self, passive: Tensor) -> Tensor:
+        """What the subnet predicts for the active channels, ``(N, D - passive, size)``."""
         if self.horizon is not None:
             passive = self.horizon * torch.asinh(passive / self.horizon)
-        a, t = (0.1 * self.subnet(passive)).chunk(2, dim=1)
-        return self.clamp * torch.tanh(a / self.clamp), t
+        outputs: Tensor = 0.1 * self.subnet(passive)
+        return outputs.view(len(outputs), self.transform.size, -1).transpose(1, 2)
 
     def _global_scale(self) -> Tensor:
         return 0.2 * softplus(self.scale / 2)
 
     def forward(self, x: Tensor) -> Tensor:
         x1, x2 = x[:, : self.passive], x[:, self.passive :]
-        s, t = self._log_scale_and_shift(x1)
-        u = torch.cat([x1, x2 * s.exp() + t], dim=1)
+        u = torch.cat([x1, self.transform.forward(x2, self._predict(x1))], dim=1)
         # The global affine and the permutation are one matrix product.
         matrix = self._global_scale().unsqueeze(1) * self.rotation.T
         return torch.addmm(self.rotation @ self.shift, u, matrix)
@@ -161,12 +175,12 @@ class _Block(nn.Module):
     def inverse(self, y: Tensor) -> Tensor:
         u = (y @ self.rotation - self.shift) / self._global_scale()
         x1, u2 = u[:, : self.passive], u[:, self.passive :]
-        s, t = self._log_scale_and_shift(x1)
-        return torch.cat([x1, (u2 - t) * (-s).exp()], dim=1)
+        return torch.cat([x1, self.transform.inverse(u2, self._predict(x1))], dim=1)
 
     def log_abs_det(self, x: Tensor) -> Tensor:
-        s, _ = self._log_scale_and_shift(x[:, : self.passive])
-        return s.sum(dim=1) + self._global_scale().log().sum()
+        x1, x2 = x[:, : self.passive], x[:, self.passive :]
+        log_slope = self.transform.log_slope(x2, self._predict(x1))
+        return log_slope.sum(dim=1) + self._global_scale().log().sum()
 
 
 def _rotations(dim: int, blocks: int, permutation: Permutation) -> list[Tensor]:

@@ -1,0 +1,166 @@
+"""Invertible residual network with a certified Lipschitz bound."""
+
+from __future__ import annotations
+
+from typing import cast, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, silu, softplus
+
+from compactflow.backbones.base import Backbone
+from compactflow.backbones.solvers import anderson
+
+__all__ = ["IResNet", "spectral_bound"]
+
+_SILU_SLOPE = 1.1  # the largest slope of x sigmoid(x) is 1.0998
+_SQUARINGS = 4
+_MARGIN = 1e-4  # for the rounding of the bound itself
+_UNIT_SCALE = 0.5413248546  # softplus of it is 1
+
+Weights = list[tuple[Tensor, Tensor]]
+
+
+@final
+class IResNet(Backbone):
+    """Creates an invertible residual network: blocks ``y = (x + g(x)) Ψ + b`` with Lip(g) < 1.
+
+    g is a network with two hidden layers and the activation ``x sigmoid(x) / 1.1``, whose slope is
+    at most 1. Every weight matrix enters divided by a *certified* bound on its spectral norm, so
+    Lip(g) ≤ `lipschitz` holds after every optimiser step, by construction. The inverse of a block
+    is the fixed point of ``x = y - g(x)``, found by Anderson acceleration.
+
+    Args:
+        dim: The dimension D.
+        blocks: Number of blocks.
+        width: Units of each of a block's two hidden layers.
+        lipschitz: Bound on Lip(g), in (0, 1): larger is more flexible and slower to invert.
+        max_iterations: Of the inverse, per block.
+
+    Attributes:
+        iterations: For each block from the last to the first, how many the latest inverse took.
+
+    Raises:
+        ValueError: If an argument is out of range.
+
+    References:
+        Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), *Invertible residual networks*.
+        Chen, Behrmann, Duvenaud, Jacobsen (2019), *Residual flows*, for the activation.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        blocks: int = 8,
+        width: int = 64,
+        lipschitz: float = 0.9,
+        max_iterations: int = 300,
+    ) -> None:
+        super().__init__(dim)
+        if blocks < 1 or width < 1:
+            raise ValueError(f"blocks and width must be at least 1, got {blocks} and {width}")
+        if not 0 < lipschitz < 1:
+            raise ValueError(f"lipschitz must be in (0, 1), got {lipschitz}")
+        if max_iterations < 1:
+            raise ValueError(f"max_iterations must be at least 1, got {max_iterations}")
+        self.blocks = nn.ModuleList(_Block(dim, width, lipschitz) for _ in range(blocks))
+        self.max_iterations = max_iterations
+        self.iterations: list[int] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``."""
+        for block in self._blocks():
+            x = block(x)
+        return x
+
+    @torch.no_grad()
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Map latents ``(N, D)`` to data ``(N, D)``, from `start` if given, without a gradient.
+
+        Raises:
+            ConvergenceError: If rows do not converge; the message says which.
+        """
+        weights = [block.weights() for block in self._blocks()]
+        starts: list[Tensor | None] = [None] * len(weights)
+        if start is not None:
+            for i, (block, w) in enumerate(zip(self._blocks(), weights, strict=True)):
+                starts[i], start = start, block.map(start, w)
+        self.iterations = []
+        parts = list(zip(self._blocks(), weights, starts, strict=True))
+        for block, w, guess in reversed(parts):
+            z, iterations = block.inverse(z, w, guess, self.max_iterations)
+            self.iterations.append(iterations)
+        return z
+
+    def _blocks(self) -> list[_Block]:
+        return cast("list[_Block]", list(self.blocks))
+
+
+@final
+class _Block(nn.Module):
+    def __init__(self, dim: int, width: int, lipschitz: float) -> None:
+        super().__init__()
+        sizes = [dim, width, width, dim]
+        self.linears = nn.ModuleList(map(nn.Linear, sizes[:-1], sizes[1:]))
+        self.bound = lipschitz ** (1 / len(self.linears))
+        self.scale = nn.Parameter(torch.full((dim,), _UNIT_SCALE))
+        self.shift = nn.Parameter(torch.zeros(dim))
+
+    def weights(self) -> Weights:
+        """Weight matrices, of spectral norm at most `bound`, and biases."""
+        layers = cast("list[nn.Linear]", list(self.linears))
+        return [(self._bounded(layer.weight), layer.bias) for layer in layers]
+
+    def _bounded(self, weight: Tensor) -> Tensor:
+        return weight * (self.bound / spectral_bound(weight)).clamp(max=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.map(x, self.weights())
+
+    def map(self, x: Tensor, weights: Weights) -> Tensor:
+        return (x + _residual(x, weights)) * softplus(self.scale) + self.shift
+
+    def inverse(
+        self, y: Tensor, weights: Weights, start: Tensor | None, max_iterations: int
+    ) -> tuple[Tensor, int]:
+        u = (y - self.shift) / softplus(self.scale)
+
+        def step(x: Tensor, rows: Tensor) -> Tensor:
+            return u[rows] - _residual(x, weights)
+
+        return anderson(step, u if start is None else start, max_iterations=max_iterations)
+
+
+def _residual(x: Tensor, weights: Weights) -> Tensor:
+    *hidden, (weight, bias) = weights
+    for w, b in hidden:
+        x = silu(linear(x, w, b)) / _SILU_SLOPE
+    return linear(x, weight, bias)
+
+
+def spectral_bound(weight: Tensor) -> Tensor:
+    """An upper bound on a matrix's spectral norm, differentiable, a scalar.
+
+    ``σ₁ ≤ |(WᵀW)^p|_F^(1/2p)`` for every p; with p = 16, by repeated squaring, it is at most
+    ``n^(1/64)`` times too large for rank n: 8 % for n = 128, and far less if few singular values
+    are near the largest.
+
+    Args:
+        weight: W, ``(M, N)``.
+
+    References:
+        Delattre, Barthélemy, Araujo, Allauzen (2023), *Efficient bound of Lipschitz constant for
+        convolutional layers by Gram iteration*.
+    """
+    tall = weight if weight.shape[0] >= weight.shape[1] else weight.T
+    gram = tall.T @ tall
+    log_norm = gram.new_zeros(())
+    for _ in range(_SQUARINGS):
+        # Divided by its norm, so that powers neither overflow nor vanish.
+        norm = gram.norm().clamp_min(torch.finfo(gram.dtype).tiny)
+        gram = gram / norm
+        gram = gram @ gram
+        log_norm = 2 * (log_norm + norm.log())
+    log_norm = log_norm + gram.norm().clamp_min(torch.finfo(gram.dtype).tiny).log()
+    return (1 + _MARGIN) * (log_norm / 2 ** (_SQUARINGS + 1)).exp()

@@ -1,0 +1,113 @@
+"""Flows of normflows as backbones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast, final
+
+import normflows as nf
+import torch
+from torch import Tensor, nn
+
+from compactflow.backbones.base import Backbone
+
+__all__ = ["NormflowsFlow", "from_normflows", "maf", "nsf", "realnvp"]
+
+
+@final
+class NormflowsFlow(Backbone):
+    """Creates a backbone of layers of normflows, which map latent → data, the other way round.
+
+    Args:
+        dim: The dimension D.
+        flows: The layers, in normflows' order: the first is next to the latent.
+
+    References:
+        Stimper et al. (2023), *normflows: A PyTorch package for normalizing flows*.
+    """
+
+    def __init__(self, dim: int, flows: Sequence[nn.Module]) -> None:
+        super().__init__(dim)
+        self.flows = nn.ModuleList(flows)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``."""
+        return self._encode(x)[0]
+
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Map latents ``(N, D)`` to data ``(N, D)``; `start` is ignored."""
+        for flow in self.flows:
+            z, _ = flow(z)
+        return z
+
+    def log_abs_det(self, x: Tensor) -> Tensor:
+        """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
+        return self._encode(x)[1]
+
+    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        total = x.new_zeros(len(x))
+        for flow in reversed(list(self.flows)):
+            x, log_abs_det = cast("nf.flows.Flow", flow).inverse(x)
+            total = total + log_abs_det
+        return x, total
+
+
+def from_normflows(
+    flow: nf.NormalizingFlow | nf.flows.Flow | Sequence[nf.flows.Flow], dim: int | None = None
+) -> NormflowsFlow:
+    """Make a backbone of a flow of normflows; its base distribution, if any, is not used.
+
+    Layers whose inverse is approximate, such as ``nf.flows.Residual``, stay so.
+
+    Args:
+        flow: A whole flow, one layer, or layers in normflows' order.
+        dim: The dimension D; a whole flow knows its own.
+
+    Raises:
+        ValueError: If `dim` is not given and `flow` does not know it.
+        TypeError: If `flow` is of another type.
+    """
+    if isinstance(flow, nf.NormalizingFlow):
+        dim = dim or flow.q0.sample(1).shape[1]
+        flow = list(flow.flows)
+    flows = [flow] if isinstance(flow, nn.Module) else list(flow)
+    if not flows or not all(isinstance(each, nf.flows.Flow) for each in flows):
+        raise TypeError(f"flow must be a flow, a layer or layers of normflows, got {flow!r}")
+    if dim is None:
+        raise ValueError("layers do not know their dimension; pass dim, the number of features")
+    return NormflowsFlow(dim, flows)
+
+
+def realnvp(dim: int, *, layers: int = 8, width: int = 64) -> NormflowsFlow:
+    """Make masked affine couplings."""
+    flows: list[nf.flows.Flow] = []
+    for i in range(layers):
+        # The scale's tanh keeps far inputs finite.
+        shift = nf.nets.MLP([dim, width, dim], init_zeros=True)
+        scale = nf.nets.MLP([dim, width, dim], init_zeros=True, output_fn="tanh")
+        flows.append(nf.flows.MaskedAffineFlow((torch.arange(dim) + i) % 2, shift, scale))
+    return from_normflows(flows, dim)
+
+
+def nsf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
+    """Make coupled rational-quadratic splines with linear tails, mixed by LU-factored maps.
+
+    Raises:
+        ValueError: If `dim` is 1.
+    """
+    if dim < 2:
+        raise ValueError("'normflows:NSF' needs at least 2 features; use 'zuko:NSF'")
+    flows: list[nf.flows.Flow] = []
+    for _ in range(layers):
+        flows.append(nf.flows.CoupledRationalQuadraticSpline(dim, 2, width))
+        flows.append(nf.flows.LULinearPermute(dim))
+    return from_normflows(flows, dim)
+
+
+def maf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
+    """Make masked affine autoregressive layers, reversed so that data → latent is one pass."""
+    flows: list[nf.flows.Flow] = []
+    for _ in range(layers):
+        flows.append(nf.flows.Reverse(nf.flows.MaskedAffineAutoregressive(dim, width)))
+        flows.append(nf.flows.LULinearPermute(dim))
+    return from_normflows(flows, dim)

@@ -1,0 +1,235 @@
+"""Invertible maps of single channels, whose parameters a network predicts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from math import log
+from typing import Literal, TypeAlias, final, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, softplus
+
+__all__ = [
+    "Additive",
+    "Affine",
+    "ChannelTransform",
+    "Constant",
+    "Spline",
+    "TransformName",
+    "make_transform",
+]
+
+TransformName: TypeAlias = Literal["affine", "additive", "volume-preserving", "spline"]
+
+# A spline's bins and slopes are at least this share of an even knot spacing and of slope 1, which
+# bounds how far one bin can stretch and so the round-trip error.
+_LEAST = 1e-2
+
+
+class ChannelTransform(ABC):
+    """An increasing map of each channel, given `size` parameters per channel.
+
+    With all parameters 0 it is the identity. Shapes: values ``(N, C)``, parameters
+    ``(N, C, size)``.
+    """
+
+    size: int
+
+    @abstractmethod
+    def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """Map ``(N, C)`` to ``(N, C)``."""
+
+    @abstractmethod
+    def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
+        """Undo `forward`, ``(N, C)``."""
+
+    @abstractmethod
+    def log_slope(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """``log ∂y/∂x`` of each channel, ``(N, C)``."""
+
+
+@final
+class Affine(ChannelTransform):
+    """Creates the map ``y = x exp(α tanh(s/α)) + t``.
+
+    Args:
+        clamp: α, the bound on the log-scale.
+        preserve_volume: Subtract the channels' mean from the log-scales, so that their product
+            is 1 in every row.
+
+    References:
+        Dinh, Sohl-Dickstein, Bengio (2017), *Density estimation using Real NVP*. Sorrenson,
+        Rother, Köthe (2020), *Disentanglement by nonlinear ICA with general incompressible-flow
+        networks (GIN)*, for preserving volume.
+    """
+
+    size = 2
+
+    def __init__(self, clamp: float, *, preserve_volume: bool = False) -> None:
+        self.clamp = clamp
+        self.preserve_volume = preserve_volume
+
+    def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """Map ``(N, C)`` to ``(N, C)``."""
+        return x * self._log_scale(parameters).exp() + parameters[..., 1]
+
+    def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
+        """Undo `forward`, ``(N, C)``."""
+        return (y - parameters[..., 1]) * (-self._log_scale(parameters)).exp()
+
+    def log_slope(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """The log-scale, ``(N, C)``."""
+        return self._log_scale(parameters)
+
+    def _log_scale(self, parameters: Tensor) -> Tensor:
+        s = self.clamp * torch.tanh(parameters[..., 0] / self.clamp)
+        return s - s.mean(dim=1, keepdim=True) if self.preserve_volume else s
+
+
+@final
+class Additive(ChannelTransform):
+    """Creates the map ``y = x + t``.
+
+    References:
+        Dinh, Krueger, Bengio (2015), *NICE: Non-linear independent components estimation*.
+    """
+
+    size = 1
+
+    def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """Map ``(N, C)`` to ``(N, C)``."""
+        return x + parameters[..., 0]
+
+    def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
+        """Undo `forward`, ``(N, C)``."""
+        return y - parameters[..., 0]
+
+    def log_slope(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """0, ``(N, C)``."""
+        return torch.zeros_like(x)
+
+
+@final
+class Spline(ChannelTransform):
+    """Creates a monotone rational-quadratic spline on ``[-b, b]``, followed by an affine map.
+
+    Outside the interval the spline is the identity, with slope 1 at its ends, so far values still
+    move with the affine map.
+
+    Args:
+        clamp: Bound on the affine map's log-scale.
+        bins: Number of bins K.
+        bound: b, in units of the input.
+
+    References:
+        Durkan, Bekasov, Murray, Papamakarios (2019), *Neural spline flows*, eq. 4-8.
+    """
+
+    def __init__(self, clamp: float, *, bins: int = 8, bound: float = 3.0) -> None:
+        self.affine = Affine(clamp)
+        self.bins = bins
+        self.bound = bound
+        self.size = 2 + 3 * bins - 1
+
+    def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """Map ``(N, C)`` to ``(N, C)``."""
+        x0, y0, width, height, d0, d1, inside = self._bin(x, parameters, on="x")
+        s, t = height / width, ((x - x0) / width).clamp(0, 1)
+        u = t * (1 - t)
+        y = y0 + height * (s * t * t + d0 * u) / (s + (d0 + d1 - 2 * s) * u)
+        return self.affine.forward(torch.where(inside, y, x), parameters[..., :2])
+
+    def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
+        """Undo `forward`, ``(N, C)``."""
+        y = self.affine.inverse(y, parameters[..., :2])
+        x0, y0, width, height, d0, d1, inside = self._bin(y, parameters, on="y")
+        s, v = height / width, ((y - y0) / height).clamp(0, 1)
+        # The root in [0, 1] of a t² + b t + c = 0, in the form that does not cancel.
+        k = v * (d0 + d1 - 2 * s)
+        a, b, c = s - d0 + k, d0 - k, -s * v
+        t = 2 * c / (-b - (b * b - 4 * a * c).clamp_min(0).sqrt())
+        return torch.where(inside, x0 + width * t, y)
+
+    def log_slope(self, x: Tensor, parameters: Tensor) -> Tensor:
+        """``log ∂y/∂x``, ``(N, C)``."""
+        x0, _, width, height, d0, d1, inside = self._bin(x, parameters, on="x")
+        s, t = height / width, ((x - x0) / width).clamp(0, 1)
+        u = t * (1 - t)
+        slope = d1 * t * t + 2 * s * u + d0 * (1 - t) ** 2
+        log_slope = 2 * s.log() + slope.log() - 2 * (s + (d0 + d1 - 2 * s) * u).log()
+        log_scale = self.affine.log_slope(x, parameters[..., :2])
+        return torch.where(inside, log_slope, torch.zeros_like(x)) + log_scale
+
+    def _bin(
+        self, value: Tensor, parameters: Tensor, *, on: Literal["x", "y"]
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """The bin of each value: its corner, size and end slopes, and whether it is in one."""
+        widths, heights, slopes = parameters[..., 2:].tensor_split(
+            (self.bins, 2 * self.bins), dim=-1
+        )
+        x, y = self._knots(widths), self._knots(heights)
+        # softplus(0 + this) = 1, so that with parameters 0 every slope is 1.
+        inner = _LEAST + (1 - _LEAST) * softplus(slopes + log(torch.e - 1))
+        d = pad(inner, (1, 1), value=1.0)
+        knots = x if on == "x" else y
+        index = (value.unsqueeze(-1) >= knots[..., 1:-1]).sum(dim=-1, keepdim=True)
+
+        def at(table: Tensor, offset: int) -> Tensor:
+            return table.gather(-1, index + offset).squeeze(-1)
+
+        x0, y0 = at(x, 0), at(y, 0)
+        inside = value.abs() < self.bound
+        return x0, y0, at(x, 1) - x0, at(y, 1) - y0, at(d, 0), at(d, 1), inside
+
+    def _knots(self, logits: Tensor) -> Tensor:
+        """Increasing knots from -b to b, ``(N, C, K + 1)``."""
+        share = _LEAST / self.bins + (1 - _LEAST) * logits.softmax(dim=-1)
+        inner = 2 * self.bound * share[..., :-1].cumsum(dim=-1) - self.bound
+        return torch.cat(
+            [
+                torch.full_like(inner[..., :1], -self.bound),
+                inner,
+                torch.full_like(inner[..., :1], self.bound),
+            ],
+            dim=-1,
+        )
+
+
+@final
+class Constant(nn.Module):
+    """Predicts the same outputs for every row: for a transform that has nothing to depend on."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The outputs for each row of ``(N, D)``, ``(N, outputs)``."""
+        return self.values.expand(len(x), -1)
+
+
+def make_transform(
+    name: TransformName, *, clamp: float, bins: int, bound: float
+) -> ChannelTransform:
+    """The transform of a name.
+
+    Raises:
+        ValueError: If the name is unknown or an argument is out of range.
+    """
+    if not clamp > 0:
+        raise ValueError(f"clamp must be positive, got {clamp}")
+    if bins < 2:
+        raise ValueError(f"bins must be at least 2, got {bins}")
+    if not bound > 0:
+        raise ValueError(f"bound must be positive, got {bound}")
+    if name == "affine":
+        return Affine(clamp)
+    if name == "additive":
+        return Additive()
+    if name == "volume-preserving":
+        return Affine(clamp, preserve_volume=True)
+    if name == "spline":
+        return Spline(clamp, bins=bins, bound=bound)
+    names = ", ".join(get_args(TransformName))
+    raise ValueError(f"transform must be one of {names}, got {name!r}")

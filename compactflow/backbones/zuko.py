@@ -1,0 +1,88 @@
+"""Flows of zuko as backbones."""
+
+from __future__ import annotations
+
+from typing import Any, cast, final
+
+import zuko
+from torch import Tensor
+from torch.distributions import Transform
+from zuko.lazy import Flow, LazyTransform, UnconditionalTransform
+
+from compactflow.backbones.base import Backbone
+
+__all__ = ["ZukoFlow", "from_zuko", "maf", "nice", "nsf"]
+
+
+@final
+class ZukoFlow(Backbone):
+    """Creates a backbone of a zuko transform, which maps data → latent as a backbone does.
+
+    Args:
+        dim: The dimension D.
+        transform: The transform, whose parameters are trained. Its inverse is zuko's own: a
+            masked autoregressive one runs its network D times.
+
+    References:
+        Rozet et al. (2022), *Zuko: Normalizing flows in PyTorch*.
+    """
+
+    def __init__(self, dim: int, transform: LazyTransform) -> None:
+        super().__init__(dim)
+        self.transform = transform
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``."""
+        return cast("Tensor", self._now()(x))
+
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Map latents ``(N, D)`` to data ``(N, D)``; `start` is ignored."""
+        return cast("Tensor", self._now().inv(z))
+
+    def log_abs_det(self, x: Tensor) -> Tensor:
+        """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
+        return cast("Tensor", self._now().call_and_ladj(x)[1])
+
+    def _now(self) -> Any:  # noqa: ANN401 - zuko's own subclass of Transform, with `call_and_ladj`
+        """The transform at the present values of the parameters."""
+        return self.transform()
+
+
+def from_zuko(flow: Flow | LazyTransform | Transform, dim: int | None = None) -> ZukoFlow:
+    """Make a backbone of a flow or transform of zuko.
+
+    Args:
+        flow: A ``zuko.flows`` flow, a lazy transform, or a plain ``torch`` transform.
+        dim: The dimension D; a flow knows its own.
+
+    Raises:
+        ValueError: If `dim` is not given and `flow` does not know it.
+        TypeError: If `flow` is of another type.
+    """
+    if isinstance(flow, Flow):
+        return ZukoFlow(flow.base().event_shape[0], flow.transform)
+    transform = UnconditionalTransform(lambda: flow) if isinstance(flow, Transform) else flow
+    if not isinstance(transform, LazyTransform):
+        raise TypeError(
+            f"flow must be a flow or a transform of zuko, or a torch transform, got {flow!r}"
+        )
+    if dim is None:
+        raise ValueError(
+            "a transform does not know its dimension; pass dim, the number of features"
+        )
+    return ZukoFlow(dim, transform)
+
+
+def nice(dim: int, **options: Any) -> ZukoFlow:  # noqa: ANN401
+    """Make a ``zuko.flows.NICE``; `options` are its arguments."""
+    return from_zuko(zuko.flows.NICE(dim, **options))
+
+
+def maf(dim: int, **options: Any) -> ZukoFlow:  # noqa: ANN401
+    """Make a ``zuko.flows.MAF``; `options` are its arguments."""
+    return from_zuko(zuko.flows.MAF(dim, **options))
+
+
+def nsf(dim: int, **options: Any) -> ZukoFlow:  # noqa: ANN401
+    """Make a ``zuko.flows.NSF``; `options` are its arguments."""
+    return from_zuko(zuko.flows.NSF(dim, **options))
