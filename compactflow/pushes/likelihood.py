@@ -21,7 +21,7 @@ class Likelihood(Push):
 
     Together with a pull it is the negative log-likelihood under the latent density
     ``exp(-pull)/Z``: a normal latent with the squared pull is the ordinary normalizing flow. It
-    needs a backbone with a log-det; the other pushes do not.
+    is slow for a backbone without a log-det of its own; the other pushes need none.
 
     References:
         Dinh, Sohl-Dickstein, Bengio (2017), *Density estimation using Real NVP*, eq. 2.

@@ -1,0 +1,39 @@
+"""The conformance kit: checks that a component keeps the promises of its interface.
+
+Every built-in passes it, and so should every plugin's component::
+
+    from compactflow.testing import parametrize
+
+    @parametrize("latent", "cube")
+    def test_cube(check):
+        check()
+
+The `check_latent`, `check_backbone`, `check_pull` and `check_push` functions do the same without
+pytest and return the results. Checks draw random numbers, but the same ones in each run, and
+leave torch's random state as it was.
+"""
+
+from __future__ import annotations
+
+from compactflow.testing.kit import (
+    check_backbone,
+    check_latent,
+    check_names,
+    check_pull,
+    check_push,
+    parametrize,
+)
+from compactflow.testing.results import CheckResult
+from compactflow.testing.theory import convexity_violation, outward_violation
+
+__all__ = [
+    "CheckResult",
+    "check_backbone",
+    "check_latent",
+    "check_names",
+    "check_pull",
+    "check_push",
+    "convexity_violation",
+    "outward_violation",
+    "parametrize",
+]

@@ -1,0 +1,157 @@
+"""Running the checks of a component, with or without pytest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+
+from compactflow import registry
+from compactflow.plugins import Kind
+from compactflow.testing import backbones, latents, pulls, pushes
+from compactflow.testing.results import CheckResult, Checks, cases
+
+if TYPE_CHECKING:
+    import pytest
+
+__all__ = [
+    "check_backbone",
+    "check_latent",
+    "check_names",
+    "check_pull",
+    "check_push",
+    "parametrize",
+]
+
+Component: TypeAlias = str | Callable[..., Any]
+Options: TypeAlias = Mapping[str, Any]
+Expected: TypeAlias = Mapping[str, str]
+
+_CHECKS: dict[Kind, Checks] = {
+    "backbone": backbones.CHECKS,
+    "latent": latents.CHECKS,
+    "pull": pulls.CHECKS,
+    "push": pushes.CHECKS,
+}
+
+
+def check_names(kind: Kind) -> list[str]:
+    """The names of the checks of a kind.
+
+    Raises:
+        ValueError: If there is no such kind.
+    """
+    if kind not in _CHECKS:
+        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+    return list(_CHECKS[kind])
+
+
+def check_backbone(
+    name_or_class: Component,
+    *,
+    options: Options | None = None,
+    expected_failures: Expected | None = None,
+) -> list[CheckResult]:
+    """Run the checks of a backbone.
+
+    Args:
+        name_or_class: Its name, its class, or a function of the dimension that makes it.
+        options: What to make it with.
+        expected_failures: For each check that is known to fail, why; one that passes all the
+            same fails.
+
+    Raises:
+        ValueError: If the name is unknown, or `expected_failures` names no check or no reason.
+    """
+    return [run() for run in _cases("backbone", name_or_class, options, expected_failures)]
+
+
+def check_latent(
+    name_or_class: Component,
+    *,
+    options: Options | None = None,
+    expected_failures: Expected | None = None,
+) -> list[CheckResult]:
+    """Run the checks of a latent; for arguments and errors see `check_backbone`."""
+    return [run() for run in _cases("latent", name_or_class, options, expected_failures)]
+
+
+def check_pull(
+    name_or_class: Component,
+    *,
+    options: Options | None = None,
+    latent: Component = "cube",
+    expected_failures: Expected | None = None,
+) -> list[CheckResult]:
+    """Run the checks of a pull on a latent; for the rest see `check_backbone`."""
+    return [run() for run in _cases("pull", name_or_class, options, expected_failures, latent)]
+
+
+def check_push(
+    name_or_class: Component,
+    *,
+    options: Options | None = None,
+    expected_failures: Expected | None = None,
+) -> list[CheckResult]:
+    """Run the checks of a push; for arguments and errors see `check_backbone`."""
+    return [run() for run in _cases("push", name_or_class, options, expected_failures)]
+
+
+def parametrize(
+    kind: Kind,
+    name_or_class: Component,
+    *,
+    options: Options | None = None,
+    latent: Component = "cube",
+    expected_failures: Expected | None = None,
+) -> pytest.MarkDecorator:
+    """Make one pytest test of each check, for a test function that calls its argument ``check``.
+
+    Args:
+        kind: The component's kind.
+        name_or_class: As for `check_backbone`.
+        options: What to make it with.
+        latent: The latent of a pull.
+        expected_failures: For each check that is known to fail, why.
+
+    Raises:
+        ValueError: As for `check_backbone`, or if there is no such kind.
+    """
+    import pytest
+
+    runs = _cases(kind, name_or_class, options, expected_failures, latent)
+    return pytest.mark.parametrize("check", list(map(_as_test, runs)), ids=check_names(kind))
+
+
+def _cases(
+    kind: Kind,
+    component: Component,
+    options: Options | None,
+    expected_failures: Expected | None,
+    latent: Component = "cube",
+) -> list[Callable[[], CheckResult]]:
+    """The checks of a component, ready to run."""
+    check_names(kind)
+    build = registry.resolve(kind, component)
+    build_latent = registry.resolve("latent", latent)
+
+    def make(*dim: int) -> Any:  # noqa: ANN401
+        arguments = (build_latent(*dim),) if kind == "pull" else dim
+        return build(*arguments, **(options or {}))
+
+    return list(cases(_CHECKS[kind], make, expected_failures).values())
+
+
+def _as_test(run: Callable[[], CheckResult]) -> Callable[[], None]:
+    """The check as what a pytest test calls."""
+    import pytest
+
+    def check() -> None:
+        result = run()
+        if result.status == "skipped":
+            pytest.skip(result.message)
+        if result.status == "expected failure":
+            pytest.xfail(result.message)
+        if result.status == "failed":
+            pytest.fail(f"{result.name}: {result.message}", pytrace=False)
+
+    return check

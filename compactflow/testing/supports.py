@@ -1,0 +1,141 @@
+"""The checks of a latent's support: its distance, boundary, projection and gauge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+
+from compactflow.latents.base import Latent
+from compactflow.testing.results import Checks, SkipCheck, collect, require
+from compactflow.testing.tools import equal, require_finite
+
+__all__ = ["CHECKS", "Make", "around"]
+
+CHECKS: Checks = {}
+_check = collect(CHECKS)
+
+Make: TypeAlias = Callable[[int], Latent]
+
+
+@_check
+def boundary_has_distance_zero(make: Make) -> None:
+    """Boundary points have signed distance 0."""
+    for dim in (2, 4):
+        latent = make(dim).double()
+        worst = float(latent.signed_distance(latent.boundary(200)).abs().max())
+        require(worst < 1e-9, f"a boundary point has signed distance {worst:.2g} in D = {dim}")
+
+
+@_check
+def distance_has_its_sign(make: Make) -> None:
+    """The signed distance is negative inside and positive far outside: K is bounded."""
+    latent = make(3).double()
+    inside = latent.signed_distance(latent.project(latent.sample(2000)))
+    require(inside.median() < 0, "the signed distance is not negative at samples")
+    far = latent.signed_distance(_far(3, torch.float64))
+    require((far > 0).all(), "the signed distance is not positive far outside")
+
+
+@_check
+def distance_is_continuous(make: Make) -> None:
+    """The signed distance has no jumps: bisection runs into one wherever there is one."""
+    latent = make(2).double()
+    a, b = around(latent, 2000), around(latent, 2000)
+    at_a, at_b = latent.signed_distance(a), latent.signed_distance(b)
+    for _ in range(40):
+        middle = (a + b) / 2
+        value = latent.signed_distance(middle)
+        left = (value - at_a).abs() > (value - at_b).abs()
+        b, at_b = torch.where(left.unsqueeze(1), middle, b), torch.where(left, value, at_b)
+        a, at_a = torch.where(left.unsqueeze(1), a, middle), torch.where(left, at_a, value)
+    jump, i = (at_a - at_b).abs().max(dim=0)
+    require(jump < 1e-6, f"the signed distance jumps by {jump:.2g} near {a[i].tolist()}")
+
+
+@_check
+def constraints_agree_with_distance(make: Make) -> None:
+    """All constraints are at most 0 exactly where the signed distance is."""
+    latent = make(3).double()
+    z = around(latent, 5000)
+    c = latent.constraints(z)
+    require(c.ndim == 2 and len(c) == len(z), f"constraints of (N, D) are {tuple(c.shape)}")
+    agree = (c.amax(dim=1) <= 0) == (latent.signed_distance(z) <= 0)
+    require(agree.all(), f"they disagree on which of {len(z)} points lie inside: {(~agree).sum()}")
+
+
+@_check
+def projection_lands_inside(make: Make) -> None:
+    """The projection of a point is in the support, and projects to itself."""
+    latent = make(3).double()
+    nearest = latent.project(3 * around(latent, 500))
+    worst = float(latent.signed_distance(nearest).max())
+    require(worst < 1e-9, f"a projection has signed distance {worst:.2g}")
+    require(equal(latent.project(nearest), nearest), "projecting twice is not projecting once")
+
+
+@_check
+def projection_keeps_inside_points(make: Make) -> None:
+    """Points inside the support are their own projections."""
+    latent = make(3).double()
+    z = around(latent, 5000)
+    z = z[latent.signed_distance(z) < 0]
+    require(len(z), "no point inside the support was found")
+    require(equal(latent.project(z), z), "points inside the support move when projected")
+
+
+@_check
+def projection_is_nearest(make: Make) -> None:
+    """No boundary point and no point inside is nearer than the projection, in the plane."""
+    latent = make(2).double()
+    z = 2 * around(latent, 300)
+    inside = around(latent, 5000)
+    inside = inside[latent.signed_distance(inside) <= 0]
+    candidates = torch.cat([latent.boundary(3000), inside])
+    excess = (latent.project(z) - z).norm(dim=1) - torch.cdist(z, candidates).amin(dim=1)
+    worst, i = excess.max(dim=0)
+    require(
+        worst < 1e-9,
+        f"a support point is nearer to {z[i].tolist()} than its projection, by {worst:.2g}",
+    )
+
+
+@_check
+def gauge_fits(make: Make) -> None:
+    """The gauge is homogeneous, and at most 1 exactly inside the support."""
+    latent = make(3).double()
+    z = around(latent, 2000)
+    try:
+        gauge = latent.gauge(z)
+    except NotImplementedError as error:
+        raise SkipCheck(f"it has no gauge: {error}") from error
+    require(equal(latent.gauge(3 * z), 3 * gauge), "gauge(3 z) is not 3 gauge(z)")
+    agree = (gauge <= 1) == (latent.signed_distance(z) <= 0)
+    require(agree.all(), "gauge <= 1 is not where the signed distance is at most 0")
+
+
+@_check
+def finite_far_away(make: Make) -> None:
+    """Distance, constraints and projection are finite a million units away."""
+    for dtype in (torch.float32, torch.float64):
+        latent, z = make(3).to(dtype), _far(3, dtype)
+        require_finite(
+            f"at |z| = 1e6 in {dtype}",
+            signed_distance=latent.signed_distance(z),
+            constraints=latent.constraints(z),
+            project=latent.project(z),
+        )
+        require(not latent.log_prob(z).isnan().any(), f"log_prob is NaN at 1e6 in {dtype}")
+
+
+def around(latent: Latent, n: int) -> Tensor:
+    """Points in a box somewhat larger than the samples' own, ``(n, D)``."""
+    sample = latent.sample(1000)
+    low, high = sample.amin(dim=0), sample.amax(dim=0)
+    return low + (high - low) * (1.6 * torch.rand(n, latent.dim).to(sample) - 0.3)
+
+
+def _far(dim: int, dtype: torch.dtype) -> Tensor:
+    return 1e6 * torch.randn(200, dim, dtype=dtype)

@@ -1,0 +1,86 @@
+"""What the theory asks of a pull, seen numerically in milliseconds."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from compactflow.latents.base import Latent
+from compactflow.pulls.base import Pull
+
+__all__ = ["convexity_violation", "outward_violation"]
+
+_POINTS = 1024
+_STEP = 1e-2  # beyond the boundary, in latent units
+
+
+@torch.no_grad()
+def convexity_violation(pull: Pull) -> str | None:
+    """Look for a chord in the support K below which the pull rises: convex is what mirror needs.
+
+    The pairs are latent samples, near and far; those with an end or the middle outside K do not
+    count. It draws from a generator of its own.
+
+    Returns:
+        Where and by how much the pull is not convex, or ``None`` if no such place was found.
+    """
+    latent = pull.latent
+    generator = _generator(latent)
+    a, b = latent.sample(2 * _POINTS, generator).chunk(2)
+    # Chords of every length: long ones average short bends out.
+    b = a + (b - a) * torch.rand(_POINTS, 1, generator=generator, device=a.device).to(a)
+    middle = (a + b) / 2
+    inside = (torch.stack([latent.signed_distance(z) for z in (a, b, middle)]) <= 0).all(dim=0)
+    a, b, middle = a[inside], b[inside], middle[inside]
+    value, chord = pull(middle), (pull(a) + pull(b)) / 2
+    rounding = 100 * torch.finfo(a.dtype).eps * (1 + chord.abs())
+    excess = (value - chord - rounding).nan_to_num(nan=torch.inf)
+    if not (excess > 0).any():
+        return None
+    i = int(excess.argmax())
+    return (
+        f"not convex on the support: f((a + b)/2) = {value[i]:.4g} > (f(a) + f(b))/2 = "
+        f"{chord[i]:.4g} at a = {_text(a[i])}, b = {_text(b[i])}"
+    )
+
+
+@torch.no_grad()
+def outward_violation(pull: Pull) -> str | None:
+    """Look for an outward normal of the support K along which the pull does not rise.
+
+    It compares boundary points with points one hundredth of a latent unit beyond them, along
+    ``z - project(z)``, which is normal to K whatever its shape. It draws from a generator of its
+    own.
+
+    Returns:
+        Where and by how much the pull does not rise, or ``None`` if no such place was found.
+    """
+    latent = pull.latent
+    generator = _generator(latent)
+    near = latent.boundary(_POINTS, generator)
+    noise = torch.randn(near.shape, generator=generator, dtype=near.dtype, device=near.device)
+    near = near + _STEP * noise
+    edge = latent.project(near)
+    length = (near - edge).norm(dim=1)
+    outside = length > 0.1 * _STEP  # nearer, and rounding hides the direction
+    edge, normal = edge[outside], ((near - edge) / length.unsqueeze(1))[outside]
+    beyond = edge + _STEP * normal
+    at_edge, outward = pull(edge), pull(beyond)
+    rise = (outward - at_edge).nan_to_num(nan=-torch.inf)
+    if (rise > 0).all():
+        return None
+    i = int(rise.argmin())
+    return (
+        f"not increasing outward at the boundary: f = {at_edge[i]:.4g} at {_text(edge[i])} and "
+        f"{outward[i]:.4g} just outside, at {_text(beyond[i])}"
+    )
+
+
+def _generator(latent: Latent) -> torch.Generator:
+    return torch.Generator(latent.like.device).manual_seed(0)
+
+
+def _text(point: Tensor) -> str:
+    """A point as text, of its first four coordinates."""
+    shown = [f"{value:.3g}" for value in point[:4].tolist()]
+    return f"({', '.join(shown + ['…'] * (len(point) > 4))})"

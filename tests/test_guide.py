@@ -1,0 +1,35 @@
+"""The guide for plugin authors shows the code that a new package really holds."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from compactflow import testing
+from compactflow.scaffold import new_plugin
+
+GUIDE = Path(__file__).parents[1] / "docs" / "writing-a-plugin.md"
+TEXT = GUIDE.read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(?:python|toml)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    files = new_plugin("diamond", "latent", tmp_path_factory.mktemp("guide"))
+    return {path.name: path.read_text(encoding="utf-8") for path in files}
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
+def test_each_block_is_in_the_package(block, package):
+    assert any(block in text for text in package.values())
+
+
+def test_the_whole_latent_is_shown(package):
+    code = "".join(BLOCKS)
+    for method in re.findall(r"    def \w+.*", package["latent.py"]):
+        assert method in code
+
+
+def test_each_check_is_explained():
+    explained = re.findall(r"^\| `([a-z-]+)` \|", TEXT, re.MULTILINE)
+    assert sorted(explained) == sorted(testing.check_names("latent"))
