@@ -211,6 +211,24 @@ def reproduce(out: Out = Path("results"), quick: Quick = False) -> None:
     run(out=out, quick=quick)
 
 
+@app.command("new-plugin", epilog="Example: compactflow new-plugin torus --kind latent")
+def new_plugin(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '-'.")],
+    kind: Annotated[str, typer.Option(help=f"One of {', '.join(_KINDS)}.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make it in.")] = Path(),
+) -> None:
+    """Write a package with a working component of your own, its plugin and its tests.
+
+    It installs and passes its own tests as it is; replace its mathematics by yours.
+    """
+    from compactflow import scaffold
+
+    for path in scaffold.new_plugin(name, cast("Kind", kind), out):
+        _print("wrote", path)
+    folder = shlex.quote(str(out / f"compactflow-{name}"))
+    _print("next", f"python -m pip install -e '{folder}[test]' && pytest {folder}")
+
+
 def _print_version(wanted: bool) -> None:
     if wanted:
         print(f"compactflow {compactflow.__version__}")

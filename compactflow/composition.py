@@ -19,11 +19,12 @@ from compactflow.preprocessing import Preprocessing
 from compactflow.presets import PRESETS, Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.testing.theory import convexity_violation, outward_violation
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
 
-__all__ = ["compose", "find_components", "find_settings"]
+__all__ = ["check_theory", "compose", "find_components", "find_settings", "make_probe"]
 
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 
@@ -117,6 +118,43 @@ def compose(
     pull = _make("pull", found["pull"], detector.pull_options, latent)
     push = _make("push", found["push"], detector.push_options)
     return CompactFlow(backbone, latent, preprocessing), pull, push
+
+
+def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:
+    """The detector's pull and push, for a latent of two features unless it has its own.
+
+    Raises:
+        ValueError: If a name, an option or a setting is unknown or out of range.
+    """
+    found = find_components(detector)
+    dim = getattr(found["latent"], "dim", 2)
+    latent = _make("latent", found["latent"], detector.latent_options, dim)
+    pull = _make("pull", found["pull"], detector.pull_options, latent)
+    return pull, _make("push", found["push"], detector.push_options)
+
+
+def check_theory(pull: Pull, push: Push) -> None:
+    """Check that a pull can balance a push, numerically.
+
+    A push that compares with samples balances only a pull that is convex on the support (Schmier
+    et al. 2024); any push needs one that rises outward at the boundary.
+
+    Raises:
+        ValueError: If it cannot; the message says where.
+    """
+    reason = outward_violation(pull)
+    if not (reason or push.entropic):
+        reason = convexity_violation(pull)
+    if reason:
+        advice = (
+            ""
+            if push.entropic
+            else "; take a convex pull, or a push that maximises entropy, 'stein'"
+        )
+        raise ValueError(
+            f"the pull {type(pull).__name__} on {type(pull.latent).__name__} does not go with the "
+            f"push {type(push).__name__}: {reason}{advice}"
+        )
 
 
 def _make(kind: Kind, component: Any, options: Any, *args: Any) -> Any:  # noqa: ANN401

@@ -23,7 +23,7 @@ from torch import Tensor
 from compactflow import storage
 from compactflow.backbones.base import Backbone
 from compactflow.calibration import threshold
-from compactflow.composition import compose, find_components, find_settings
+from compactflow.composition import check_theory, compose, find_settings, make_probe
 from compactflow.devices import find_device, move
 from compactflow.flow import CompactFlow
 from compactflow.latents.base import Latent
@@ -191,7 +191,11 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
             verbose=self.verbose,
         )
         x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))
-        self.history_ = train(flow, x, held_out, pull=pull, push=push, options=options)
+        anchors = flow.latent.adapt(x)
+        check_theory(pull, push)
+        self.history_ = train(
+            flow, x, held_out, pull=pull, push=push, options=options, anchors=anchors
+        )
         self.flow_, self.pull_ = flow.eval(), pull
         # Inference is in float64: the same row then scores the same in any batch, and decoding
         # inverts encoding to rounding error.
@@ -289,7 +293,8 @@ def build(
         **options: The other arguments of `OneClassFlow`, checked here.
 
     Raises:
-        ValueError: If a name or an option is unknown or out of range.
+        ValueError: If a name or an option is unknown or out of range, or if pull and push do not
+            go together: the message says why.
     """
     unknown = options.keys() - OneClassFlow().get_params()
     if unknown:
@@ -298,6 +303,5 @@ def build(
             f"{', '.join(OneClassFlow().get_params())}"
         )
     detector = OneClassFlow(backbone, latent, pull, push, **options)
-    find_settings(detector)
-    find_components(detector)
+    check_theory(*make_probe(detector))
     return detector

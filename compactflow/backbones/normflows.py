@@ -95,8 +95,7 @@ def nsf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
     Raises:
         ValueError: If `dim` is 1.
     """
-    if dim < 2:
-        raise ValueError("'normflows:NSF' needs at least 2 features; use 'zuko:NSF'")
+    _check_two("NSF", dim)
     flows: list[nf.flows.Flow] = []
     for _ in range(layers):
         flows.append(nf.flows.CoupledRationalQuadraticSpline(dim, 2, width))
@@ -105,9 +104,19 @@ def nsf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
 
 
 def maf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
-    """Make masked affine autoregressive layers, reversed so that data → latent is one pass."""
+    """Make masked affine autoregressive layers, reversed so that data → latent is one pass.
+
+    Raises:
+        ValueError: If `dim` is 1.
+    """
+    _check_two("MAF", dim)
     flows: list[nf.flows.Flow] = []
     for _ in range(layers):
         flows.append(nf.flows.Reverse(nf.flows.MaskedAffineAutoregressive(dim, width)))
         flows.append(nf.flows.LULinearPermute(dim))
     return from_normflows(flows, dim)
+
+
+def _check_two(name: str, dim: int) -> None:
+    if dim < 2:
+        raise ValueError(f"'normflows:{name}' needs at least 2 features; use 'zuko:{name}'")

@@ -41,6 +41,17 @@ class Latent(nn.Module, ABC):
         # Carries the device and dtype in which to draw samples.
         self.register_buffer("like", torch.zeros(()), persistent=False)
 
+    def adapt(self, x: Tensor) -> Tensor | None:
+        """Fit the support to preprocessed inliers ``(N, D)``, once, before training.
+
+        Optional, for a support whose shape or parts depend on the data. Here it does nothing.
+
+        Returns:
+            For each row the latent, ``(N, D)``, to which a first stage of training carries it,
+            where the parts of the support would else gather the wrong rows; or ``None``.
+        """
+        return None
+
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` points from the latent distribution, ``(n, D)``."""

@@ -41,6 +41,7 @@ class TrainingOptions:
         noise: Standard deviation of the normal noise added to each batch, in preprocessed units.
         clip: Bound on the gradient's norm.
         ema: Decay of the weights' exponential moving average, which is the result.
+        warm_up: Share of `max_steps` spent on carrying rows to their anchors, if there are any.
         checks: How often, over `max_steps`, to monitor and consider stopping.
         patience: Checks without a new best energy distance after which to stop.
         verbose: Show a progress bar.
@@ -52,6 +53,7 @@ class TrainingOptions:
     noise: float = 0.15
     clip: float = 1.0
     ema: float = 0.99
+    warm_up: float = 0.2
     checks: int = 20
     patience: int = 10
     verbose: bool = False
@@ -65,6 +67,7 @@ def train(
     pull: Pull,
     push: Push,
     options: TrainingOptions,
+    anchors: Tensor | None = None,
 ) -> History:
     """Train a flow's backbone in place and restore its best weights.
 
@@ -75,6 +78,8 @@ def train(
         pull: Draws latents into the support.
         push: Spreads them over it.
         options: How to train.
+        anchors: The latent of each row of `x`, ``(N, D)``, where training begins, if it is to
+            begin with a regression.
 
     Returns:
         The history: for each check, ``step``, ``loss`` and the monitors' values.
@@ -84,14 +89,14 @@ def train(
             converging, or the energy distance ends far above where it began; the weights of the
             best check are restored all the same.
     """
-    run = _Run(flow, x, validation, pull, push, options)
+    run = _Run(flow, x, validation, pull, push, options, anchors)
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, disable=not options.verbose, transient=True) as progress:
         bar = progress.add_task("training", total=options.max_steps)
         for step in range(1, options.max_steps + 1):
             try:
-                loss = run.step()
-                if step % run.interval and step < options.max_steps:
+                loss = run.step(step)
+                if step <= run.warm_up or (step % run.interval and step < options.max_steps):
                     continue
                 go_on = run.check(step, float(loss))
             except ConvergenceError as error:
@@ -115,7 +120,10 @@ class _Run:
         pull: Pull,
         push: Push,
         options: TrainingOptions,
+        anchors: Tensor | None,
     ) -> None:
+        self.anchors = anchors
+        self.warm_up = 0 if anchors is None else int(options.warm_up * options.max_steps)
         self.flow, self.x, self.validation = flow, x, validation
         self.pull, self.push, self.options = pull, push, options
         self.interval = max(1, options.max_steps // options.checks)
@@ -137,14 +145,18 @@ class _Run:
         assert isinstance(self.average.module, Backbone)
         return self.average.module
 
-    def step(self) -> Tensor:
+    def step(self, step: int) -> Tensor:
         """One optimiser step on one batch; returns its loss."""
         options = self.options
         rows = torch.randint(len(self.x), (options.batch_size,), device=self.x.device)
         x = self.x[rows]
         x = x + options.noise * torch.randn_like(x)
         z = self.flow.backbone(x)
-        loss: Tensor = self.pull(z).mean() + self.push(self.flow, x, z, self.pull)
+        loss: Tensor
+        if self.anchors is not None and step <= self.warm_up:
+            loss = (z - self.anchors[rows]).square().sum(dim=1).mean()
+        else:
+            loss = self.pull(z).mean() + self.push(self.flow, x, z, self.pull)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.flow.backbone.parameters(), options.clip)

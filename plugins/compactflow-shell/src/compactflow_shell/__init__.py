@@ -1,0 +1,1 @@
+"""Concentric spherical shells, for rings, as a latent of compactflow."""

@@ -1,0 +1,1 @@
+"""A union of disjoint cubes or balls, as a latent of compactflow."""

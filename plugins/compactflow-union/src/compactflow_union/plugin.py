@@ -1,0 +1,20 @@
+"""What compactflow reads when it looks for plugins. No torch."""
+
+from __future__ import annotations
+
+from compactflow.plugins import LatentSpec, hookimpl
+
+__all__ = ["compactflow_latents"]
+
+
+@hookimpl
+def compactflow_latents() -> list[LatentSpec]:
+    """Return the package's latent."""
+    return [
+        LatentSpec(
+            name="union",
+            target="compactflow_union.union:Union",
+            summary="A union of disjoint cubes or balls, one for each cluster of the data",
+            tags=("compact", "not-simply-connected"),
+        )
+    ]
