@@ -204,11 +204,40 @@ def plugins(
 
 
 @app.command(epilog="Example: compactflow reproduce --quick --out results")
-def reproduce(out: Out = Path("results"), quick: Quick = False) -> None:
-    """Reproduce the paper's experiments on data that scikit-learn ships, without a download."""
+def reproduce(
+    experiments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[fig1|digits|gaps]...", help="By default fig1 and digits."),
+    ] = None,
+    out: Out = Path("results"),
+    quick: Quick = False,
+) -> None:
+    """Run the experiments on data that scikit-learn ships, without a download.
+
+    'gaps' needs the plugins compactflow-union and compactflow-shell.
+    """
     from compactflow.reproduce import reproduce as run
 
-    run(out=out, quick=quick)
+    run(experiments or ["fig1", "digits"], out=out, quick=quick)
+
+
+@app.command(epilog="Example: compactflow combinations pendigits.npz --out combinations.csv")
+def combinations(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="An .npz file with X and y.")],
+    out: Out,
+    max_steps: Annotated[int | None, _option("Training steps at most.")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+) -> None:
+    """Fit every backbone with every latent, plugins included, on one labelled data set.
+
+    y is 1 for outliers. Trains on half of the inliers and tests on all other rows. The table has
+    the AUROC, that of the untrained network, the fit time and the error of decoding.
+    """
+    _check_out(out, force=force, inputs=[data])
+    from compactflow.combinations import run
+
+    Console().print(run(data, out, max_steps=max_steps, seed=seed))
 
 
 @app.command("new-plugin", epilog="Example: compactflow new-plugin torus --kind latent")

@@ -6,7 +6,7 @@ import copy
 from math import inf
 from numbers import Real
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from sklearn.utils import check_scalar
 
@@ -24,7 +24,7 @@ from compactflow.testing.theory import convexity_violation, outward_violation
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
 
-__all__ = ["check_theory", "compose", "find_components", "find_settings", "make_probe"]
+__all__ = ["balance", "check_theory", "compose", "find_components", "find_settings", "make_probe"]
 
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 
@@ -155,6 +155,13 @@ def check_theory(pull: Pull, push: Push) -> None:
             f"the pull {type(pull).__name__} on {type(pull.latent).__name__} does not go with the "
             f"push {type(push).__name__}: {reason}{advice}"
         )
+
+
+def balance(pull: Pull, push: Push) -> None:
+    """Weigh the pull for an entropic push, unless ``exp(-pull)`` is the latent's own density."""
+    confining = registry.load("pull", pull.latent.confining_pull)
+    if push.entropic and not isinstance(pull, cast("type", confining)):
+        pull.balance()
 
 
 def _make(kind: Kind, component: Any, options: Any, *args: Any) -> Any:  # noqa: ANN401

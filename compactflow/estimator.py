@@ -23,7 +23,7 @@ from torch import Tensor
 from compactflow import storage
 from compactflow.backbones.base import Backbone
 from compactflow.calibration import threshold
-from compactflow.composition import check_theory, compose, find_settings, make_probe
+from compactflow.composition import balance, check_theory, compose, find_settings, make_probe
 from compactflow.devices import find_device, move
 from compactflow.flow import CompactFlow
 from compactflow.latents.base import Latent
@@ -193,6 +193,7 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))
         anchors = flow.latent.adapt(x)
         check_theory(pull, push)
+        balance(pull, push)
         self.history_ = train(
             flow, x, held_out, pull=pull, push=push, options=options, anchors=anchors
         )

@@ -77,12 +77,12 @@ class CompactFlow(nn.Module):
     def log_density(self, pull: Pull, x: Tensor) -> Tensor:
         """Log-density of data ``(N, D)`` in nats, ``(N,)``, up to the pull's constant log Z.
 
-        ``-pull(T(x)) + log |det ∂T/∂x|``, the density of data whose latents follow
-        ``exp(-pull)/Z``.
+        ``-β pull(T(x)) + log |det ∂T/∂x|``, the density of data whose latents follow
+        ``exp(-β pull)/Z``, with β the pull's weight.
         """
         y = self.preprocess(x)
         log_abs_det = self.backbone.log_abs_det(y) + self.preprocessing.log_abs_det(x)
-        return log_abs_det - pull(self.backbone(y))
+        return log_abs_det - pull.weight * pull(self.backbone(y))
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` data points by decoding latent samples, ``(n, D)``."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
@@ -56,15 +57,25 @@ def plot_boundary(
         ValueError: If the detector has not two features.
     """
     _check_two_features(detector)
-    boundary = detector.inverse_transform(_boundary(detector, points))
-    closed = np.concatenate([boundary, boundary[:1]])
+    latents = _boundary(detector, points)
+    boundary = detector.inverse_transform(latents)
     options: dict[str, Any] = {"color": "black", "linewidth": 1.5} | style
-    ax.plot(closed[:, 0], closed[:, 1], **options)
+    for part in _parts(latents):
+        closed = np.concatenate([boundary[part], boundary[part][:1]])
+        ax.plot(closed[:, 0], closed[:, 1], **options)
+        options["label"] = None  # one entry in the legend for all parts
     return ax
 
 
-def _boundary(detector: OneClassFlow, points: int) -> ArrayLike:
+def _boundary(detector: OneClassFlow, points: int) -> NDArray[np.float64]:
     return detector.flow_.latent.boundary(points).double().cpu().numpy()
+
+
+def _parts(latents: NDArray[np.float64]) -> list[slice]:
+    """The closed curves of a boundary ``(n, 2)``: where it jumps, the next one begins."""
+    steps = np.linalg.norm(np.diff(latents, axis=0), axis=1)
+    starts = [0, *(np.flatnonzero(steps > 20 * np.median(steps)) + 1), len(latents)]
+    return [slice(start, stop) for start, stop in itertools.pairwise(starts)]
 
 
 def _check_two_features(detector: OneClassFlow) -> None:

@@ -81,6 +81,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str]) -> None:
         "n_features_in": detector.n_features_in_,
         "feature_names_in": [str(name) for name in getattr(detector, "feature_names_in_", [])],
         "offset": detector.offset_,
+        "pull_weight": detector.pull_.weight,
         # JSON has no NaN, which a diverged run leaves behind.
         "history": {
             name: [value if isfinite(value) else None for value in values]
@@ -138,6 +139,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> OneClassFlow:
         flow.to(tensors["preprocessing.mean"].dtype)
         flow.load_state_dict(tensors)
         detector.offset_ = saved["offset"]
+        pull.weight = saved["pull_weight"]
         detector.history_ = {
             name: [nan if value is None else value for value in values]
             for name, values in saved["history"].items()

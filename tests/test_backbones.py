@@ -31,7 +31,7 @@ CONSTRUCTORS = {
     "iresnet": lambda dim: IResNet(dim, blocks=4, width=16),
     **{
         name: registry.load("backbone", name)
-        for name in ("zuko:NICE", "zuko:MAF", "zuko:NSF", "normflows:RealNVP", "normflows:MAF")
+        for name in ("zuko:NICE", "zuko:MAF", "zuko:NSF", "normflows:RealNVP")
     },
 }
 DIMS = [1, 2, 3, 5, 8]
@@ -239,8 +239,12 @@ def test_a_spline_of_normflows():
     backbone = registry.load("backbone", "normflows:NSF")(4).double()
     x = torch.randn(16, 4).double()
     torch.testing.assert_close(backbone.inverse(backbone(x)), x)
+
+
+@pytest.mark.parametrize("name", ["normflows:NSF", "normflows:MAF"])
+def test_one_feature_is_too_few_for_some_of_normflows(name):
     with pytest.raises(ValueError, match="at least 2 features"):
-        registry.load("backbone", "normflows:NSF")(1)
+        registry.load("backbone", name)(1)
 
 
 @pytest.mark.parametrize(

@@ -383,3 +383,14 @@ def test_the_exit_code_of_the_process(tmp_path):
     assert (run.returncode, run.stdout) == (2, "")
     assert run.stderr.startswith("error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_new_plugin_writes_a_package(tmp_path, capsys):
+    assert main(["new-plugin", "torus", "--kind", "latent", "--out", str(tmp_path)]) == 0
+    assert (tmp_path / "compactflow-torus" / "pyproject.toml").is_file()
+    assert "pip install" in capsys.readouterr().out
+    assert main(["new-plugin", "torus", "--kind", "latent", "--out", str(tmp_path)]) == 2
+    assert main(["new-plugin", "Torus", "--kind", "latent", "--out", str(tmp_path)]) == 2
+    assert main(["new-plugin", "torus", "--kind", "shape", "--out", str(tmp_path)]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert [line.startswith("error: ") for line in errors] == [True] * 3

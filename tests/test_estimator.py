@@ -8,6 +8,7 @@ import compactflow
 from compactflow import OneClassFlow
 from compactflow.backbones.coupling import Coupling
 from compactflow.latents.ball import Ball
+from compactflow.pulls.base import Pull
 from compactflow.pulls.norms import Gauge
 from compactflow.pushes.stein import Stein
 from compactflow.registry import UnknownComponentError
@@ -212,3 +213,36 @@ def test_classes_and_instances_serve_as_components(X):
     assert type(detector.flow_.latent) is Ball
     assert all((value == before[name]).all() for name, value in backbone.state_dict().items())
     assert roc_auc_score(np.repeat([0, 1], 300), detector.signed_distance(np.r_[X, X + 50])) > 0.9
+
+
+class Hollow(Pull):
+    """Not convex: it draws latents to the boundary from both sides."""
+
+    def forward(self, z):
+        return (z.norm(dim=1) - 0.5).abs()
+
+
+class Inward(Pull):
+    """Draws latents out of the support."""
+
+    def forward(self, z):
+        return -z.norm(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("pull", "push", "reason"),
+    [
+        (Hollow, "mirror", "not convex on the support.*take a convex pull"),
+        (Inward, "mirror", "not increasing outward"),
+        (Inward, "stein", "not increasing outward"),
+    ],
+)
+def test_a_pull_that_cannot_balance_the_push_is_refused(pull, push, reason):
+    with pytest.raises(ValueError, match=reason):
+        compactflow.build(pull=pull, push=push)
+    with pytest.raises(ValueError, match=reason):
+        compactflow.OneClassFlow(pull=pull, push=push, max_steps=1).fit(np.eye(4))
+
+
+def test_an_entropic_push_does_without_convexity():
+    compactflow.build(pull=Hollow, push="stein")

@@ -56,3 +56,19 @@ def test_values_by_hand(pull, value):
 def test_bad_options_are_named(make, word):
     with pytest.raises(ValueError, match=word):
         make()
+
+
+@pytest.mark.parametrize(
+    ("pull", "weight"),
+    [
+        (MaxAbs(Cube(3)), 4),
+        (Gauge(Cube(1)), 2),
+        (Euclidean(Ball(5)), 6),
+        (Squared(Gaussian(7)), 1),
+        (Squared(Cube(2)), 3),
+    ],
+)
+def test_balance_keeps_the_latent_distributions_size(pull, weight):
+    assert pull.weight == 1
+    pull.balance()
+    assert pull.weight == pytest.approx(weight, rel=0.02)

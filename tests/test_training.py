@@ -27,7 +27,7 @@ def moons(n=600, seed=0):
     return torch.from_numpy(make_moons(n, noise=0.05, random_state=seed)[0]).float()
 
 
-def run(push="stein", *, backbone=None, x=None, **options):
+def run(push="stein", *, backbone=None, x=None, anchors=None, **options):
     torch.manual_seed(0)
     make_push, make_pull = PUSHES[push]
     flow = CompactFlow(backbone or Coupling(2, blocks=4, width=16), Cube(2))
@@ -35,7 +35,13 @@ def run(push="stein", *, backbone=None, x=None, **options):
     x = moons() if x is None else x
     settings = TrainingOptions(**{"max_steps": 100, "batch_size": 128} | options)
     history = train(
-        flow, x[100:], x[:100], pull=make_pull(flow.latent), push=make_push(), options=settings
+        flow,
+        x[100:],
+        x[:100],
+        pull=make_pull(flow.latent),
+        push=make_push(),
+        options=settings,
+        anchors=anchors,
     )
     return flow, history
 
@@ -78,6 +84,20 @@ def test_training_lowers_the_energy_distance(push):
     _, history = run(push, max_steps=600, learning_rate=1e-3)
     energy = history["energy_distance"]
     assert min(energy) < 0.7 * energy[0]
+
+
+@pytest.mark.parametrize("anchored", [True, False])
+def test_warm_up_decides_where_rows_go(anchored):
+    x = moons()
+    turned = x @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+    flow, history = run(
+        max_steps=600, learning_rate=1e-2, anchors=turned[100:] if anchored else None
+    )
+    with torch.no_grad():
+        z = flow.backbone(x)
+    goal = turned if anchored else x
+    assert torch.cosine_similarity(z - z.mean(0), goal - goal.mean(0)).mean() > 0.6
+    assert (min(history["step"]) > 0.2 * 600) == anchored
 
 
 def test_history_has_every_monitor_at_every_check():

@@ -83,7 +83,10 @@ class Latent(nn.Module, ABC):
 
     @abstractmethod
     def boundary(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Points on the boundary of K, ``(n, D)``; a closed curve in order when D = 2."""
+        """Points on the boundary of K, ``(n, D)``.
+
+        In D = 2 they run along the closed curve, or along one closed curve after the other.
+        """
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+import torch
 from torch import Tensor, nn
 
 from compactflow.latents.base import Latent
 
 __all__ = ["Pull"]
+
+_SAMPLES = 16_384
 
 
 class Pull(nn.Module, ABC):
@@ -18,11 +21,28 @@ class Pull(nn.Module, ABC):
 
     Args:
         latent: The latent whose support it serves.
+
+    Attributes:
+        weight: What an entropic push multiplies it by: see `balance`.
     """
 
     def __init__(self, latent: Latent) -> None:
         super().__init__()
         self.latent = latent
+        self.weight = 1.0
+
+    def balance(self) -> None:
+        """Set the weight β so that the latent distribution p keeps its size.
+
+        Latents settle at ``exp(-β pull)/Z``, and under dilation p is stationary for
+        ``β = D / E_p[z·∇pull(z)]`` (the virial identity): D + 1 for the gauge of a uniform
+        support, 1 for the squared pull of the standard normal.
+        """
+        generator = torch.Generator(self.latent.like.device).manual_seed(0)
+        z = self.latent.sample(_SAMPLES, generator).requires_grad_()
+        with torch.enable_grad():
+            (gradient,) = torch.autograd.grad(self(z).sum(), z)
+        self.weight = self.latent.dim / (z * gradient).sum(dim=1).mean().item()
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:

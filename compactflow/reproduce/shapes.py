@@ -81,4 +81,4 @@ def draw(ax: Axes, detector: OneClassFlow, X: Array) -> None:
     ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xticks=[], yticks=[])
     plot_signed_distance(detector, ax)
     ax.scatter(X[:, 0], X[:, 1], s=3, color="black", linewidths=0, label="inliers")
-    plot_boundary(detector, ax, color="tab:green", label="the cube's boundary, mapped back")
+    plot_boundary(detector, ax, color="tab:green", label="the latent's boundary, mapped back")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.neighbors import KNeighborsClassifier
@@ -36,6 +37,7 @@ def find_groups(radius: Tensor, count: int | None) -> Tensor:
     if not clear.any():
         return alone
     nearest = KNeighborsClassifier(n_neighbors=1).fit(part[clear], labels[clear])
-    found = torch.from_numpy(nearest.predict(values)).to(radius.device)
-    names = sorted(found.unique().tolist(), key=lambda name: radius[found == name].mean().item())
-    return torch.stack([found == name for name in names]).long().argmax(dim=0)
+    found = nearest.predict(values)
+    names = sorted(np.unique(found), key=lambda name: values[found == name].mean())
+    order = {name: k for k, name in enumerate(names)}
+    return torch.tensor([order[name] for name in found], device=radius.device)
