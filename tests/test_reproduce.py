@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 import compactflow
 from compactflow.plotting import plot_boundary, plot_signed_distance
-from compactflow.reproduce import digits, shapes
+from compactflow.reproduce import digits, gaps, reproduce, shapes
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +82,53 @@ def test_default_hugs_the_moons():
     ellipse = np.pi * 4 * np.sqrt(np.linalg.det(np.cov(inliers.T)))
     assert area < 0.7 * ellipse
     assert (detector.signed_distance(inliers) <= 0.1).mean() > 0.7
+
+
+class Rings:
+    """Stands for a detector: inside within 0.12 of the circles of radius 0.5 and 1."""
+
+    @staticmethod
+    def signed_distance(X):
+        radius = np.linalg.norm(X, axis=1)
+        return np.minimum(np.abs(radius - 0.5), np.abs(radius - 1)) - 0.12
+
+
+class Disc:
+    """Stands for a detector: inside the outer circle."""
+
+    @staticmethod
+    def signed_distance(X):
+        return np.linalg.norm(X, axis=1) - 1.12
+
+
+def test_gap_volume_is_the_area_away_from_the_data():
+    none, coverage = gaps.gap_volume(Rings(), "two circles", 0)
+    assert none < 0.02
+    assert coverage == pytest.approx(0.95, abs=0.03)
+    disc, coverage = gaps.gap_volume(Disc(), "two circles", 0)
+    # The hole and the gap between the rings, less what the estimate smooths over: 0.15 each side.
+    smoothed = np.pi * ((0.5 - 0.15) ** 2 + (1 - 0.15) ** 2 - (0.5 + 0.15) ** 2)
+    assert disc == pytest.approx(smoothed, rel=0.3)
+    assert coverage == pytest.approx(0.95, abs=0.03)
+
+
+def test_a_failing_picture_leaves_the_old_one(tmp_path, monkeypatch):
+    (tmp_path / "fig1.png").write_bytes(b"old")
+    monkeypatch.setattr(shapes, "SHAPES", {"two moons": shapes.SHAPES["two moons"]})
+    monkeypatch.setattr(shapes, "_steps", lambda quick: 2)
+
+    def torn(figure, path, **options):
+        path.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Figure, "savefig", torn)
+    with pytest.raises(OSError, match="disk full"):
+        shapes.run(tmp_path, quick=True, seed=0)
+    assert (tmp_path / "fig1.png").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["fig1.png"]
+
+
+def test_an_unknown_experiment_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"fig9.*fig1, digits, gaps"):
+        reproduce(["fig9"], out=tmp_path / "results", quick=True)
+    assert not (tmp_path / "results").exists()

@@ -103,6 +103,8 @@ def gap_volume(detector: OneClassFlow, shape: str, seed: int) -> tuple[float, fl
 
 def _figure(detectors: list[OneClassFlow], seed: int) -> Figure:
     figure = Figure(figsize=(12, 8.2), layout="constrained")
+    steps = detectors[0].max_steps
+    figure.suptitle(f"{steps} steps, training noise 0.03, learning rate 0.01")
     axes = figure.subplots(2, len(SHAPES))
     shapes = [*SHAPES, *SHAPES]
     for ax, detector, shape in zip(axes.flat, detectors, shapes, strict=True):
