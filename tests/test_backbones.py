@@ -241,6 +241,15 @@ def test_a_spline_of_normflows():
     torch.testing.assert_close(backbone.inverse(backbone(x)), x)
 
 
+def test_a_failing_inverse_of_normflows_is_a_convergence_error():
+    class Layer(nf.flows.Flow):
+        def forward(self, z):
+            raise AssertionError
+
+    with pytest.raises(ConvergenceError, match="4 rows"):
+        from_normflows(Layer(), dim=2).inverse(torch.zeros(4, 2))
+
+
 @pytest.mark.parametrize("name", ["normflows:NSF", "normflows:MAF"])
 def test_one_feature_is_too_few_for_some_of_normflows(name):
     with pytest.raises(ValueError, match="at least 2 features"):

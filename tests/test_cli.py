@@ -334,17 +334,19 @@ def test_plugins_refuses_an_unknown_kind(tmp_path, capsys):
 
 def test_reproduce_passes_its_options_on(monkeypatch):
     calls = []
-    module = SimpleNamespace(reproduce=lambda **options: calls.append(options))
+    module = SimpleNamespace(reproduce=lambda names, **options: calls.append((names, options)))
     monkeypatch.setitem(sys.modules, "compactflow.reproduce", module)
     assert main(["reproduce", "--quick", "--out", "here"]) == 0
-    assert main(["reproduce"]) == 0
+    assert main(["reproduce", "gaps"]) == 0
     assert calls == [
-        {"out": Path("here"), "quick": True},
-        {"out": Path("results"), "quick": False},
+        (["fig1", "digits"], {"out": Path("here"), "quick": True}),
+        (["gaps"], {"out": Path("results"), "quick": False}),
     ]
 
 
-@pytest.mark.parametrize("command", ["fit", "score", "plugins", "reproduce"])
+@pytest.mark.parametrize(
+    "command", ["fit", "score", "plugins", "reproduce", "combinations", "new-plugin"]
+)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_has_an_example(command, flag, capsys):
     assert main([command, flag]) == 0
@@ -394,3 +396,9 @@ def test_new_plugin_writes_a_package(tmp_path, capsys):
     assert main(["new-plugin", "torus", "--kind", "shape", "--out", str(tmp_path)]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert [line.startswith("error: ") for line in errors] == [True] * 3
+
+
+def test_combinations_checks_its_data_before_any_work(tmp_path, capsys):
+    assert main(["combinations", "none.npz", "--out", str(tmp_path / "table.csv")]) == 2
+    assert "none.npz" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -124,9 +124,25 @@ def test_best_weights_are_restored():
     assert energy == pytest.approx(min(history["energy_distance"]), abs=0.03)
 
 
-def test_early_stopping_ends_before_max_steps():
-    _, history = run(max_steps=2000, learning_rate=1e-12, patience=2)
+def test_early_stopping_ends_when_held_out_rows_get_worse():
+    x = moons()
+    x[100:] *= 0.1  # filling the cube with these carries the held-out rows out of it
+    _, history = run(x=x, max_steps=2000, learning_rate=1e-2, patience=2)
     assert history["step"][-1] < 2000
+    energy = history["energy_distance"]
+    assert energy[-1] > min(energy)
+
+
+def test_of_equal_weights_the_longest_trained_are_kept():
+    flow, history = run(max_steps=40, learning_rate=1e-4, ema=0.0, warm_up=0.0)
+    torch.manual_seed(0)
+    untrained = Coupling(2, blocks=4, width=16).state_dict()
+    moved = [
+        (flow.backbone.state_dict()[name] - value).abs().max() for name, value in untrained.items()
+    ]
+    # Adam moves each weight by about the learning rate at every step.
+    assert max(moved) > 0.5 * 40 * 1e-4 * 0.5
+    assert history["step"][-1] == 40
 
 
 def test_nan_stops_with_the_last_good_weights():

@@ -9,7 +9,7 @@ import normflows as nf
 import torch
 from torch import Tensor, nn
 
-from compactflow.backbones.base import Backbone
+from compactflow.backbones.base import Backbone, ConvergenceError
 
 __all__ = ["NormflowsFlow", "from_normflows", "maf", "nsf", "realnvp"]
 
@@ -35,9 +35,19 @@ class NormflowsFlow(Backbone):
         return self._encode(x)[0]
 
     def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
-        """Map latents ``(N, D)`` to data ``(N, D)``; `start` is ignored."""
-        for flow in self.flows:
-            z, _ = flow(z)
+        """Map latents ``(N, D)`` to data ``(N, D)``; `start` is ignored.
+
+        Raises:
+            ConvergenceError: If a layer of normflows finds that rounding spoils its inverse.
+        """
+        try:
+            for flow in self.flows:
+                z, _ = flow(z)
+        except AssertionError as error:
+            raise ConvergenceError(
+                f"the inverse of a layer of normflows failed for a batch of {len(z)} rows: its "
+                "formula has no real root at this precision; use float64 or compactflow's splines"
+            ) from error
         return z
 
     def log_abs_det(self, x: Tensor) -> Tensor:
