@@ -240,6 +240,29 @@ def combinations(
     Console().print(run(data, out, max_steps=max_steps, seed=seed))
 
 
+@app.command(epilog="Example: compactflow benchmark --data adbench --seeds 5 --jobs 2")
+def benchmark(
+    data: Annotated[Path, typer.Option(help="A folder of .npz files with X and y.")],
+    out: Out = Path("benchmark"),
+    detectors: Annotated[str | None, _option("Names, joined by commas.", "all installed")] = None,
+    sets: Annotated[
+        str | None, _option("File names without .npz, joined by commas.", "all")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="How many.")] = 5,
+    jobs: Annotated[int, typer.Option(help="Processes; each computes with one thread.")] = 1,
+) -> None:
+    """Compare detectors on labelled data sets, by the clean one-class protocol.
+
+    y is 1 for outliers. Trains on half of the inliers and tests on all other rows. Writes
+    results.csv, results.parquet, benchmark.md and critical-difference.png. A run that was stopped
+    goes on where it was when it is started again.
+    """
+    from compactflow.benchmark import run
+
+    chosen, wanted = (names.split(",") if names else None for names in (detectors, sets))
+    Console().print(run(data, out, detectors=chosen, sets=wanted, seeds=seeds, jobs=jobs))
+
+
 @app.command("new-plugin", epilog="Example: compactflow new-plugin torus --kind latent")
 def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '-'.")],

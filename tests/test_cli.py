@@ -345,7 +345,7 @@ def test_reproduce_passes_its_options_on(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", ["fit", "score", "plugins", "reproduce", "combinations", "new-plugin"]
+    "command", ["fit", "score", "plugins", "reproduce", "combinations", "benchmark", "new-plugin"]
 )
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_has_an_example(command, flag, capsys):
@@ -402,3 +402,16 @@ def test_combinations_checks_its_data_before_any_work(tmp_path, capsys):
     assert main(["combinations", "none.npz", "--out", str(tmp_path / "table.csv")]) == 2
     assert "none.npz" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_benchmark_writes_its_tables(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(size=(60, 2)), rng.normal(size=(10, 2)) + 8])
+    for name in ("one", "two"):
+        np.savez(tmp_path / f"{name}.npz", X=X, y=np.repeat([0, 1], [60, 10]))
+    arguments = ["benchmark", "--data", str(tmp_path), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--detectors", "KNN,PCA", "--seeds", "1"]) == 0
+    assert "KNN" in capsys.readouterr().out
+    assert (tmp_path / "out" / "benchmark.md").is_file()
+    assert main([*arguments, "--detectors", "KNM"]) == 2
+    assert "KNM" in capsys.readouterr().err

@@ -1,0 +1,179 @@
+"""The detectors that are compared, each with one fixed set of hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.covariance import LedoitWolf
+from sklearn.decomposition import PCA
+from sklearn.ensemble import IsolationForest
+from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbors
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import OneClassSVM
+
+from compactflow.devices import find_device
+from compactflow.estimator import build
+
+__all__ = ["DETECTORS", "INSTALL", "Fitted", "find_absent", "load"]
+
+Array = NDArray[np.float64]
+Score = Callable[[Array], Array]
+
+
+class Fitted(NamedTuple):
+    """A fitted detector.
+
+    Attributes:
+        score: Maps rows ``(M, D)`` to scores ``(M,)``: the higher, the more outlying.
+        boundary: If scores are signed distances, the one beyond which a row is an outlier.
+    """
+
+    score: Score
+    boundary: float | None = None
+
+
+Fit = Callable[[Array, int], Fitted]
+
+
+def _ours(train: Array, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
+    detector = build(random_state=seed, **options).fit(train)
+    return Fitted(detector.signed_distance, -detector.offset_)
+
+
+def _flow(train: Array, seed: int) -> Fitted:
+    detector = build(latent="gaussian", push="likelihood", random_state=seed).fit(train)
+    return Fitted(lambda rows: -detector.log_density(rows))
+
+
+def _standardised(fit: Callable[[Array, int], Score]) -> Fit:
+    """Scale to zero mean and unit variance over the training rows first."""
+
+    def fit_standardised(train: Array, seed: int) -> Fitted:
+        scaler = StandardScaler().fit(train)
+        score = fit(scaler.transform(train), seed)
+        return Fitted(lambda rows: score(scaler.transform(rows)))
+
+    return fit_standardised
+
+
+def _knn(train: Array, seed: int) -> Score:
+    neighbours = NearestNeighbors(n_neighbors=5).fit(train)
+    return lambda rows: neighbours.kneighbors(rows)[0][:, -1]
+
+
+def _mahalanobis(train: Array, seed: int) -> Score:
+    return LedoitWolf().fit(train).mahalanobis
+
+
+def _pca(train: Array, seed: int) -> Score:
+    pca = PCA(0.9).fit(train)
+    return lambda rows: np.linalg.norm(rows - pca.inverse_transform(pca.transform(rows)), axis=1)
+
+
+def _normality(make: Callable[[int], Any]) -> Callable[[Array, int], Score]:
+    """A scikit-learn estimator whose ``score_samples`` is the higher, the more normal."""
+
+    def fit(train: Array, seed: int) -> Score:
+        detector = make(seed).fit(train)
+        return lambda rows: -detector.score_samples(rows)
+
+    return fit
+
+
+@dataclass(frozen=True)
+class _Peer:
+    """A detector of an optional package, with its defaults.
+
+    Attributes:
+        module: Where it is imported from.
+        name: Its class.
+        options: Maps dimension and seed to what the constructor has no default for.
+    """
+
+    module: str
+    name: str
+    options: Callable[[int, int], dict[str, Any]]
+
+    def load(self) -> Callable[..., Any]:
+        return getattr(import_module(self.module), self.name)
+
+    def __call__(self, train: Array, seed: int) -> Score:
+        return self.load()(**self.options(train.shape[1], seed)).fit(train).decision_function
+
+
+def _deepod(name: str) -> _Peer:
+    def options(dim: int, seed: int) -> dict[str, Any]:
+        return {"random_state": seed, "device": find_device("auto").type, "verbose": 0}
+
+    return _Peer("deepod.models", name, options)
+
+
+def _no_options(dim: int, seed: int) -> dict[str, Any]:
+    return {}
+
+
+_PEERS = {
+    "ECOD": _Peer("pyod.models.ecod", "ECOD", _no_options),
+    "COPOD": _Peer("pyod.models.copod", "COPOD", _no_options),
+    "HBOS": _Peer("pyod.models.hbos", "HBOS", _no_options),
+    "DeepSVDD": _Peer(
+        "pyod.models.deep_svdd",
+        "DeepSVDD",
+        lambda dim, seed: {"n_features": dim, "random_state": seed, "verbose": 0},
+    ),
+    "AutoEncoder": _Peer(
+        "pyod.models.auto_encoder",
+        "AutoEncoder",
+        lambda dim, seed: {"random_state": seed, "verbose": 0},
+    ),
+    **{f"deepod:{name}": _deepod(name) for name in ("DeepSVDD", "GOAD", "ICL", "RCA", "SLAD")},
+}
+
+#: How to install the optional packages. deepod pins an old torch but works with the present one.
+INSTALL = {
+    "pyod": "pip install pyod tqdm",
+    "deepod": "pip install pyod tqdm && pip install --no-deps deepod",
+}
+
+#: Each maps training inliers ``(N, D)`` and a seed to a fitted detector.
+DETECTORS: dict[str, Fit] = {
+    "compactflow": _ours,
+    "paper preset": partial(_ours, preset="paper"),
+    "FLOW": _flow,
+    "KNN": _standardised(_knn),
+    "IForest": _standardised(_normality(lambda seed: IsolationForest(random_state=seed))),
+    "LOF": _standardised(_normality(lambda seed: LocalOutlierFactor(novelty=True))),
+    "OCSVM": _standardised(_normality(lambda seed: OneClassSVM())),
+    "Mahalanobis": _standardised(_mahalanobis),
+    "PCA": _standardised(_pca),
+    "KDE": _standardised(_normality(lambda seed: KernelDensity())),
+    **{name: _standardised(peer) for name, peer in _PEERS.items()},
+}
+
+
+def load(name: str) -> Fit:
+    """A detector of `DETECTORS`, with what it needs imported, so that importing is not timed.
+
+    Raises:
+        ImportError: If its package is not installed.
+    """
+    if name in _PEERS:
+        _PEERS[name].load()
+    return DETECTORS[name]
+
+
+def find_absent(names: Iterable[str]) -> dict[str, str]:
+    """Those of the detectors whose package is not installed, and how to install it."""
+    absent = {}
+    for name in names:
+        try:
+            load(name)
+        except ImportError:
+            absent[name] = INSTALL[_PEERS[name].module.partition(".")[0]]
+    return absent

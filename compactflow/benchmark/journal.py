@@ -1,0 +1,75 @@
+"""Finished tasks on disk, so that a killed run loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+__all__ = ["Journal", "Row", "Task"]
+
+Row = dict[str, Any]
+
+
+class Task(NamedTuple):
+    """All that decides a result.
+
+    Attributes:
+        set: Name of the data set.
+        detector: Name of the detector.
+        seed: Of the split and of the detector.
+        data: SHA-256 of the data file.
+        protocol: Version of the protocol.
+        version: Version of compactflow.
+    """
+
+    set: str
+    detector: str
+    seed: int
+    data: str
+    protocol: int
+    version: str
+
+
+class Journal:
+    """One line of JSON per finished task.
+
+    A line that a kill left torn is skipped: its task counts as not done. Of two lines with the
+    same task, the later one counts.
+
+    Args:
+        path: The file; it is made if it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.rows: dict[Task, Row] = {}
+        self._path = path
+        path.touch()
+        content = path.read_bytes()
+        for line in content.splitlines():
+            self._read(line)
+        if content and not content.endswith(b"\n"):
+            self._write(b"\n")
+
+    def append(self, row: Row) -> None:
+        """Write the row of a finished task, which holds the task's fields, to the disk."""
+        self._write(json.dumps(row).encode() + b"\n")
+        self.rows[_task(row)] = row
+
+    def _read(self, line: bytes) -> None:
+        try:
+            row = json.loads(line)
+            self.rows[_task(row)] = row
+        except (ValueError, KeyError, TypeError):
+            pass
+
+    def _write(self, line: bytes) -> None:
+        with self._path.open("ab") as file:
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _task(row: Row) -> Task:
+    return Task(**{field: row[field] for field in Task._fields})

@@ -1,0 +1,190 @@
+"""Every detector on every data set and seed, by the clean one-class protocol."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import shlex
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from joblib import Parallel, delayed
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from sklearn.metrics import average_precision_score, roc_auc_score
+from threadpoolctl import threadpool_limits
+
+import compactflow
+from compactflow.benchmark import datasets, report
+from compactflow.benchmark.detectors import DETECTORS, find_absent, load
+from compactflow.benchmark.journal import Journal, Row, Task
+from compactflow.datasets import load_npz, split
+
+__all__ = ["JOURNAL", "measure", "run"]
+
+JOURNAL = "journal.jsonl"
+
+_PROTOCOL = 1
+
+
+def run(
+    data: Path,
+    out: Path,
+    *,
+    detectors: Sequence[str] | None,
+    sets: Sequence[str] | None,
+    seeds: int,
+    jobs: int,
+) -> Table:
+    """Measure detectors on a folder of data sets and write the report.
+
+    Each result is kept in ``journal.jsonl`` as soon as it is there: a run that was killed goes on
+    where it stopped when it is started again with the same folders. Results of other data,
+    another protocol or another compactflow version are left alone; failed ones are tried again.
+
+    Args:
+        data: Folder of ``.npz`` files with ``X`` ``(n, D)`` and ``y`` ``(n,)``, 1 for outliers.
+        out: The folder to write to; made if it does not exist. See `compactflow.benchmark.report`
+            for what is written.
+        detectors: Names of detectors; ``None`` for all that are installed.
+        sets: Names of data sets, which are the files' names without ``.npz``; ``None`` for all.
+        seeds: How many; they are 0, 1, ...
+        jobs: How many processes; each computes with one thread.
+
+    Returns:
+        The ranking, for the terminal.
+
+    Raises:
+        FileNotFoundError: If there is no such data folder.
+        ValueError: If an argument or a data set is unfit, or if a detector that was asked for is
+            unknown or not installed.
+    """
+    for name, value in {"seeds": seeds, "jobs": jobs}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    chosen, absent = _choose(detectors)
+    paths = {path.stem: path for path in datasets.find(data, sets)}
+    tasks = _plan(paths, chosen, seeds)
+    out.mkdir(parents=True, exist_ok=True)
+    journal = Journal(out / JOURNAL)
+    _complete(journal, tasks, paths, jobs)
+    command = _command(data, detectors, sets, seeds, jobs)
+    return report.write(out, [journal.rows[task] for task in tasks], absent, command)
+
+
+def measure(path: Path, task: Task) -> Row:
+    """Quality and times of one detector on one split of one data set.
+
+    Returns:
+        The fields of the task and the measurements: AUROC and average precision on the test rows,
+        seconds of fitting and of scoring the test rows, and of a detector with signed distances
+        the share of the test inliers that it calls inliers and the share inside the support. If
+        the detector fails, these are ``None`` and ``error`` says why.
+    """
+    train, test, outlier = split(*load_npz(path), task.seed)
+    row = task._asdict() | dict.fromkeys(report.COLUMNS.keys() - set(Task._fields))
+    row |= {"n_train": len(train), "n_test": len(test), "dim": train.shape[1]}
+    try:
+        with _single_threaded(), _quiet():
+            fit = load(task.detector)
+            start = time.perf_counter()
+            score, boundary = fit(train, task.seed)
+            fitted = time.perf_counter()
+            scores = score(test)
+            end = time.perf_counter()
+        row |= {
+            "auroc": float(roc_auc_score(outlier, scores)),
+            "average_precision": float(average_precision_score(outlier, scores)),
+            "fit_seconds": fitted - start,
+            "score_seconds": end - fitted,
+        }
+        if boundary is not None:
+            inliers = scores[~outlier]
+            row["inside"] = float((inliers <= boundary).mean())
+            row["inside_natural"] = float((inliers <= 0).mean())
+    except Exception as error:  # whatever goes wrong in one detector must not stop the others
+        row["error"] = " ".join(f"{type(error).__name__}: {error}".split())
+    return row
+
+
+def _choose(names: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+    """The detectors to run, and those left out with how to install them."""
+    unknown = [name for name in names or () if name not in DETECTORS]
+    if unknown:
+        raise ValueError(f"there is no detector {unknown[0]!r}; there are {', '.join(DETECTORS)}")
+    absent = find_absent(DETECTORS if names is None else names)
+    if names is not None and absent:
+        name, install = next(iter(absent.items()))
+        raise ValueError(f"the detector {name!r} is not installed; run {install!r}")
+    chosen = [name for name in DETECTORS if name not in absent]
+    return [name for name in chosen if names is None or name in names], absent
+
+
+def _plan(paths: dict[str, Path], detectors: Sequence[str], seeds: int) -> list[Task]:
+    """Seed by seed, so that a run that is stopped early has seen every set."""
+    hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+    return [
+        Task(name, detector, seed, hashes[name], _PROTOCOL, compactflow.__version__)
+        for seed in range(seeds)
+        for name in paths
+        for detector in detectors
+    ]
+
+
+def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs: int) -> None:
+    """Run the tasks that the journal does not hold yet."""
+    done = {task for task, row in journal.rows.items() if row["error"] is None}
+    pending = [task for task in tasks if task not in done]
+    others = {task[:3] for task in journal.rows.keys() - set(tasks)}
+    stale = sum(task[:3] in others for task in pending)
+    if stale:
+        warnings.warn(
+            f"{JOURNAL} has {stale} results of other data, another protocol or another "
+            "compactflow version; they are measured again",
+            stacklevel=3,
+        )
+    rows = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(measure)(paths[task.set], task) for task in pending
+    )
+    # Detectors may print; the console holds on to the stream that is there before.
+    console = Console(file=sys.stdout)
+    for row in track(rows, "benchmark", total=len(pending), transient=True, console=console):
+        journal.append(row)
+
+
+@contextlib.contextmanager
+def _single_threaded() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with (
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _command(
+    data: Path, detectors: Sequence[str] | None, sets: Sequence[str] | None, seeds: int, jobs: int
+) -> str:
+    """The command line, with the data folder's bare name."""
+    words = ["compactflow", "benchmark", "--data", data.resolve().name]
+    for option, names in {"--detectors": detectors, "--sets": sets}.items():
+        words += [option, ",".join(names)] if names is not None else []
+    return shlex.join([*words, "--seeds", str(seeds), "--jobs", str(jobs)])
