@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,10 +47,7 @@ def run(data: Path, out: Path, *, max_steps: int | None = None, seed: int = 0) -
     tasks = [(data, backbone, latent, max_steps, seed) for backbone, latent in pairs]
     rows = run_all(measure, tasks, "combinations")
     write_atomically(out, lambda path: write_csv(path, rows))
-    table = Table(*rows[0], title=f"{data.stem}, seed {seed}, one thread a fit")
-    for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
-    return table
+    return _table(rows, f"{data.stem}, seed {seed}, one thread a fit")
 
 
 def measure(data: Path, backbone: str, latent: str, max_steps: int | None, seed: int) -> Row:
@@ -78,6 +76,17 @@ def measure(data: Path, backbone: str, latent: str, max_steps: int | None, seed:
 
 def _names(kind: Kind) -> list[str]:
     return [row.name for row in registry.available(kind) if row.status in _STATUSES]
+
+
+def _table(rows: Sequence[Row], title: str) -> Table:
+    headers = ("backbone", "latent", "AUROC", "untrained", "fit, s", "decode error", "")
+    notes = sum(bool(row["error"]) for row in rows)
+    caption = f"* {notes} with a warning or an error: see the CSV" if notes else None
+    table = Table(*headers, title=title, caption=caption)
+    for row in rows:
+        *values, note = row.values()
+        table.add_row(*map(_text, values), "*" if note else "")
+    return table
 
 
 def _text(value: object) -> str:
