@@ -1,28 +1,66 @@
-"""Where decisions change sign."""
+"""Held-out scores of inliers, and what they say of new scores: thresholds and p-values."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["threshold"]
+__all__ = ["Calibration"]
+
+Array = NDArray[np.float64]
 
 
-def threshold(signed_distance: NDArray[np.float64], boundary: float | str) -> float:
-    """The signed distance up to which a point counts as an inlier.
+@final
+@dataclass(frozen=True)
+class Calibration:
+    """Scores of inliers with which new scores are compared.
 
-    Args:
-        signed_distance: Scores of held-out inliers, ``(M,)``.
-        boundary: A level in (0, 1), the share of inliers to keep, or ``"natural"`` for 0, the
-            support's own boundary.
-
-    Returns:
-        For a level, the conformal quantile (Vovk, Gammerman, Shafer 2005): new inliers are inside
-        with at least that probability, unless M is too small for it (M < level / (1 - level)).
+    Attributes:
+        scores: Signed distances, ``(M,)``, ascending.
+        held_out: Whether training did not fit these rows, only chose the best weights on them;
+            what is said of new inliers is optimistic where it did.
     """
-    if boundary == "natural":
-        return 0.0
-    level = min(1.0, float(boundary) * (1 + 1 / len(signed_distance)))
-    quantile = float(np.quantile(signed_distance, level, method="higher"))
-    # The quantile is one of the rows: rounding must not throw that row out.
-    return quantile + 1e-9 * max(1.0, abs(quantile))
+
+    scores: Array
+    held_out: bool
+
+    @classmethod
+    def of(cls, scores: Array, *, held_out: bool) -> Calibration:
+        """From scores ``(M,)`` in any order."""
+        return cls(np.sort(scores), held_out)
+
+    def threshold(self, boundary: float | str) -> float:
+        """The signed distance up to which a point counts as an inlier.
+
+        Args:
+            boundary: A level in (0, 1), the share of inliers to keep, or ``"natural"`` for 0, the
+                support's own boundary.
+
+        Returns:
+            For a level, the conformal quantile (Vovk, Gammerman, Shafer 2005): new inliers are
+            inside with at least that probability, unless M is too small for it
+            (M < level / (1 - level)).
+        """
+        if boundary == "natural":
+            return 0.0
+        level = min(1.0, float(boundary) * (1 + 1 / len(self.scores)))
+        quantile = float(np.quantile(self.scores, level, method="higher"))
+        # The quantile is one of the rows: rounding must not throw that row out.
+        return quantile + 1e-9 * max(1.0, abs(quantile))
+
+    def p_values(self, scores: Array) -> Array:
+        """Conformal p-values of scores ``(N,)``: ``(1 + #{calibration ≥ score}) / (M + 1)``.
+
+        Raises:
+            ValueError: If no rows were held out, as p-values would then mean nothing.
+        """
+        if not self.held_out:
+            raise ValueError(
+                "p-values need inliers that were held out of training, and there were none: fit "
+                "on more rows or with a larger validation_fraction (5 rows at least are held out)"
+            )
+        at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
+        return (1 + at_least) / (len(self.scores) + 1)

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from compactflow import storage
 from compactflow.backbones.base import Backbone
-from compactflow.calibration import threshold
+from compactflow.calibration import Calibration
 from compactflow.composition import balance, check_theory, compose, find_settings, make_probe
+from compactflow.decisions import DecisionMixin
 from compactflow.devices import find_device, move
 from compactflow.flow import CompactFlow
 from compactflow.latents.base import Latent
@@ -44,7 +45,9 @@ _MIN_VALIDATION = 5  # with fewer held-out rows than this, all rows train and va
 
 
 @final
-class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator):
+class OneClassFlow(
+    DecisionMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator
+):
     """One-class learning with a compact-latent flow.
 
     Trains an invertible network so that inliers fill a compact support in latent space; the
@@ -83,6 +86,7 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
     Attributes:
         flow_: The fitted `CompactFlow`, in float64 where the device has it.
         pull_: The pull that was trained with.
+        calibration_: Signed distances of the held-out rows.
         offset_: Decision threshold on `score_samples`; 0 for the natural boundary.
         history_: Per check of training: step, loss, energy distance, inlier fraction,
             reconstruction error, conditioning.
@@ -96,7 +100,6 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
 
     flow_: CompactFlow
     pull_: Pull
-    offset_: float
     history_: dict[str, list[float]]
 
     def __init__(
@@ -165,7 +168,7 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         held_out = int(self.validation_fraction * len(data))
         held_out = held_out if held_out >= _MIN_VALIDATION else 0
         training = data[held_out:]
-        validation = data[:held_out] if held_out else data
+        validation = data[:held_out] if held_out else training
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(rng.randint(2**31)))
             self._fit(training, validation, settings, device)
@@ -202,19 +205,10 @@ class OneClassFlow(ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMix
         # inverts encoding to rounding error.
         move(self.flow_, device, torch.float64)
         self.pull_.to(self.flow_.latent.like)
-        self.offset_ = -threshold(self._signed_distance(validation), settings.boundary)
-
-    def decision_function(self, X: ArrayLike) -> Array:
-        """Score of each row, ``(N,)``: ≥ 0 for inliers, < 0 for outliers, in latent units."""
-        return self.score_samples(X) - self.offset_
-
-    def score_samples(self, X: ArrayLike) -> Array:
-        """Minus the signed distance of each row, ``(N,)``: the higher, the more normal."""
-        return -self.signed_distance(X)
-
-    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
-        """1 for each inlier row and -1 for each outlier row, ``(N,)``."""
-        return np.where(self.decision_function(X) >= 0, 1, -1)
+        self.calibration_ = Calibration.of(
+            self._signed_distance(validation), held_out=validation is not training
+        )
+        self.offset_ = -self.calibration_.threshold(settings.boundary)
 
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row to the support's boundary, ``(N,)``: negative inside."""

@@ -23,6 +23,7 @@ __all__ = ["ModelFileError", "load", "save", "write_atomically"]
 
 _FORMAT = "compactflow-model"
 _FORMAT_VERSION = 1
+_CALIBRATION = "calibration.scores"
 
 
 class ModelFileError(ValueError):
@@ -65,6 +66,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str]) -> None:
         ValueError: If a component was given as a class or an instance: a file holds names.
         FileNotFoundError: If the folder does not exist.
     """
+    import torch
     from safetensors.torch import save_file
 
     params = detector.get_params(deep=False) | {"device": "auto", "verbose": False}
@@ -81,6 +83,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str]) -> None:
         "n_features_in": detector.n_features_in_,
         "feature_names_in": [str(name) for name in getattr(detector, "feature_names_in_", [])],
         "offset": detector.offset_,
+        "held_out": detector.calibration_.held_out,
         "pull_weight": detector.pull_.weight,
         # JSON has no NaN, which a diverged run leaves behind.
         "history": {
@@ -98,6 +101,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str]) -> None:
         name: tensor.detach().cpu().contiguous()
         for name, tensor in detector.flow_.state_dict().items()
     }
+    tensors[_CALIBRATION] = torch.from_numpy(detector.calibration_.scores)
     write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
 
 
@@ -123,6 +127,7 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> OneClassFlow:
     """
     import numpy as np
 
+    from compactflow.calibration import Calibration
     from compactflow.composition import compose, find_settings
     from compactflow.devices import find_device, move
     from compactflow.estimator import OneClassFlow
@@ -137,6 +142,8 @@ def load(path: str | os.PathLike[str], *, device: str = "auto") -> OneClassFlow:
         identity = Preprocessing.identity(detector.n_features_in_)
         flow, pull, _ = compose(detector, find_settings(detector), identity)
         flow.to(tensors["preprocessing.mean"].dtype)
+        scores = tensors.pop(_CALIBRATION).numpy()
+        detector.calibration_ = Calibration(scores, saved["held_out"])
         flow.load_state_dict(tensors)
         detector.offset_ = saved["offset"]
         pull.weight = saved["pull_weight"]
