@@ -1,0 +1,73 @@
+"""Detectors in the conventions of other libraries."""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from compactflow.estimator import OneClassFlow
+
+try:
+    from pyod.models.base import BaseDetector
+except ImportError as error:
+    raise ImportError(
+        "compactflow.adapters needs PyOD, which is not installed: pip install pyod"
+    ) from error
+
+__all__ = ["PyODDetector"]
+
+
+@final
+class PyODDetector(BaseDetector):
+    """A detector as PyOD's code expects it: scores rise with outlyingness, labels are 0 and 1.
+
+    ``decision_function`` is the signed distance, and ``predict`` gives 1 for rows beyond
+    ``threshold_``, the quantile of the training scores that PyOD derives from `contamination`.
+    So the rows may hold outliers, where `OneClassFlow` is made for inliers alone; its own
+    calibrated boundary is that of the attribute ``detector_``. The rest is PyOD's own code.
+
+    Args:
+        detector: An unfitted detector, which a fit clones; the default one if not given.
+        contamination: Share of outliers among the training rows, in (0, 0.5].
+
+    Attributes:
+        detector_: The fitted `OneClassFlow`.
+        decision_scores_: Signed distances of the training rows, ``(N,)``.
+        threshold_: The score above which a row is an outlier.
+        labels_: 1 for the outliers among the training rows, else 0, ``(N,)``.
+
+    Raises:
+        ValueError: If `contamination` is out of range.
+
+    References:
+        Zhao, Nasrullah, Li (2019), *PyOD: a Python toolbox for scalable outlier detection*.
+    """
+
+    detector_: OneClassFlow
+
+    def __init__(
+        self, detector: OneClassFlow | None = None, *, contamination: float = 0.1
+    ) -> None:
+        super().__init__(contamination=contamination)
+        self.detector = detector
+
+    def fit(self, X: ArrayLike, y: object = None) -> PyODDetector:
+        """Train on rows ``(N, D)``; `y` is ignored.
+
+        Raises:
+            ValueError: As `OneClassFlow.fit`.
+        """
+        self._set_n_classes(None)
+        self.detector_ = clone(OneClassFlow() if self.detector is None else self.detector).fit(X)
+        self.decision_scores_ = self.detector_.signed_distance(X)
+        self._process_decision_scores()
+        return self
+
+    def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
+        """Signed distance of each row, ``(N,)``: the higher, the more outlying."""
+        check_is_fitted(self, "detector_")
+        return self.detector_.signed_distance(X)
