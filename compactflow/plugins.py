@@ -28,9 +28,13 @@ __all__ = [
 ]
 
 Kind: TypeAlias = Literal["backbone", "latent", "pull", "push"]
+"""The kinds of component."""
 
 hookspec = pluggy.HookspecMarker("compactflow")
+"""Marks the specification of a hook."""
+
 hookimpl = pluggy.HookimplMarker("compactflow")
+"""Marks a plugin's function as the implementation of the hook of that name."""
 
 
 class PluginLoadWarning(UserWarning):

@@ -1,0 +1,126 @@
+"""Every code block of the README and the site runs as written, and the site builds offline.
+
+The blocks of a page run in order in one empty folder: the Python ones in one namespace, the shell
+ones line by line. A comment ``<!-- not run: reason -->`` above a block exempts it; it must parse
+all the same.
+"""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pytest
+import typer
+from markdown_it import MarkdownIt
+
+import compactflow
+from compactflow import cli, plugins, testing
+from compactflow.builtins import BUILTINS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXEMPT = re.compile(r"<!-- not run: \w.*-->", re.DOTALL)
+GUIDE = "writing-a-plugin.md"  # its Python is that of a generated package: see test_guide.py
+
+
+def blocks(page):
+    """The fenced blocks: language, text, first line and whether a comment exempts it."""
+    before = ""
+    for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
+        if token.type == "fence":
+            yield token.info, token.content, token.map[0] + 1, bool(EXEMPT.match(before))
+        before = token.content if token.type == "html_block" else ""
+
+
+def run_shell(line):
+    """Run a line, in this process if it is compactflow's, as its imports take seconds."""
+    words = shlex.split(line, comments=True)
+    if words[0] == "compactflow":
+        assert cli.main(words[1:]) == 0, line
+    else:
+        shell = f'python() {{ {shlex.quote(sys.executable)} "$@"; }}\n{line}'
+        subprocess.run(["bash", "-euo", "pipefail", "-c", shell], check=True, timeout=60)
+
+
+def parse_shell(line):
+    """Check that the command line interface knows the command and its options."""
+    for part in re.split(r"&&|[;|]", line):
+        words = shlex.split(part, comments=True)
+        if words and words[0] == "compactflow":
+            group: Any = typer.main.get_command(cli.app)
+            group.commands[words[1]].make_context(words[1], words[2:])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_code_runs_as_written(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mpl.use("agg")
+    namespace = {"__name__": "__main__"}
+    for language, text, line, exempt in blocks(page):
+        if language in ("sh", "console"):
+            lines = text.replace("\\\n", " ").splitlines()
+            for command in filter(None, lines):
+                (parse_shell if exempt else run_shell)(command)
+        elif language == "python" and page.name != GUIDE:
+            # A traceback then gives the page and its line.
+            code = compile("\n" * line + text, str(page), "exec", ast.PyCF_ONLY_AST)
+            if not exempt:
+                exec(compile(code, str(page), "exec"), namespace)
+        else:
+            assert language in ("python", "toml", "text"), f"{page}:{line} has no language"
+
+
+class _Page(HTMLParser):
+    """What a built page loads, and the names that it defines."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.loads, self.names = [], set()
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        self.names.add(given.get("id"))
+        if tag == "link" and given.get("rel") in ("canonical", "prev", "next"):
+            return
+        source = "href" if tag == "link" else "src"
+        if tag != "a" and given.get(source):
+            self.loads.append(given[source])
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-d", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_loads_nothing_from_elsewhere(site):
+    loads = [(path, load) for path in site.rglob("*.html") for load in _Page(path).loads]
+    loads += [
+        (path, load)
+        for path in site.rglob("*.css")
+        for load in re.findall(r"url\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    ]
+    assert len(loads) > 100
+    for path, load in loads:
+        assert not re.match(r"['\"]?(https?:)?//", load), f"{path} loads {load}"
+
+
+@pytest.mark.slow
+def test_the_reference_has_every_public_name(site):
+    defined = set().union(*(_Page(path).names for path in (site / "api").rglob("*.html")))
+    public = {f"compactflow.{name}" for name in compactflow.__all__ if name != "__version__"}
+    public |= {f"compactflow.plugins.{name}" for name in plugins.__all__}
+    public |= {f"compactflow.testing.{name}" for name in testing.__all__}
+    public |= {spec.target.replace(":", ".") for spec in BUILTINS}
+    assert sorted(public - defined) == []
