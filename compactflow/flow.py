@@ -81,8 +81,8 @@ class CompactFlow(nn.Module):
         ``exp(-β pull)/Z``, with β the pull's weight.
         """
         y = self.preprocess(x)
-        log_abs_det = self.backbone.log_abs_det(y) + self.preprocessing.log_abs_det(x)
-        return log_abs_det - pull.weight * pull(self.backbone(y))
+        z, log_abs_det = self.backbone.forward_and_log_abs_det(y)
+        return log_abs_det + self.preprocessing.log_abs_det(x) - pull.weight * pull(z)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` data points by decoding latent samples, ``(n, D)``."""

@@ -15,6 +15,7 @@ from compactflow.backbones.transforms import (
     Constant,
     TransformName,
     make_transform,
+    squash,
 )
 
 __all__ = ["Autoregressive"]
@@ -78,7 +79,7 @@ class Autoregressive(Backbone):
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
         for layer in self._layers():
-            x = layer(x)
+            x, _ = layer(x)
         return x
 
     @torch.no_grad()
@@ -91,7 +92,7 @@ class Autoregressive(Backbone):
         starts: list[Tensor | None] = [None] * len(self.layers)
         if start is not None:
             for i, layer in enumerate(self._layers()):
-                starts[i], start = start, layer(start)
+                starts[i], (start, _) = start, layer(start)
         self.iterations = []
         for layer, guess in zip(reversed(self._layers()), reversed(starts), strict=True):
             z, iterations = layer.inverse(z, z if guess is None else guess)
@@ -100,11 +101,15 @@ class Autoregressive(Backbone):
 
     def log_abs_det(self, x: Tensor) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
+        return self.forward_and_log_abs_det(x)[1]
+
+    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from one pass: ``(N, D)`` and ``(N,)``."""
         total = x.new_zeros(len(x))
         for layer in self._layers():
-            total = total + layer.log_abs_det(x)
-            x = layer(x)
-        return total
+            x, log_slope = layer(x)
+            total = total + log_slope.sum(dim=1)
+        return x, total
 
     def _layers(self) -> list[_Layer]:
         return cast("list[_Layer]", list(self.layers))
@@ -119,7 +124,7 @@ class _Layer(nn.Module):
         self.transform = transform
         self.horizon = horizon
         before = torch.ones(dim, dim).tril(-1).bool()
-        adjacency = (before.T if backward else before).repeat_interleave(transform.size, dim=0)
+        adjacency = (before.T if backward else before).repeat(transform.size, 1)
         self.net = (
             MaskedMLP(adjacency, (width, width), activation=nn.ReLU)
             if dim > 1
@@ -127,11 +132,12 @@ class _Layer(nn.Module):
         )
 
     def _predict(self, x: Tensor) -> Tensor:
-        seen = self.horizon * torch.asinh(x / self.horizon)
-        parameters: Tensor = 0.1 * self.net(seen)
-        return parameters.view(*x.shape, self.transform.size)
+        """What the network predicts for each feature, ``(N, size, D)``."""
+        parameters: Tensor = 0.1 * self.net(squash(x, self.horizon))
+        return parameters.view(len(x), self.transform.size, -1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(N, D)`` to ``(N, D)``, with the log-slopes."""
         return self.transform.forward(x, self._predict(x))
 
     def inverse(self, y: Tensor, start: Tensor) -> tuple[Tensor, int]:
@@ -140,6 +146,3 @@ class _Layer(nn.Module):
 
         # One more than the features, to see that the last changed nothing.
         return picard(step, start, max_iterations=y.shape[1] + 1, exact=True)
-
-    def log_abs_det(self, x: Tensor) -> Tensor:
-        return self.transform.log_slope(x, self._predict(x)).sum(dim=1)

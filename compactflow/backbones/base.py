@@ -64,3 +64,32 @@ class Backbone(nn.Module, ABC):
         jacobian = torch.func.vmap(torch.func.jacrev(lambda row: self(row[None])[0]))(x)
         log_abs_det: Tensor = torch.linalg.slogdet(jacobian).logabsdet
         return log_abs_det
+
+    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The latents ``(N, D)`` of data ``(N, D)`` and their `log_abs_det`, ``(N,)``.
+
+        A backbone that has both from one pass overrides it.
+        """
+        return self(x), self.log_abs_det(x)
+
+    def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Decode latents and encode the result: ``T(sg T⁻¹(z))``, with sg the stop-gradient.
+
+        Its value is `z`; what it is for is its gradient for the parameters of T, taken at the
+        decoded points. Here it runs an inverse and a forward pass; a backbone that has the
+        activations of the one from the other overrides it.
+
+        Args:
+            z: Latents, ``(N, D)``; no gradient flows to them.
+            start: As in `inverse`.
+
+        Returns:
+            Latents, ``(N, D)``, equal to `z` but for rounding.
+
+        Raises:
+            ConvergenceError: If an iterative inverse does not converge.
+        """
+        with torch.no_grad():
+            x = self.inverse(z, start=start)
+        latents: Tensor = self(x)
+        return latents

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp, log
-from typing import TYPE_CHECKING, Literal, TypeAlias, cast, final, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import Function, once_differentiable
 from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
@@ -16,6 +17,7 @@ from compactflow.backbones.transforms import (
     Constant,
     TransformName,
     make_transform,
+    squash,
 )
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ class Coupling(Backbone):
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
         for block in self._blocks():
-            x = block(x)
+            x, _ = block(x)
         return x
 
     def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
@@ -108,11 +110,25 @@ class Coupling(Backbone):
 
     def log_abs_det(self, x: Tensor) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
+        return self.forward_and_log_abs_det(x)[1]
+
+    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from one pass: ``(N, D)`` and ``(N,)``."""
         total = x.new_zeros(len(x))
         for block in self._blocks():
-            total = total + block.log_abs_det(x)
-            x = block(x)
-        return total
+            x, log_slope = block(x)
+            total = total + log_slope.sum(dim=1) + block.global_scale().log().sum()
+        return x, total
+
+    def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Decode latents ``(N, D)`` and encode the result, at the cost of the decoding alone.
+
+        Nothing is computed until the backward pass. That runs the inverse block by block, and a
+        block's activations serve its inverse and its gradient alike (Gomez, Ren, Urtasun, Grosse
+        2017, *The reversible residual network*); `start` is ignored.
+        """
+        latents: Tensor = _Recode.apply(z.detach(), self._blocks(), *self.parameters())  # type: ignore[no-untyped-call]
+        return latents
 
     def _blocks(self) -> list[_Block]:
         return cast("list[_Block]", list(self.blocks))
@@ -156,31 +172,73 @@ class _Block(nn.Module):
         return self
 
     def _predict(self, passive: Tensor) -> Tensor:
-        """What the subnet predicts for the active channels, ``(N, D - passive, size)``."""
+        """What the subnet predicts for the active channels, ``(N, size, D - passive)``."""
         if self.horizon is not None:
-            passive = self.horizon * torch.asinh(passive / self.horizon)
+            passive = squash(passive, self.horizon)
         outputs: Tensor = 0.1 * self.subnet(passive)
-        return outputs.view(len(outputs), self.transform.size, -1).transpose(1, 2)
+        return outputs.view(len(outputs), self.transform.size, -1)
 
-    def _global_scale(self) -> Tensor:
+    def global_scale(self) -> Tensor:
+        """Ψ(g), ``(D,)``."""
         return 0.2 * softplus(self.scale / 2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x1, x2 = x[:, : self.passive], x[:, self.passive :]
-        u = torch.cat([x1, self.transform.forward(x2, self._predict(x1))], dim=1)
-        # The global affine and the permutation are one matrix product.
-        matrix = self._global_scale().unsqueeze(1) * self.rotation.T
-        return torch.addmm(self.rotation @ self.shift, u, matrix)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(N, D)`` to ``(N, D)``, with the log-slopes of the coupling."""
+        x1, x2 = self._split(x)
+        v, log_slope = self._mend(x1, x2, self._predict(x1))
+        return v @ self.rotation.T, log_slope
 
     def inverse(self, y: Tensor) -> Tensor:
-        u = (y @ self.rotation - self.shift) / self._global_scale()
-        x1, u2 = u[:, : self.passive], u[:, self.passive :]
+        x1, u2 = self._undo_affine(y @ self.rotation)
         return torch.cat([x1, self.transform.inverse(u2, self._predict(x1))], dim=1)
 
-    def log_abs_det(self, x: Tensor) -> Tensor:
-        x1, x2 = x[:, : self.passive], x[:, self.passive :]
-        log_slope = self.transform.log_slope(x2, self._predict(x1))
-        return log_slope.sum(dim=1) + self._global_scale().log().sum()
+    @torch.no_grad()
+    def pull_back(self, y: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """The inverse of y, and what a gradient at y is there and for each of the parameters."""
+        v, gradient = (torch.cat([y, gradient]) @ self.rotation).chunk(2)
+        x1, u2 = self._undo_affine(v)
+        with torch.enable_grad():
+            parameters = self._predict(x1.requires_grad_())
+        x2 = self.transform.inverse(u2, parameters)
+        with torch.enable_grad():
+            v, _ = self._mend(x1, x2.requires_grad_(), parameters)
+        wanted = [x1, x2, *self.parameters()]
+        first, second, *rest = torch.autograd.grad(v, wanted, gradient)
+        return torch.cat([x1, x2], dim=1).detach(), torch.cat([first, second], dim=1), rest
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x1, x2 = x.tensor_split((self.passive,), dim=1)
+        return x1, x2
+
+    def _mend(self, x1: Tensor, x2: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """All of a block but the rotation, ``(N, D)``, and the log-slopes."""
+        u2, log_slope = self.transform.forward(x2, parameters)
+        u = torch.cat([x1, u2], dim=1)
+        return torch.addcmul(self.shift, u, self.global_scale()), log_slope
+
+    def _undo_affine(self, v: Tensor) -> tuple[Tensor, Tensor]:
+        return self._split((v - self.shift) / self.global_scale())
+
+
+@final
+class _Recode(Function):
+    """The identity on latents; its gradient for the parameters is that of encoding."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, blocks: list[_Block], *parameters: Tensor) -> Tensor:  # noqa: ANN401
+        ctx.save_for_backward(z)
+        ctx.blocks = blocks
+        return z.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
+        (z,) = ctx.saved_tensors
+        gradients: list[Tensor] = []
+        for block in reversed(ctx.blocks):
+            z, gradient, of_block = block.pull_back(z, gradient)
+            gradients = of_block + gradients
+        return None, None, *gradients
 
 
 def _rotations(dim: int, blocks: int, permutation: Permutation) -> list[Tensor]:

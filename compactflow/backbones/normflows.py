@@ -32,7 +32,7 @@ class NormflowsFlow(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
-        return self._encode(x)[0]
+        return self.forward_and_log_abs_det(x)[0]
 
     def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``; `start` is ignored.
@@ -52,9 +52,10 @@ class NormflowsFlow(Backbone):
 
     def log_abs_det(self, x: Tensor) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
-        return self._encode(x)[1]
+        return self.forward_and_log_abs_det(x)[1]
 
-    def _encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from one pass: ``(N, D)`` and ``(N,)``."""
         total = x.new_zeros(len(x))
         for flow in reversed(list(self.flows)):
             x, log_abs_det = cast("nf.flows.Flow", flow).inverse(x)

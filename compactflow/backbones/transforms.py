@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import log
-from typing import Literal, TypeAlias, final, get_args
+from typing import Any, Literal, TypeAlias, final, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import Function
 from torch.nn.functional import pad, softplus
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "Spline",
     "TransformName",
     "make_transform",
+    "squash",
 ]
 
 TransformName: TypeAlias = Literal["affine", "additive", "volume-preserving", "spline"]
@@ -31,22 +33,18 @@ class ChannelTransform(ABC):
     """An increasing map of each channel, given `size` parameters per channel.
 
     With all parameters 0 it is the identity. Shapes: values ``(N, C)``, parameters
-    ``(N, C, size)``.
+    ``(N, size, C)``.
     """
 
     size: int
 
     @abstractmethod
-    def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
-        """Map ``(N, C)`` to ``(N, C)``."""
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(N, C)`` to y, ``(N, C)``, with ``log ∂y/∂x`` of each channel, ``(N, C)``."""
 
     @abstractmethod
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
-
-    @abstractmethod
-    def log_slope(self, x: Tensor, parameters: Tensor) -> Tensor:
-        """``log ∂y/∂x`` of each channel, ``(N, C)``."""
 
 
 @final
@@ -70,21 +68,21 @@ class Affine(ChannelTransform):
         self.clamp = clamp
         self.preserve_volume = preserve_volume
 
-    def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
-        """Map ``(N, C)`` to ``(N, C)``."""
-        return x * self._log_scale(parameters).exp() + parameters[..., 1]
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(N, C)`` to y, with the log-scale, ``(N, C)`` each."""
+        log_scale, shift = self._split(parameters)
+        return torch.addcmul(shift, x, log_scale.exp()), log_scale
 
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
-        return (y - parameters[..., 1]) * (-self._log_scale(parameters)).exp()
+        log_scale, shift = self._split(parameters)
+        return (y - shift) * (-log_scale).exp()
 
-    def log_slope(self, x: Tensor, parameters: Tensor) -> Tensor:
-        """The log-scale, ``(N, C)``."""
-        return self._log_scale(parameters)
-
-    def _log_scale(self, parameters: Tensor) -> Tensor:
-        s = self.clamp * torch.tanh(parameters[..., 0] / self.clamp)
-        return s - s.mean(dim=1, keepdim=True) if self.preserve_volume else s
+    def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-scale and shift, ``(N, C)`` each."""
+        raw, shift = parameters.unbind(dim=1)
+        s = self.clamp * torch.tanh(raw / self.clamp)
+        return (s - s.mean(dim=1, keepdim=True) if self.preserve_volume else s), shift
 
 
 @final
@@ -97,17 +95,13 @@ class Additive(ChannelTransform):
 
     size = 1
 
-    def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
-        """Map ``(N, C)`` to ``(N, C)``."""
-        return x + parameters[..., 0]
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(N, C)`` to y, with 0, ``(N, C)`` each."""
+        return x + parameters[:, 0], torch.zeros_like(x)
 
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
-        return y - parameters[..., 0]
-
-    def log_slope(self, x: Tensor, parameters: Tensor) -> Tensor:
-        """0, ``(N, C)``."""
-        return torch.zeros_like(x)
+        return y - parameters[:, 0]
 
 
 @final
@@ -132,17 +126,20 @@ class Spline(ChannelTransform):
         self.bound = bound
         self.size = 2 + 3 * bins - 1
 
-    def forward(self, x: Tensor, parameters: Tensor) -> Tensor:
-        """Map ``(N, C)`` to ``(N, C)``."""
+    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
+        """Map ``(N, C)`` to y, with ``log ∂y/∂x``, ``(N, C)`` each."""
         x0, y0, width, height, d0, d1, inside = self._bin(x, parameters, on="x")
         s, t = height / width, ((x - x0) / width).clamp(0, 1)
         u = t * (1 - t)
-        y = y0 + height * (s * t * t + d0 * u) / (s + (d0 + d1 - 2 * s) * u)
-        return self.affine.forward(torch.where(inside, y, x), parameters[..., :2])
+        scale = s + (d0 + d1 - 2 * s) * u
+        y = y0 + height * (s * t * t + d0 * u) / scale
+        slope = (d1 * t * t + 2 * s * u + d0 * (1 - t) ** 2) * (s / scale) ** 2
+        y, log_scale = self.affine.forward(torch.where(inside, y, x), parameters[:, :2])
+        return y, torch.where(inside, slope, torch.ones_like(x)).log() + log_scale
 
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
-        y = self.affine.inverse(y, parameters[..., :2])
+        y = self.affine.inverse(y, parameters[:, :2])
         x0, y0, width, height, d0, d1, inside = self._bin(y, parameters, on="y")
         s, v = height / width, ((y - y0) / height).clamp(0, 1)
         # The root in [0, 1] of a t² + b t + c = 0, in the form that does not cancel.
@@ -151,22 +148,12 @@ class Spline(ChannelTransform):
         t = 2 * c / (-b - (b * b - 4 * a * c).clamp_min(0).sqrt())
         return torch.where(inside, x0 + width * t, y)
 
-    def log_slope(self, x: Tensor, parameters: Tensor) -> Tensor:
-        """``log ∂y/∂x``, ``(N, C)``."""
-        x0, _, width, height, d0, d1, inside = self._bin(x, parameters, on="x")
-        s, t = height / width, ((x - x0) / width).clamp(0, 1)
-        u = t * (1 - t)
-        slope = d1 * t * t + 2 * s * u + d0 * (1 - t) ** 2
-        log_slope = 2 * s.log() + slope.log() - 2 * (s + (d0 + d1 - 2 * s) * u).log()
-        log_scale = self.affine.log_slope(x, parameters[..., :2])
-        return torch.where(inside, log_slope, torch.zeros_like(x)) + log_scale
-
     def _bin(
         self, value: Tensor, parameters: Tensor, *, on: Literal["x", "y"]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The bin of each value: its corner, size and end slopes, and whether it is in one."""
-        widths, heights, slopes = parameters[..., 2:].tensor_split(
-            (self.bins, 2 * self.bins), dim=-1
+        widths, heights, slopes = (
+            parameters[:, 2:].transpose(1, 2).tensor_split((self.bins, 2 * self.bins), dim=-1)
         )
         x, y = self._knots(widths), self._knots(heights)
         # softplus(0 + this) = 1, so that with parameters 0 every slope is 1.
@@ -207,6 +194,39 @@ class Constant(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The outputs for each row of ``(N, D)``, ``(N, outputs)``."""
         return self.values.expand(len(x), -1)
+
+
+def squash(x: Tensor, horizon: float) -> Tensor:
+    """``c asinh(x / c)`` with c the horizon: what a network sees of values that may be far."""
+    squashed: Tensor = _Squash.apply(x, horizon)  # type: ignore[no-untyped-call]
+    return squashed
+
+
+@final
+class _Squash(Function):
+    """``c asinh(x / c)``, many times faster than `torch.asinh`, which is not vectorised."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, horizon: float) -> Tensor:
+        r = (x / horizon).abs()
+        return torch.copysign(horizon * (r + _root(r)).log(), x)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:  # noqa: ANN401
+        x, ctx.horizon = inputs
+        ctx.save_for_backward(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
+        (x,) = ctx.saved_tensors
+        return gradient / _root(x / ctx.horizon), None
+
+
+def _root(r: Tensor) -> Tensor:
+    """``sqrt(1 + r²)``, which does not overflow."""
+    return torch.hypot(r, r.new_ones(()))
 
 
 def make_transform(

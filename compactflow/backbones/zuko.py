@@ -41,7 +41,11 @@ class ZukoFlow(Backbone):
 
     def log_abs_det(self, x: Tensor) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
-        return cast("Tensor", self._now().call_and_ladj(x)[1])
+        return self.forward_and_log_abs_det(x)[1]
+
+    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Both from one pass: ``(N, D)`` and ``(N,)``."""
+        return cast("tuple[Tensor, Tensor]", self._now().call_and_ladj(x))
 
     def _now(self) -> Any:  # noqa: ANN401 - zuko's own subclass of Transform, with `call_and_ladj`
         """The transform at the present values of the parameters."""

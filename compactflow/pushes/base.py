@@ -38,3 +38,8 @@ class Push(ABC):
         Returns:
             A scalar.
         """
+
+    def loss(self, flow: CompactFlow, x: Tensor, pull: Pull) -> Tensor:
+        """The training loss of one batch ``(N, D)``: the weighted pull and this push, a scalar."""
+        z = flow.backbone(x)
+        return pull.weight * pull(z).mean() + self(flow, x, z, pull)

@@ -32,3 +32,8 @@ class Likelihood(Push):
     def __call__(self, flow: CompactFlow, x: Tensor, z: Tensor, pull: Pull) -> Tensor:
         """The loss term of one batch ``(N, D)``, a scalar."""
         return -flow.backbone.log_abs_det(x).mean()
+
+    def loss(self, flow: CompactFlow, x: Tensor, pull: Pull) -> Tensor:
+        """The negative log-likelihood of one batch ``(N, D)``, from one pass, a scalar."""
+        z, log_abs_det = flow.backbone.forward_and_log_abs_det(x)
+        return (pull.weight * pull(z) - log_abs_det).mean()

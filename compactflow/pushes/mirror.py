@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, final
 
-import torch
 from torch import Tensor
 
 from compactflow.pulls.base import Pull
@@ -33,6 +32,4 @@ class Mirror(Push):
 
     def __call__(self, flow: CompactFlow, x: Tensor, z: Tensor, pull: Pull) -> Tensor:
         """The loss term of one batch ``(N, D)``, a scalar."""
-        with torch.no_grad():
-            decoded = flow.backbone.inverse(flow.latent.sample(len(x)))
-        return -pull(flow.backbone(decoded)).mean()
+        return -pull(flow.backbone.recode(flow.latent.sample(len(x)))).mean()

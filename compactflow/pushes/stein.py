@@ -52,7 +52,6 @@ class Stein(Push):
         rows = ceil(self.fraction * len(x))
         x, z = x[:rows], z[:rows]
         noise = torch.randn_like(z)
-        with torch.no_grad():
-            shifted = flow.backbone.inverse(z + self.sigma * noise, start=x)
-        difference = flow.backbone(shifted) - z
+        shifted = flow.backbone.recode(z.detach() + self.sigma * noise, start=x)
+        difference = shifted - z
         return -(noise * difference).sum(dim=1).mean() / self.sigma

@@ -154,15 +154,12 @@ class _Run:
         rows = torch.randint(len(self.x), (options.batch_size,), device=self.x.device)
         x = self.x[rows]
         x = x + options.noise * torch.randn_like(x)
-        z = self.flow.backbone(x)
-        loss: Tensor
         if self.anchors is not None and step <= self.warm_up:
-            loss = (z - self.anchors[rows]).square().sum(dim=1).mean()
+            loss = (self.flow.backbone(x) - self.anchors[rows]).square().sum(dim=1).mean()
         else:
-            pull = self.pull.weight * self.pull(z).mean()
-            loss = pull + self.push(self.flow, x, z, self.pull)
+            loss = self.push.loss(self.flow, x, self.pull)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.flow.backbone.parameters(), options.clip)
         self.optimizer.step()
         self.schedule.step()
