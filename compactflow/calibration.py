@@ -43,9 +43,17 @@ class Calibration:
             For a level, the conformal quantile (Vovk, Gammerman, Shafer 2005): new inliers are
             inside with at least that probability, unless M is too small for it
             (M < level / (1 - level)).
+
+        Raises:
+            ValueError: If there are no scores, for a level.
         """
         if boundary == "natural":
             return 0.0
+        if not len(self.scores):
+            raise ValueError(
+                "a level needs the scores of inliers, and this detector was saved by a version "
+                "that did not keep them: fit it again, or take boundary='natural'"
+            )
         level = min(1.0, float(boundary) * (1 + 1 / len(self.scores)))
         quantile = float(np.quantile(self.scores, level, method="higher"))
         # The quantile is one of the rows: rounding must not throw that row out.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
 from math import inf
 from numbers import Real
 from types import FunctionType
@@ -24,7 +26,16 @@ from compactflow.testing.theory import convexity_violation, outward_violation
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
 
-__all__ = ["balance", "check_theory", "compose", "find_components", "find_settings", "make_probe"]
+__all__ = [
+    "Part",
+    "balance",
+    "check_theory",
+    "compose",
+    "find_class",
+    "find_parts",
+    "find_settings",
+    "make_probe",
+]
 
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 
@@ -66,28 +77,48 @@ def _check_real(name: str, value: object, below: float, *, zero: bool) -> None:
     check_scalar(value, name, Real, min_val=0, max_val=below, include_boundaries=closed)
 
 
-def find_components(detector: OneClassFlow) -> dict[Kind, Any]:
-    """The class or instance behind each of the detector's four components.
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """A component as it was chosen.
+
+    Attributes:
+        choice: Its name, class or instance.
+        options: The keyword arguments to make it with.
+    """
+
+    choice: Any
+    options: dict[str, Any]
+
+
+def find_parts(detector: OneClassFlow) -> dict[Kind, Part]:
+    """The detector's four components and their options, with the preset's where it has none.
 
     A pull left open is the latent's: the confining one for an entropic push, else the default.
 
     Raises:
-        ValueError: If a name is unknown, or a component is not of its kind.
+        ValueError: If a name is unknown, or an argument is out of range.
     """
     settings = find_settings(detector)
-    found: dict[Kind, Any] = {
-        "backbone": _resolve("backbone", detector.backbone),
-        "latent": _resolve("latent", detector.latent),
-        "push": _resolve("push", settings.push),
+    pull = settings.pull
+    if pull is None:
+        latent, push = find_class("latent", detector.latent), find_class("push", settings.push)
+        pull = latent.confining_pull if push.entropic else latent.default_pull
+    defaults = settings.backbone_options.get(str(detector.backbone), {})
+    options = defaults | dict(detector.backbone_options or {})
+    return {
+        "backbone": Part(choice=detector.backbone, options=options),
+        "latent": Part(choice=detector.latent, options=dict(detector.latent_options or {})),
+        "pull": Part(choice=pull, options=dict(detector.pull_options or {})),
+        "push": Part(choice=settings.push, options=dict(detector.push_options or {})),
     }
-    latent = found["latent"]
-    pull = settings.pull or (
-        latent.confining_pull if found["push"].entropic else latent.default_pull
-    )
-    return found | {"pull": _resolve("pull", pull)}
 
 
-def _resolve(kind: Kind, value: Any) -> Any:  # noqa: ANN401
+def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
+    """The class or function behind a name; a class or instance as it is.
+
+    Raises:
+        ValueError: If a name is unknown, or the component is not of its kind.
+    """
     found = registry.resolve(kind, value)
     base = _BASES[kind]
     made = kind == "backbone" and isinstance(found, FunctionType)
@@ -101,22 +132,19 @@ def _resolve(kind: Kind, value: Any) -> Any:  # noqa: ANN401
 
 
 def compose(
-    detector: OneClassFlow, settings: Settings, preprocessing: Preprocessing
+    parts: Mapping[Kind, Part], preprocessing: Preprocessing
 ) -> tuple[CompactFlow, Pull, Push]:
-    """Make the detector's flow, pull and push, of the preprocessing's dimension.
+    """Make a flow, pull and push, of the preprocessing's dimension.
 
     Components given as instances are copied, so that a fit leaves them as they were.
 
     Raises:
-        ValueError: If a component does not take its options or refuses them.
+        ValueError: If a component is unknown, not of its kind, or refuses its options.
     """
-    found, dim = find_components(detector), preprocessing.dim
-    defaults = settings.backbone_options.get(str(detector.backbone), {})
-    backbone_options = defaults | dict(detector.backbone_options or {})
-    backbone = _make("backbone", found["backbone"], backbone_options, dim)
-    latent = _make("latent", found["latent"], detector.latent_options, dim)
-    pull = _make("pull", found["pull"], detector.pull_options, latent)
-    push = _make("push", found["push"], detector.push_options)
+    backbone = _make("backbone", parts, preprocessing.dim)
+    latent = _make("latent", parts, preprocessing.dim)
+    pull = _make("pull", parts, latent)
+    push = _make("push", parts)
     return CompactFlow(backbone, latent, preprocessing), pull, push
 
 
@@ -126,11 +154,10 @@ def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:
     Raises:
         ValueError: If a name, an option or a setting is unknown or out of range.
     """
-    found = find_components(detector)
-    dim = getattr(found["latent"], "dim", 2)
-    latent = _make("latent", found["latent"], detector.latent_options, dim)
-    pull = _make("pull", found["pull"], detector.pull_options, latent)
-    return pull, _make("push", found["push"], detector.push_options)
+    parts = find_parts(detector)
+    find_class("backbone", parts["backbone"].choice)
+    latent = _make("latent", parts, getattr(parts["latent"].choice, "dim", 2))
+    return _make("pull", parts, latent), _make("push", parts)
 
 
 def check_theory(pull: Pull, push: Push) -> None:
@@ -164,7 +191,8 @@ def balance(pull: Pull, push: Push) -> None:
         pull.balance()
 
 
-def _make(kind: Kind, component: Any, options: Any, *args: Any) -> Any:  # noqa: ANN401
+def _make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: ANN401
+    component, options = find_class(kind, parts[kind].choice), parts[kind].options
     if isinstance(component, _BASES[kind]):
         if options:
             raise ValueError(
@@ -173,7 +201,7 @@ def _make(kind: Kind, component: Any, options: Any, *args: Any) -> Any:  # noqa:
             )
         return copy.deepcopy(component)
     try:
-        made = component(*args, **(options or {}))
+        made = component(*args, **options)
     except TypeError as error:
         raise ValueError(f"{kind}_options do not fit {component.__name__}: {error}") from error
     if not isinstance(made, _BASES[kind]):

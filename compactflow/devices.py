@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-__all__ = ["find_device", "move"]
+__all__ = ["find_device", "find_dtype", "move"]
 
 
 def find_device(name: str) -> torch.device:
@@ -23,6 +23,17 @@ def find_device(name: str) -> torch.device:
         reason = str(error).split("\n")[0]
         raise ValueError(f"device {name!r} cannot be used: {reason}") from error
     return device
+
+
+def find_dtype(name: str | None) -> torch.dtype | None:
+    """The dtype ``"float32"`` or ``"float64"``; ``None`` stays.
+
+    Raises:
+        ValueError: If the name is another.
+    """
+    if name not in (None, "float32", "float64"):
+        raise ValueError(f"dtype must be 'float32', 'float64' or None, got {name!r}")
+    return None if name is None else getattr(torch, name)
 
 
 def move(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:

@@ -23,7 +23,14 @@ from torch import Tensor
 from compactflow import storage
 from compactflow.backbones.base import Backbone
 from compactflow.calibration import Calibration
-from compactflow.composition import balance, check_theory, compose, find_settings, make_probe
+from compactflow.composition import (
+    balance,
+    check_theory,
+    compose,
+    find_parts,
+    find_settings,
+    make_probe,
+)
 from compactflow.decisions import DecisionMixin
 from compactflow.devices import find_device, move
 from compactflow.flow import CompactFlow
@@ -179,7 +186,7 @@ class OneClassFlow(
     ) -> None:
         n, dim = training.shape
         preprocessing = Preprocessing.fit(training, settings.preprocessing)
-        flow, pull, push = compose(self, settings, preprocessing)
+        flow, pull, push = compose(find_parts(self), preprocessing)
         move(flow, device, torch.float64)
         # Training is in float32, but the preprocessing stays exact: it may have large offsets.
         flow.backbone.float()

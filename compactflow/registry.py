@@ -32,6 +32,7 @@ __all__ = [
     "find",
     "isolated",
     "load",
+    "name_of",
     "register",
     "resolve",
 ]
@@ -118,6 +119,15 @@ def resolve(kind: Kind, value: Any, /) -> Any:  # noqa: ANN401
     return load(kind, value) if isinstance(value, str) else value
 
 
+def name_of(kind: Kind, component: object) -> str | None:
+    """The name under which `find` has a class or function; ``None`` if it has no such name."""
+    target = f"{getattr(component, '__module__', '')}:{getattr(component, '__qualname__', '')}"
+    for row in available(kind):
+        if row.spec is not None and row.spec.target == target:
+            return _full_name(row) if row.status == "clash" else row.name
+    return None
+
+
 def available(kind: Kind | None = None) -> list[Component]:
     """List the components of a kind or of all kinds, and the plugins that failed or are off.
 
@@ -178,7 +188,8 @@ def _matches(kind: Kind, name: str) -> list[Component]:
     exact = [row for row in _own(kind) if row.name == name]  # "zuko:NSF" has a colon of its own
     if exact:
         return exact
-    distribution, colon, bare = name.rpartition(":")
+    distribution, colon, rest = name.partition(":")
+    bare = rest if colon else name
 
     def fits(row: Component) -> bool:
         return row.name == bare and (

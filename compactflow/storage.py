@@ -1,188 +1,222 @@
-"""Fitted detectors on disk: one safetensors file, weights plus a JSON description. No pickle."""
+"""Fitted detectors on disk: one file of weights and JSON (see `compactflow.archive`)."""
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
 from collections.abc import Mapping
-from math import isfinite, nan
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
 
 import compactflow
+from compactflow import archive, registry
+from compactflow.archive import ArchiveError
+from compactflow.calibration import Calibration
+from compactflow.composition import Part, compose, find_parts, find_settings
+from compactflow.devices import find_device, find_dtype, move
+from compactflow.files import write_atomically
+from compactflow.limits import allocation_limit
+from compactflow.migrations import MIGRATIONS, VERSION
+from compactflow.plugins import Kind
+from compactflow.preprocessing import Preprocessing
+from compactflow.provenance import changes, describe, find_classes, versions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor
-
     from compactflow.estimator import OneClassFlow
 
-__all__ = ["ModelFileError", "load", "save", "write_atomically"]
+__all__ = ["load", "save", "write_atomically"]
 
-_FORMAT = "compactflow-model"
-_FORMAT_VERSION = 1
-_CALIBRATION = "calibration.scores"
-
-
-class ModelFileError(ValueError):
-    """A file is not a model that can be loaded."""
-
-
-def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
-    """Write a file so that at any moment either the old or the new one is there, whole.
-
-    Args:
-        path: The file to make or replace.
-        write: Writes the content to the temporary path it is given, in the same folder.
-
-    Raises:
-        FileNotFoundError: If the folder does not exist.
-    """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist; make it first")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        write(temporary)
-        with open(temporary, "rb") as file:
-            os.fsync(file.fileno())
-        # mkstemp makes files private; give this one the usual permissions.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+# The types of a model's entries.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "versions": dict,
+    "components": dict,
+    "params": dict,
+    "feature_names": list,
+    "weights": dict,
+    "pull": dict,
+    "pull_weight": (int, float),
+    "offset": (int, float),
+    "calibration": dict,
+    "history": dict,
+}
 
 
 def save(detector: OneClassFlow, path: str | os.PathLike[str]) -> None:
     """Write a fitted detector to one file, atomically.
 
+    The file holds weights, preprocessing, decision threshold, feature names, training history,
+    the detector's arguments, and for each component its name, all its options and the
+    distribution and version it comes from. A class given as a component is written by the name
+    it is registered under.
+
     Raises:
-        ValueError: If a component was given as a class or an instance: a file holds names.
+        ValueError: If a component was given as an instance, or as a class that has no name, or
+            if a weight is not finite.
+        TypeError: If an option is neither a number, a string, a list nor a mapping.
         FileNotFoundError: If the folder does not exist.
     """
-    import torch
-    from safetensors.torch import save_file
-
+    components = {kind: describe(kind, part) for kind, part in find_parts(detector).items()}
     params = detector.get_params(deep=False) | {"device": "auto", "verbose": False}
-    for kind in ("backbone", "latent", "pull", "push"):
+    for kind in components:
         if not isinstance(params[kind], str | None):
-            raise ValueError(
-                f"{kind} was given as {params[kind]!r}, and a model file names its "
-                "components; register it (compactflow.register) and pass its name"
-            )
+            params[kind] = registry.name_of(kind, params[kind])
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = None  # the state of a generator is not part of the model
-    description = {
+    for module in (detector.flow_, detector.pull_):
+        _check_finite(module)
+    content = {
+        "versions": versions(),
+        "components": components,
         "params": params,
-        "n_features_in": detector.n_features_in_,
-        "feature_names_in": [str(name) for name in getattr(detector, "feature_names_in_", [])],
-        "offset": detector.offset_,
-        "held_out": detector.calibration_.held_out,
+        "feature_names": [str(name) for name in getattr(detector, "feature_names_in_", [])],
+        "weights": detector.flow_.state_dict(),
+        "pull": detector.pull_.state_dict(),
         "pull_weight": detector.pull_.weight,
-        # JSON has no NaN, which a diverged run leaves behind.
-        "history": {
-            name: [value if isfinite(value) else None for value in values]
-            for name, values in detector.history_.items()
+        "offset": detector.offset_,
+        "calibration": {
+            "scores": torch.from_numpy(detector.calibration_.scores),
+            "held_out": detector.calibration_.held_out,
         },
+        "history": detector.history_,
     }
-    header = {
-        "format": _FORMAT,
-        "format_version": str(_FORMAT_VERSION),
-        "compactflow_version": compactflow.__version__,
-        "description": json.dumps(description, allow_nan=False, default=_plain),
-    }
-    tensors = {
-        name: tensor.detach().cpu().contiguous()
-        for name, tensor in detector.flow_.state_dict().items()
-    }
-    tensors[_CALIBRATION] = torch.from_numpy(detector.calibration_.scores)
-    write_atomically(path, lambda temporary: save_file(tensors, temporary, metadata=header))
+    archive.write(path, "model", VERSION, content)
 
 
-def _plain(value: object) -> object:
-    """JSON for numpy scalars and mappings among the options."""
-    if hasattr(value, "item"):
-        return value.item()
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"cannot save {value!r} in a model file; use numbers, strings and lists")
+def load(
+    path: str | os.PathLike[str],
+    *,
+    device: str = "auto",
+    dtype: Literal["float32", "float64"] | None = None,
+) -> OneClassFlow:
+    """Load a fitted detector that `OneClassFlow.save` wrote, of this format or an older one.
 
-
-def load(path: str | os.PathLike[str], *, device: str = "auto") -> OneClassFlow:
-    """Load a fitted detector that `OneClassFlow.save` wrote.
+    Nothing in the file is executed, and components are looked up in the registry only: a file
+    cannot make other modules load.
 
     Args:
         path: The model file.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"`` or another torch device name.
+        dtype: Precision of backbone and latent, ``"float32"`` or ``"float64"``; by default as
+            saved. Preprocessing stays as saved, since data may have large offsets.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ModelFileError: If the file is not a model, is damaged, or is of a newer format.
+        ValueError: If the file is not a model, is damaged or of a newer format (`ArchiveError`),
+            if a component is not installed (the message has the line that installs it), or if
+            an argument is unknown.
     """
-    import numpy as np
-
-    from compactflow.calibration import Calibration
-    from compactflow.composition import compose, find_settings
-    from compactflow.devices import find_device, move
-    from compactflow.estimator import OneClassFlow
-    from compactflow.preprocessing import Preprocessing
-
-    tensors, saved = _read(path)
+    place, precision = find_device(device), find_dtype(dtype)
+    content = _read(path)
     try:
-        detector = OneClassFlow(**saved["params"] | {"device": device})
-        detector.n_features_in_ = saved["n_features_in"]
-        if saved["feature_names_in"]:
-            detector.feature_names_in_ = np.array(saved["feature_names_in"], dtype=object)
-        identity = Preprocessing.identity(detector.n_features_in_)
-        flow, pull, _ = compose(detector, find_settings(detector), identity)
-        flow.to(tensors["preprocessing.mean"].dtype)
-        scores = tensors.pop(_CALIBRATION).numpy()
-        detector.calibration_ = Calibration(scores, saved["held_out"])
-        flow.load_state_dict(tensors)
-        detector.offset_ = saved["offset"]
-        pull.weight = saved["pull_weight"]
-        detector.history_ = {
-            name: [nan if value is None else value for value in values]
-            for name, values in saved["history"].items()
-        }
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise ModelFileError(f"{os.fspath(path)!r} does not describe a model: {error}") from error
-    move(flow, find_device(device), tensors["preprocessing.mean"].dtype)
-    detector.flow_, detector.pull_ = flow.eval(), pull.to(flow.latent.like)
+        classes = find_classes(content["components"])
+    except ValueError as error:
+        raise ArchiveError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+    try:
+        detector = _restore(content, classes)
+    except Exception as error:  # a hostile description can make a component fail in any way
+        note = changes(content["versions"], content["components"])
+        raise ArchiveError(
+            f"{os.fspath(path)!r} does not describe a model: {error}{note}"
+        ) from error
+    detector.device = device
+    flow, pull = detector.flow_, detector.pull_
+    move(flow, place, flow.preprocessing.mean.dtype)
+    if precision is not None:
+        flow.backbone.to(precision)
+        flow.latent.to(precision)
+    pull.to(flow.latent.like)
     return detector
 
 
-def _read(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read and check the tensors and the description of a model file.
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a model file, migrate it to the present version and check its entries' types.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ModelFileError: If the file is not a model, is damaged, or is of a newer format.
+        ArchiveError: If the file is not a model, is damaged, or is of a newer format.
     """
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no model file {os.fspath(path)!r}")
+    version, content = archive.read(path, "model")
+    if version > VERSION:
+        raise ArchiveError(
+            f"{os.fspath(path)!r} has format {version}, but this compactflow "
+            f"{compactflow.__version__} reads formats up to {VERSION}; upgrade it"
+        )
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("format") != _FORMAT:
-                raise ModelFileError(f"{os.fspath(path)!r} is not a compactflow model")
-            version = int(header["format_version"])
-            if version > _FORMAT_VERSION:
-                raise ModelFileError(
-                    f"{os.fspath(path)!r} has format {version}, but this compactflow "
-                    f"{compactflow.__version__} reads formats up to {_FORMAT_VERSION}; upgrade it"
-                )
-            description = json.loads(header["description"])
-            return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ModelFileError(
-            f"{os.fspath(path)!r} is not a compactflow model, or it is damaged: {error}"
-        ) from error
+        for old in range(version, VERSION):
+            content = MIGRATIONS[old](content)
+        _check_types(content)
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ArchiveError(f"{os.fspath(path)!r} does not describe a model: {error}") from error
+    return content
+
+
+def _check_types(content: Mapping[str, Any]) -> None:
+    if content.keys() != _TYPES.keys():
+        odd = ", ".join(sorted(map(repr, content.keys() ^ _TYPES.keys())))
+        raise ValueError(f"the entries {odd} are missing or unknown")
+    for name, types in _TYPES.items():
+        if not isinstance(content[name], types) or isinstance(content[name], bool):
+            raise ValueError(f"{name} is a {type(content[name]).__name__}")
+    for name in ("offset", "pull_weight"):
+        if not isfinite(content[name]):
+            raise ValueError(f"{name} is {content[name]}")
+    if not all(isinstance(name, str) for name in content["feature_names"]):
+        raise ValueError("feature_names are not all strings")
+    if not all(isinstance(values, list) for values in content["history"].values()):
+        raise ValueError("history has an entry that is not a list")
+    for kind in ("backbone", "latent", "pull", "push"):
+        component = content["components"][kind]
+        for name in ("name", "distribution", "version", "target"):
+            if not isinstance(component[name], str):
+                raise ValueError(f"the {name} of the {kind} is not a string")
+
+
+def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClassFlow:
+    """The detector that a model file's content describes, on the CPU."""
+    from compactflow.estimator import OneClassFlow  # it imports this module
+
+    weights, names = content["weights"], content["feature_names"]
+    mean = weights["preprocessing.mean"]
+    detector = OneClassFlow(**content["params"])
+    find_settings(detector)
+    detector.n_features_in_ = dim = len(mean)
+    if names:
+        if len(names) != dim:
+            raise ValueError(f"it has {len(names)} feature names for {dim} features")
+        detector.feature_names_in_ = np.array(names, dtype=object)
+    parts = {
+        kind: Part(choice=found, options=content["components"][kind]["options"])
+        for kind, found in classes.items()
+    }
+    if weights["preprocessing.matrix"].shape != (dim, dim):
+        raise ValueError(f"its preprocessing is not of {dim} features")
+    # The weights bound what honest options ask for.
+    with allocation_limit(sum(tensor.numel() for tensor in weights.values())):
+        flow, pull, _ = compose(parts, Preprocessing.identity(dim))
+    flow.to(mean.dtype)
+    flow.load_state_dict(weights)
+    pull.load_state_dict(content["pull"])
+    pull.weight = content["pull_weight"]
+    for module in (flow, pull):
+        _check_finite(module)
+    detector.flow_, detector.pull_ = flow.eval(), pull
+    scores = content["calibration"]["scores"].numpy()
+    if scores.ndim != 1 or scores.dtype != np.float64 or not np.isfinite(scores).all():
+        raise ValueError("its calibration scores are not finite numbers")
+    held_out = content["calibration"]["held_out"] is True
+    detector.calibration_ = Calibration.of(scores, held_out=held_out)
+    detector.offset_ = content["offset"]
+    detector.history_ = content["history"]
+    return detector
+
+
+def _check_finite(module: nn.Module) -> None:
+    for name, parameter in module.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(f"the weight {name} is not finite")
+    for name, buffer in module.named_buffers():
+        if buffer.isnan().any():
+            raise ValueError(f"{name} is NaN")

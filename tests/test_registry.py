@@ -437,3 +437,13 @@ def test_isolation_undoes_registrations_and_discovery(site):
         assert registry.find("latent", "torus").status == "plugin"
     with pytest.raises(registry.UnknownComponentError):
         registry.find("latent", "torus")
+
+
+def test_a_class_has_the_name_it_is_found_under():
+    assert registry.name_of("latent", registry.load("latent", "ball")) == "ball"
+    assert registry.name_of("backbone", registry.load("backbone", "zuko:NSF")) == "zuko:NSF"
+    assert registry.name_of("latent", object) is None
+
+
+def test_names_with_a_colon_work_with_their_distribution_too():
+    assert registry.find("backbone", "compactflow:zuko:NSF").name == "zuko:NSF"

@@ -1,18 +1,26 @@
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from math import inf, nan
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from safetensors import safe_open
+import torch
 from safetensors.numpy import save_file
 
 import compactflow
+from compactflow import archive, registry
+from compactflow.archive import ArchiveError
+from compactflow.files import write_atomically
 from compactflow.latents.cube import Cube
-from compactflow.storage import ModelFileError, write_atomically
+from compactflow.migrations import VERSION
+from compactflow.plugins import LatentSpec
+
+DATA = Path(__file__).parent / "data"
 
 
 @pytest.fixture(scope="module")
@@ -51,42 +59,260 @@ def test_pickle_and_clone(detector, X):
     assert not hasattr(clone(detector), "flow_")
 
 
-def test_every_truncation_is_refused(model, tmp_path):
-    whole = model.read_bytes()
-    for length in [0, 1, 7, 8, 9, 100, len(whole) // 2, len(whole) - 1]:
-        (tmp_path / "cut").write_bytes(whole[:length])
-        with pytest.raises(ModelFileError):
-            compactflow.load(tmp_path / "cut")
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """The bytes of a model as small as one can be, and a folder to put others in."""
+    folder = tmp_path_factory.mktemp("tiny")
+    detector = compactflow.build(backbone_options={"blocks": 1}, max_steps=1, random_state=0)
+    detector.fit(np.arange(8.0).reshape(-1, 1)).save(folder / "model")
+    compactflow.load(folder / "model")
+    return (folder / "model").read_bytes(), folder
+
+
+def refused(path, data):
+    path.write_bytes(data)
+    with pytest.raises(ArchiveError):
+        compactflow.load(path)
+
+
+EVERY = [pytest.param(1, marks=pytest.mark.slow), 16]
+
+
+@pytest.mark.parametrize("stride", EVERY)
+def test_every_truncation_is_refused(tiny, stride):
+    data, folder = tiny
+    for length in [*range(20), *range(20, len(data), stride)]:
+        refused(folder / "cut", data[:length])
+    refused(folder / "long", data + b"\0")
+
+
+@pytest.mark.parametrize("stride", EVERY)
+def test_a_flip_of_every_byte_is_refused(tiny, stride):
+    data, folder = tiny
+    rng = np.random.default_rng(0)
+    for position in range(int(rng.integers(stride)), len(data), stride):
+        refused(folder / "flipped", flipped(data, position, int(rng.integers(1, 256))))
+
+
+def flipped(data, position, flip):
+    return data[:position] + bytes([data[position] ^ flip]) + data[position + 1 :]
 
 
 def test_other_files_are_refused(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"a": np.zeros(2)}, path)
-    with pytest.raises(ModelFileError, match="not a compactflow model"):
+    with pytest.raises(ArchiveError, match="not a compactflow model"):
         compactflow.load(path)
     with pytest.raises(FileNotFoundError, match="no model file"):
         compactflow.load(tmp_path / "absent")
 
 
-def test_newer_format_asks_for_an_upgrade(model, tmp_path):
-    with safe_open(model, framework="np") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        header = file.metadata()
-    save_file(tensors, tmp_path / "newer", metadata=header | {"format_version": "99"})
-    with pytest.raises(ModelFileError, match="upgrade"):
-        compactflow.load(tmp_path / "newer")
-    broken = json.loads(header["description"])
-    del broken["params"]
-    save_file(tensors, tmp_path / "bad", metadata=header | {"description": json.dumps(broken)})
-    with pytest.raises(ModelFileError, match="does not describe"):
-        compactflow.load(tmp_path / "bad")
+def edit(model, change):
+    """Change a model's content, and seal it as `save` would."""
+    _, content = archive.read(model, "model")
+    change(content)
+    archive.write(model, "model", VERSION, content)
+
+
+def test_newer_format_asks_for_an_upgrade(model):
+    archive.write(model, "model", 99, {})
+    with pytest.raises(ArchiveError, match="upgrade"):
+        compactflow.load(model)
+
+
+def put(value, *keys):
+    """A change that puts a value where the keys lead."""
+
+    def change(content):
+        for key in keys[:-1]:
+            content = content[key]
+        content[keys[-1]] = value
+
+    return change
+
+
+SCALE = ("weights", "backbone.blocks.0.scale")
+BLOCKS = ("components", "backbone", "options", "blocks")
+
+HOSTILE = {
+    "an entry is missing": lambda content: content.pop("offset"),
+    "an entry too many": put(1, "code"),
+    "no mapping": put([], "params"),
+    "no weights": put({}, "weights"),
+    "weights of another shape": put(torch.zeros(7), *SCALE),
+    "weights are numbers": put(1.0, *SCALE),
+    "a weight too many": put(torch.zeros(1), "weights", "more"),
+    "NaN weights": put(torch.full((3,), nan), *SCALE),
+    "infinite weights": put(torch.full((3,), inf), *SCALE),
+    "NaN preprocessing": put(torch.full((3,), nan), "weights", "preprocessing.mean"),
+    "huge dimension": put(torch.zeros(1_000_000), "weights", "preprocessing.mean"),
+    "huge number of blocks": put(10**15, *BLOCKS),
+    "huge width": put(10**9, "components", "backbone", "options", "width"),
+    "no blocks": put(-1, *BLOCKS),
+    "blocks of text": put("3", *BLOCKS),
+    "unknown option": put(1, "components", "backbone", "options", "nope"),
+    "unknown argument": put(1, "params", "nope"),
+    "argument of another type": put([], "params", "preset"),
+    "argument out of range": put(-1, "params", "max_steps"),
+    "a component is missing": lambda content: content["components"].pop("latent"),
+    "a component is a list": put([], "components", "latent"),
+    "a component of another kind": put("coupling", "components", "latent", "name"),
+    "a path as name": put("../../latent", "components", "latent", "name"),
+    "an import as name": put("os:system", "components", "latent", "name"),
+    "a module as distribution": put("antigravity", "components", "latent", "distribution"),
+    "a number as name": put(3, "components", "latent", "name"),
+    "a list as offset": put([0.0], "offset"),
+    "an infinite offset": put(inf, "offset"),
+    "no calibration scores": put({}, "calibration"),
+    "calibration scores of another shape": put(
+        torch.zeros(2, 2, dtype=torch.float64), "calibration", "scores"
+    ),
+    "NaN calibration scores": put(
+        torch.full((5,), nan, dtype=torch.float64), "calibration", "scores"
+    ),
+    "NaN pull weight": put(nan, "pull_weight"),
+    "feature names of another number": put(["a"], "feature_names"),
+    "feature names are numbers": put([1, 2, 3], "feature_names"),
+    "history is no list": put(3, "history", "loss"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_models_are_refused(model, name):
+    edit(model, HOSTILE[name])
+    modules = set(sys.modules)
+    with pytest.raises(ArchiveError, match=r"does not describe a model|cannot be loaded"):
+        compactflow.load(model)
+    assert not {"antigravity"} & (set(sys.modules) - modules)
+
+
+def test_only_the_registry_says_what_to_import(model, X):
+    edit(model, put("antigravity:Cube", "components", "latent", "target"))
+    compactflow.load(model)
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("distribution", "advice"),
+    [("nowhere-flows", "pip install nowhere-flows$"), ("x; rm -rf ~", "not installed$")],
+)
+def test_a_missing_plugin_is_named_with_its_install_line(model, distribution, advice):
+    for kind in ("latent", "pull"):
+        edit(model, put(distribution, "components", kind, "distribution"))
+    with pytest.raises(ArchiveError, match=f"(?s)the latent 'cube'.*the pull 'barrier'.*{advice}"):
+        compactflow.load(model)
+
+
+def test_an_error_names_the_versions_that_differ(model):
+    for kind in ("backbone", "latent", "pull", "push"):
+        edit(model, put("0.0.1", "components", kind, "version"))
+    edit(model, put({}, "weights"))
+    with pytest.raises(ArchiveError, match=r"saved with compactflow 0\.0\.1, here "):
+        compactflow.load(model)
+
+
+@pytest.mark.parametrize(
+    ("name", "columns", "distances", "offset"),
+    [
+        # Written by compactflow 0.1.0, with these scores.
+        (
+            "model-1",
+            ["flow", "head"],
+            [-0.9022635139626008, 1.2579746338104267, 20.100668129084923],
+            -0.033954405410698524,
+        ),
+        (
+            "model-1-paper",
+            None,
+            [-2.2697030952286754, 0.000292801159198941, 408.4167286918098],
+            0.0,
+        ),
+    ],
+)
+def test_version_1_loads(name, columns, distances, offset, tmp_path):
+    old = compactflow.load(DATA / f"{name}.safetensors", device="cpu")
+    old.save(tmp_path / "new")
+    X = pd.DataFrame([[3.0, 3.0], [4.0, -20.0], [100.0, 3.0]], columns=columns)
+    for detector in (old, compactflow.load(tmp_path / "new", device="cpu")):
+        assert list(getattr(detector, "feature_names_in_", [])) == (columns or [])
+        scores = detector.signed_distance(X if columns else X.to_numpy())
+        np.testing.assert_allclose(scores, distances, rtol=1e-9)
+        assert detector.offset_ == offset
+        assert detector.history_["step"][-1] == detector.max_steps
+        if columns:  # the first files held no calibration scores
+            with pytest.raises(ValueError, match="fit it again"):
+                detector.set_boundary(0.9)
+        else:
+            assert len(detector.calibration_.scores) == 6
+
+
+def test_later_defaults_do_not_change_a_model(model, detector, X, monkeypatch):
+    from compactflow import presets
+
+    other = presets.PRESETS[None].replace(pull="max-abs", backbone_options={})
+    monkeypatch.setitem(presets.PRESETS, None, other)
+    loaded = compactflow.load(model, device="cpu")
+    np.testing.assert_array_equal(loaded.log_density(X), detector.log_density(X))
+
+
+@pytest.mark.parametrize(
+    "backbone", ["coupling", "autoregressive", "iresnet", "zuko:NSF", "normflows:RealNVP"]
+)
+def test_every_family_of_backbones_loads(backbone, X, tmp_path):
+    options = {"width": 8} if ":" not in backbone else {}
+    detector = compactflow.build(
+        backbone, max_steps=1, random_state=0, backbone_options=options
+    ).fit(X)
+    detector.save(tmp_path / "model")
+    loaded = compactflow.load(tmp_path / "model", device="cpu")
+    np.testing.assert_array_equal(loaded.signed_distance(X), detector.signed_distance(X))
+
+
+def test_loads_in_another_precision(model, detector, X):
+    loaded = compactflow.load(model, device="cpu", dtype="float32")
+    assert {each.dtype for each in loaded.flow_.backbone.parameters()} == {torch.float32}
+    np.testing.assert_allclose(
+        loaded.signed_distance(X + 1e6), detector.signed_distance(X + 1e6), rtol=1e-4
+    )
+    np.testing.assert_allclose(loaded.inverse_transform(loaded.transform(X)), X, rtol=1e-3)
+    with pytest.raises(ValueError, match="dtype"):
+        compactflow.load(model, dtype="int8")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_loads_on_another_device(model, detector, X, tmp_path):
+    loaded = compactflow.load(model, device="cuda")
+    np.testing.assert_allclose(loaded.signed_distance(X), detector.signed_distance(X), rtol=1e-6)
+    loaded.save(tmp_path / "back")
+    back = compactflow.load(tmp_path / "back", device="cpu")
+    np.testing.assert_array_equal(back.signed_distance(X), detector.signed_distance(X))
 
 
 def test_components_without_a_name_cannot_be_saved(X, tmp_path):
-    detector = compactflow.build(latent=Cube, max_steps=1).fit(X)
+    detector = compactflow.build(latent=Cube(3), max_steps=1).fit(X)
     with pytest.raises(ValueError, match="latent was given as"):
         detector.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_class_is_saved_by_its_name(X, tmp_path):
+    detector = compactflow.build(latent=Cube, max_steps=1).fit(X)
+    detector.save(tmp_path / "model")
+    loaded = compactflow.load(tmp_path / "model", device="cpu")
+    assert loaded.latent == "cube"
+    np.testing.assert_array_equal(loaded.signed_distance(X), detector.signed_distance(X))
+
+
+@pytest.mark.parametrize("name", ["slab", "cube"])
+def test_a_registered_component_must_be_registered_to_load(name, X, tmp_path):
+    target = "compactflow.latents.ball:Ball"
+    with registry.isolated():
+        compactflow.register(LatentSpec(name=name, target=target), override=True)
+        detector = compactflow.build(latent=name, max_steps=1).fit(X)
+        detector.save(tmp_path / "model")
+        compactflow.load(tmp_path / "model")
+    with pytest.raises(ArchiveError, match=f"register '{name}' first.*{target}"):
+        compactflow.load(tmp_path / "model")
 
 
 def test_failed_write_leaves_the_old_file(tmp_path):

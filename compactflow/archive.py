@@ -1,0 +1,174 @@
+"""One file for tensors and JSON values: safetensors, sealed by a checksum. No pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from hashlib import sha256
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from compactflow.files import write_atomically
+
+__all__ = ["ArchiveError", "read", "write"]
+
+# All that is not a tensor is in one entry of the safetensors header, so that the same content
+# gives the same bytes; that entry begins with the checksum of the file that has zeros there.
+_ENTRY = "compactflow"
+_SEAL = b'\\"checksum\\": \\"'
+_NO_CHECKSUM = "0" * 64
+
+# Marks of what JSON does not have. Any other key that begins with "$" is written as an item.
+_TENSOR, _FLOAT, _ITEMS = "$tensor", "$float", "$items"
+
+
+class ArchiveError(ValueError):
+    """A file is not what it should be, is damaged, or is of a newer format."""
+
+
+def write(path: str | os.PathLike[str], kind: str, version: int, content: object) -> None:
+    """Write nested mappings and lists of tensors, numbers, strings and ``None``, atomically.
+
+    Args:
+        path: The file to make or replace.
+        kind: What the content is, checked by `read`.
+        version: The version of the content's layout.
+        content: What to write; tuples come back as lists, numpy scalars as Python's.
+
+    Raises:
+        TypeError: If the content has a value of another type.
+        FileNotFoundError: If the folder does not exist.
+    """
+    tensors: dict[str, Tensor] = {}
+    entry = {
+        "checksum": _NO_CHECKSUM,
+        "kind": kind,
+        "version": version,
+        "content": _pack(content, kind, tensors),
+    }
+    unsealed = safetensors.torch.save(tensors, {_ENTRY: json.dumps(entry, allow_nan=False)})
+    start, end = _checksum_place(unsealed)
+    checksum = sha256(unsealed).hexdigest().encode()
+    sealed = unsealed[:start] + checksum + unsealed[end:]
+
+    def write_bytes(temporary: Path) -> None:
+        temporary.write_bytes(sealed)
+
+    write_atomically(path, write_bytes)
+
+
+def read(path: str | os.PathLike[str], kind: str) -> tuple[int, Any]:
+    """Read a file of that kind: the version of its layout, and its content.
+
+    Version 1 of a model, the one layout without a checksum, has the content
+    ``{"description": ..., "tensors": ...}``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ArchiveError: If the file is of another kind or is damaged.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no {kind} file {os.fspath(path)!r}")
+    try:
+        return _read(path, kind)
+    except ArchiveError:
+        raise
+    except Exception as error:  # a hostile file can make parsing fail in any way
+        raise ArchiveError(
+            f"{os.fspath(path)!r} is not a compactflow {kind}, or it is damaged: {error}"
+        ) from error
+
+
+def _read(path: Path, kind: str) -> tuple[int, Any]:
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= size - 8:
+            raise ValueError("its header is longer than the file")
+        header = file.read(length)
+        metadata = _parse(header.decode()).get("__metadata__", {})
+        if _ENTRY not in metadata and metadata.get("format") != f"compactflow-{kind}":
+            raise ArchiveError(f"{os.fspath(path)!r} is not a compactflow {kind}")
+        data = length.to_bytes(8, "little") + header + file.read()
+    if _ENTRY not in metadata:
+        description = _parse(metadata["description"])
+        tensors = safetensors.torch.load(data)
+        return int(metadata["format_version"]), {"description": description, "tensors": tensors}
+    start, end = _checksum_place(data)
+    unsealed = data[:start] + _NO_CHECKSUM.encode() + data[end:]
+    if sha256(unsealed).hexdigest().encode() != data[start:end]:
+        raise ValueError("its content does not match its checksum; it was changed or cut short")
+    entry = _parse(metadata[_ENTRY])
+    if entry["kind"] != kind:
+        raise ArchiveError(f"{os.fspath(path)!r} is a {entry['kind']}, not a {kind}")
+    tensors = safetensors.torch.load(data)
+    content = _unpack(entry["content"], tensors)
+    if tensors:
+        raise ValueError(f"it has the tensors {', '.join(map(repr, tensors))}, which are no part")
+    return int(entry["version"]), content
+
+
+def _checksum_place(data: bytes) -> tuple[int, int]:
+    """Where the checksum begins and ends. Its mark cannot be in an earlier or nested string."""
+    start = data.index(_SEAL) + len(_SEAL)
+    return start, start + len(_NO_CHECKSUM)
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401
+    """Parse strict JSON: no duplicate keys, no NaN."""
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _pack(value: object, name: str, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401
+    """JSON for a value; its tensors go to `tensors`."""
+    if isinstance(value, Tensor):
+        # A copy, as tensors in a file may not share memory.
+        tensors[name] = value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        return {_TENSOR: name}
+    if isinstance(value, Mapping):
+        if all(isinstance(key, str) and not key.startswith("$") for key in value):
+            return {key: _pack(item, f"{name}/{key}", tensors) for key, item in value.items()}
+        items = enumerate(value.items())
+        return {_ITEMS: [_pack(item, f"{name}/{i}", tensors) for i, item in items]}
+    if isinstance(value, list | tuple):
+        return [_pack(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]
+    if isinstance(value, float) and not isfinite(value):
+        return {_FLOAT: str(float(value))}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if hasattr(value, "item"):
+        return _pack(value.item(), name, tensors)
+    raise TypeError(f"cannot write {name} = {value!r} to a file; use numbers, strings and lists")
+
+
+def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401
+    """Undo `_pack`, taking tensors out of `tensors`."""
+    if isinstance(value, list):
+        return [_unpack(item, tensors) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if _TENSOR in value:
+        return tensors.pop(value[_TENSOR])
+    if _FLOAT in value:
+        return float(value[_FLOAT])
+    if _ITEMS in value:
+        return dict(_unpack(value[_ITEMS], tensors))
+    return {key: _unpack(item, tensors) for key, item in value.items()}

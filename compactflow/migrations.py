@@ -1,0 +1,87 @@
+"""From older layouts of a model file to the present one, one version at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from compactflow import registry
+from compactflow.plugins import Kind
+
+__all__ = ["MIGRATIONS", "VERSION"]
+
+VERSION = 2  # of the layout that `compactflow.storage` writes
+
+Content = dict[str, Any]
+
+# What was the default when version 1 was written, and is not in its files.
+_DEFAULTS_1: dict[str, Content] = {
+    "coupling": {
+        "transform": "affine",
+        "blocks": 12,
+        "width": 128,
+        "clamp": 2.0,
+        "bins": 8,
+        "bound": 3.0,
+        "permutation": "aligned",
+        "horizon": 1.0,
+    },
+}
+_PRESETS_1: dict[str | None, Content] = {
+    None: {"push": "stein", "pull": None, "coupling": {"blocks": 8, "width": 64}},
+    "paper": {
+        "push": "mirror",
+        "pull": "max-abs",
+        "coupling": {"permutation": "soft", "horizon": None},
+    },
+}
+
+
+def _from_1(content: Content) -> Content:
+    """Write out the components and their options, which version 1 left to the defaults."""
+    old, tensors = content["description"], content["tensors"]
+    # The first files did not have the calibration scores.
+    scores = tensors.pop("calibration.scores", torch.zeros(0, dtype=torch.float64))
+    params = old["params"]
+    preset = _PRESETS_1[params["preset"]]
+    names: dict[Kind, str] = {kind: params[kind] for kind in ("backbone", "latent")}
+    names["push"] = params["push"] or preset["push"]
+    pull = params["pull"] or preset["pull"]
+    if pull is None:
+        latent: Any = registry.load("latent", names["latent"])
+        push: Any = registry.load("push", names["push"])
+        pull = latent.confining_pull if push.entropic else latent.default_pull
+    names["pull"] = pull
+    defaults = _DEFAULTS_1.get(params["backbone"], {}) | preset.get(params["backbone"], {})
+    options = {kind: params[f"{kind}_options"] or {} for kind in names}
+    options["backbone"] = defaults | options["backbone"]
+    return {
+        "versions": {},
+        "components": {
+            kind: {
+                "name": name,
+                "distribution": "",
+                "version": "",
+                "target": "",
+                "options": options[kind],
+            }
+            for kind, name in names.items()
+        },
+        "params": params,
+        "feature_names": old["feature_names_in"],
+        "weights": tensors,
+        "pull": {name: tensors[name] for name in tensors if name.startswith("latent.")},
+        "pull_weight": old["pull_weight"],
+        "offset": old["offset"],
+        "calibration": {"scores": scores, "held_out": old.get("held_out", False)},
+        "history": {
+            # NaN was null.
+            name: [float("nan") if value is None else value for value in values]
+            for name, values in old["history"].items()
+        },
+    }
+
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1}

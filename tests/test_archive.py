@@ -1,0 +1,135 @@
+import json
+import math
+from hashlib import sha256
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from compactflow import archive
+from compactflow.archive import ArchiveError
+
+
+def raw(header, body=b""):
+    """A safetensors file with any header."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + body
+
+
+def seal(entry, tensors=None):
+    """A file with a right checksum, whatever it says."""
+    text = entry if isinstance(entry, str) else json.dumps(entry)
+    text = '{"checksum": "' + "0" * 64 + '", ' + text[1:]
+    data = safetensors.torch.save(tensors or {}, {"compactflow": text})
+    return data.replace(b"0" * 64, sha256(data).hexdigest().encode())
+
+
+def test_content_comes_back(tmp_path):
+    shared = torch.arange(6.0).view(2, 3)
+    content = {
+        "tensors": [shared, shared.T, {"scalar": torch.tensor(1, dtype=torch.uint8)}],
+        "numbers": [1, 0.1, True, None, math.inf, -math.inf],
+        "items": {0: "a", 1: {"$float": "not a mark"}},
+        "text": '"checksum": "' + "0" * 64,
+        "numpy": [np.int64(3), np.float32(0.5)],
+    }
+    archive.write(tmp_path / "a", "thing", 3, content)
+    version, found = archive.read(tmp_path / "a", "thing")
+    assert version == 3
+    (one, other, nested), (numbers, rest) = found.pop("tensors"), (found.pop("numbers"), found)
+    assert torch.equal(one, shared)
+    assert torch.equal(other, shared.T)
+    assert nested["scalar"].dtype == torch.uint8
+    assert numbers == content["numbers"]
+    assert rest == {"items": content["items"], "text": content["text"], "numpy": [3, 0.5]}
+
+
+def test_nan_comes_back(tmp_path):
+    archive.write(tmp_path / "a", "thing", 1, [math.nan])
+    assert math.isnan(archive.read(tmp_path / "a", "thing")[1][0])
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    for name in "ab":
+        archive.write(tmp_path / name, "thing", 1, {"x": torch.zeros(3), "y": "text"})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_other_tools_read_the_tensors(tmp_path):
+    archive.write(tmp_path / "a", "thing", 1, {"x": torch.ones(3)})
+    (tensor,) = safetensors.torch.load_file(tmp_path / "a").values()
+    assert torch.equal(tensor, torch.ones(3))
+
+
+def test_what_json_lacks_is_not_written(tmp_path):
+    with pytest.raises(TypeError, match="thing/a/1"):
+        archive.write(tmp_path / "a", "thing", 1, {"a": [0, object()]})
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_kind_is_refused(tmp_path):
+    archive.write(tmp_path / "a", "checkpoint", 1, {})
+    with pytest.raises(ArchiveError, match="is a checkpoint, not a model"):
+        archive.read(tmp_path / "a", "model")
+
+
+ENTRY = {"kind": "model", "version": 1, "content": {}}
+DEEP = '{"kind": "model", "version": 1, "content": ' + "[" * 100_000 + "]" * 100_000 + "}"
+
+HOSTILE = {
+    "empty": b"",
+    "text": b"id,flow\n1,2\n",
+    "header beyond the file": (2**63 - 1).to_bytes(8, "little") + b"{}",
+    "header is no JSON": raw(b"\xff\xfe{}"),
+    "header is a list": raw([]),
+    "no metadata": raw({}),
+    "metadata is a list": raw({"__metadata__": ["compactflow"]}),
+    "no checksum": raw({"__metadata__": {"compactflow": json.dumps(ENTRY)}}),
+    "wrong checksum": seal(ENTRY).replace(b'checksum\\": \\"', b'checksum\\": \\"0', 1),
+    "huge shape": raw(
+        {
+            "__metadata__": {"format": "compactflow-model", "description": "{}"},
+            "a": {"dtype": "F64", "shape": [2**40, 2**40], "data_offsets": [0, 8]},
+        },
+        bytes(8),
+    ),
+    "tensors overlap": raw(
+        {
+            "__metadata__": {"format": "compactflow-model", "description": "{}"},
+            "a": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]},
+            "b": {"dtype": "F64", "shape": [1], "data_offsets": [0, 8]},
+        },
+        bytes(8),
+    ),
+    "tensor given twice": raw(
+        b'{"__metadata__": {"format": "compactflow-model", "description": "{}"}, '
+        b'"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, '
+        b'"a": {"dtype": "I32", "shape": [1], "data_offsets": [0, 4]}}',
+        bytes(4),
+    ),
+    "key given twice": seal('{"kind": "model", "kind": "model", "version": 1, "content": {}}'),
+    "NaN in JSON": seal('{"kind": "model", "version": 1, "content": NaN}'),
+    "entry is a list": seal('["checksum"]'),
+    "entry misses a key": seal({"kind": "model", "version": 1}),
+    "version is infinite": seal('{"kind": "model", "version": 1e999, "content": {}}'),
+    "deep": seal(DEEP),
+    "names an absent tensor": seal(ENTRY | {"content": {"$tensor": "a"}}),
+    "names a tensor twice": seal(
+        ENTRY | {"content": [{"$tensor": "a"}, {"$tensor": "a"}]}, {"a": torch.zeros(1)}
+    ),
+    "a tensor that is no part": seal(ENTRY, {"a": torch.zeros(1)}),
+    "a list as key": seal(ENTRY | {"content": {"$items": [[[1], 2]]}}),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_files_are_refused(tmp_path, name):
+    (tmp_path / "a").write_bytes(HOSTILE[name])
+    with pytest.raises(ArchiveError, match=r"'.*a' is not a compactflow model"):
+        archive.read(tmp_path / "a", "model")
+
+
+def test_seal_of_this_test_is_right(tmp_path):
+    (tmp_path / "a").write_bytes(seal(ENTRY | {"content": 5}))
+    assert archive.read(tmp_path / "a", "model") == (1, 5)
