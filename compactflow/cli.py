@@ -102,6 +102,9 @@ def fit(
     learning_rate: Annotated[float | None, _option("Peak learning rate.")] = None,
     validation_fraction: Annotated[float | None, _option("Share held out.", "0.1")] = None,
     boundary: Annotated[str | None, _option("Share of inliers inside, or 'natural'.")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep the state of training here.")
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -112,7 +115,8 @@ def fit(
     Every column must hold finite numbers; columns that are no features, such as an id or a
     label, are left out with --drop. 'compactflow plugins' lists the components by name. Rows are
     outliers beyond the boundary: that which keeps the given share of held-out inliers inside, or
-    with 'natural' that of the latent support.
+    with 'natural' that of the latent support. With --checkpoint, the same command goes on where
+    it was killed, to the same model; the folder can be removed once the model is written.
     """
     _check_out(out, force=force, inputs=[train])
     from compactflow import tables
@@ -136,7 +140,7 @@ def fit(
         "verbose": not quiet and sys.stdout.isatty(),
     }
     detector = build(**{name: value for name, value in given.items() if value is not None})
-    detector.fit(table)
+    detector.fit(table, checkpoint=checkpoint)
     detector.save(out)
     if not quiet:
         _summarise_fit(detector, table, train, out)

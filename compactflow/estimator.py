@@ -39,6 +39,7 @@ from compactflow.preprocessing import Method, Preprocessing
 from compactflow.presets import Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.training.checkpoints import Checkpoint, identify
 from compactflow.training.trainer import TrainingOptions, train
 
 __all__ = ["OneClassFlow", "build"]
@@ -152,25 +153,40 @@ class OneClassFlow(
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X: ArrayLike, y: object = None) -> OneClassFlow:
+    def fit(
+        self,
+        X: ArrayLike,
+        y: object = None,
+        *,
+        checkpoint: str | os.PathLike[str] | None = None,
+    ) -> OneClassFlow:
         """Train on inliers.
 
         Args:
             X: Inliers, ``(N, D)``, N ≥ 2, finite; arrays and data frames of numbers.
             y: Ignored.
+            checkpoint: A folder to keep the state of training in. A fit that was killed goes on
+                from it, when called again with the same data and arguments, and on the CPU ends
+                with the same weights bit for bit. The file stays there.
 
         Returns:
             The fitted detector.
 
         Raises:
-            ValueError: If the data or a parameter is unfit; the message names it.
+            ValueError: If the data or a parameter is unfit, or the checkpoint is of another run;
+                the message names it.
         """
         settings = find_settings(self)
         device = find_device(self.device)
         data: Array = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         if np.abs(data).max() > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")
-        rng = check_random_state(self.random_state)
+        kept, random_state = None, self.random_state
+        if checkpoint is not None:
+            identity = identify(self.get_params(deep=False), data)
+            kept = Checkpoint(checkpoint, identity, random_state)
+            random_state = kept.seed
+        rng = check_random_state(random_state)
         data = data[rng.permutation(len(data))]
         held_out = int(self.validation_fraction * len(data))
         held_out = held_out if held_out >= _MIN_VALIDATION else 0
@@ -178,11 +194,16 @@ class OneClassFlow(
         validation = data[:held_out] if held_out else training
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(rng.randint(2**31)))
-            self._fit(training, validation, settings, device)
+            self._fit(training, validation, settings, device, kept)
         return self
 
     def _fit(
-        self, training: Array, validation: Array, settings: Settings, device: torch.device
+        self,
+        training: Array,
+        validation: Array,
+        settings: Settings,
+        device: torch.device,
+        checkpoint: Checkpoint | None,
     ) -> None:
         n, dim = training.shape
         preprocessing = Preprocessing.fit(training, settings.preprocessing)
@@ -205,7 +226,14 @@ class OneClassFlow(
         check_theory(pull, push)
         balance(pull, push)
         self.history_ = train(
-            flow, x, held_out, pull=pull, push=push, options=options, anchors=anchors
+            flow,
+            x,
+            held_out,
+            pull=pull,
+            push=push,
+            options=options,
+            anchors=anchors,
+            checkpoint=checkpoint,
         )
         self.flow_, self.pull_ = flow.eval(), pull
         # Inference is in float64: the same row then scores the same in any batch, and decoding

@@ -120,6 +120,15 @@ def test_the_same_seed_gives_the_same_model(folder, frame):
     assert not np.array_equal(one, two)
 
 
+def test_a_checkpoint_goes_on_to_the_same_model(folder, frame, capsys):
+    fit = ["fit", "train.csv", *STEPS, "--checkpoint", "run"]
+    assert main([*fit, "--out", "one"]) == 0
+    assert main([*fit, "--out", "again"]) == 0
+    one, again = (compactflow.load(name).score_samples(frame) for name in ("one", "again"))
+    np.testing.assert_array_equal(one, again)
+    refused([*fit, "--out", "two", "--seed", "1"], capsys, folder, "another run", "random_state")
+
+
 def test_force_replaces_an_output(model, folder, frame):
     old = model.read_bytes()
     assert main(["fit", "train.csv", "--out", "model", "--force", *STEPS]) == 0

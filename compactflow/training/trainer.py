@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from compactflow.backbones.base import Backbone, ConvergenceError
 from compactflow.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.training.checkpoints import Checkpoint
 from compactflow.training.monitors import energy_distance, monitor
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
@@ -26,6 +29,10 @@ History = dict[str, list[float]]
 _REFERENCE_ROWS = 1024
 _DRAWS = 20
 _NOISE_FLOOR = 0.1  # of the energy distance, with few rows
+
+# What a run keeps from step to step: parts with a state of their own, and values.
+_STATEFUL = ("flow", "pull", "average", "optimizer", "schedule")
+_VALUES = ("reference", "history", "best", "checks_since_best", "noise", "best_weights")
 
 
 class TrainingDivergedWarning(RuntimeWarning):
@@ -70,6 +77,7 @@ def train(
     push: Push,
     options: TrainingOptions,
     anchors: Tensor | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train a flow's backbone in place and restore its best weights.
 
@@ -82,6 +90,7 @@ def train(
         options: How to train.
         anchors: The latent of each row of `x`, ``(N, D)``, where training begins, if it is to
             begin with a regression.
+        checkpoint: Where to go on from and to keep the state, at every check.
 
     Returns:
         The history: for each check, ``step``, ``loss`` and the monitors' values.
@@ -92,21 +101,27 @@ def train(
             best check are restored all the same.
     """
     run = _Run(flow, x, validation, pull, push, options, anchors)
+    first = 1
+    if checkpoint is not None and checkpoint.state is not None:
+        run.load_state_dict(checkpoint.state["run"])
+        first += checkpoint.state["step"]
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, disable=not options.verbose, transient=True) as progress:
         bar = progress.add_task("training", total=options.max_steps)
-        for step in range(1, options.max_steps + 1):
+        for step in range(first, options.max_steps + 1):
             try:
                 loss = run.step(step)
-                if step <= run.warm_up or (step % run.interval and step < options.max_steps):
+                if step % run.interval and step < options.max_steps:
                     continue
-                go_on = run.check(step, float(loss))
+                go_on = step <= run.warm_up or run.check(step, float(loss))
             except ConvergenceError as error:
                 run.diverged(step, str(error))
                 break
             progress.update(bar, completed=step)
             if not go_on:
                 break
+            if checkpoint is not None:
+                checkpoint.save({"step": step, "run": run.state_dict()})
     flow.backbone.load_state_dict(run.best_weights)
     return run.history
 
@@ -143,6 +158,28 @@ class _Run:
         self.best, self.checks_since_best = math.inf, 0
         self.noise = _noise(flow, len(validation), self.reference)
         self.best_weights = copy.deepcopy(flow.backbone.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the further course depends on."""
+        device = self.x.device
+        return {
+            **{name: getattr(self, name).state_dict() for name in _STATEFUL},
+            **{name: getattr(self, name) for name in _VALUES},
+            "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to a state that `state_dict` gave, of a run of the same arguments."""
+        device = self.x.device
+        for name in _STATEFUL:
+            getattr(self, name).load_state_dict(state[name])
+        for name in _VALUES:
+            value = state[name]
+            setattr(self, name, value.to(device) if isinstance(value, Tensor) else value)
+        torch.set_rng_state(state["random"])
+        if device.type == "cuda" and state["cuda_random"] is not None:
+            torch.cuda.set_rng_state(state["cuda_random"], device)
 
     def _averaged_backbone(self) -> Backbone:
         assert isinstance(self.average.module, Backbone)
