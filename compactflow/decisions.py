@@ -1,10 +1,10 @@
-"""From signed distances to decisions: thresholds, p-values, discoveries."""
+"""From signed distances to decisions: thresholds, p-values, discoveries, explanations."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from numbers import Real
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,10 +12,13 @@ from scipy.stats import false_discovery_control
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
+from compactflow.calibration import Calibration
+from compactflow.explanation import Explanation, explain
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from compactflow.calibration import Calibration
+    from compactflow.estimator import OneClassFlow
 
 __all__ = ["DecisionMixin"]
 
@@ -37,6 +40,10 @@ class DecisionMixin:
     @abstractmethod
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row to the support's boundary, ``(N,)``: negative inside."""
+
+    @abstractmethod
+    def _validate(self, X: ArrayLike) -> Array:
+        """Check that the detector is fitted and rows go with it."""
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Minus the signed distance of each row, ``(N,)``: the higher, the more normal."""
@@ -89,6 +96,16 @@ class DecisionMixin:
         """
         _check_share("fdr", fdr)
         return np.asarray(false_discovery_control(self.p_values(X)) <= fdr)
+
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Why rows ``(N, D)`` are outliers: inliers near them, feature by feature.
+
+        See `compactflow.explanation.explain`.
+
+        Raises:
+            ValueError: If `X` is unfit, or if the boundary leaves no inliers.
+        """
+        return explain(cast("OneClassFlow", self), self._validate(X))
 
     def set_boundary(
         self,

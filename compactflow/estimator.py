@@ -93,9 +93,8 @@ class OneClassFlow(
 
     Attributes:
         flow_: The fitted `CompactFlow`, in float64 where the device has it.
-        pull_: The pull that was trained with.
-        calibration_: Signed distances of the held-out rows.
-        offset_: Decision threshold on `score_samples`; 0 for the natural boundary.
+        pull_: The pull of the training.
+        calibration_, offset_: See `DecisionMixin`.
         history_: Per check of training: step, loss, energy distance, inlier fraction,
             reconstruction error, conditioning.
         n_features_in_: The number of features D.
