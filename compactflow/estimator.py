@@ -240,13 +240,14 @@ class OneClassFlow(
         move(self.flow_, device, torch.float64)
         self.pull_.to(self.flow_.latent.like)
         self.calibration_ = Calibration.of(
-            self._signed_distance(validation), held_out=validation is not training
+            self._batched(self.flow_.signed_distance, validation),
+            held_out=validation is not training,
         )
         self.offset_ = -self.calibration_.threshold(settings.boundary)
 
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row to the support's boundary, ``(N,)``: negative inside."""
-        return self._signed_distance(self._validate(X))
+        return self._batched(self.flow_.signed_distance, self._validate(X))
 
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
@@ -293,9 +294,6 @@ class OneClassFlow(
     def _validate(self, X: ArrayLike) -> Array:
         check_is_fitted(self)
         return validate_data(self, X, dtype=np.float64, reset=False, force_writeable=True)
-
-    def _signed_distance(self, X: Array) -> Array:
-        return self._batched(self.flow_.signed_distance, X)
 
     def _batched(self, function: Callable[[Tensor], Tensor], X: Array) -> Array:
         device, dtype = self.flow_.latent.like.device, self.flow_.preprocessing.mean.dtype
