@@ -1,4 +1,4 @@
-"""Pictures of fitted two-dimensional detectors. Each function draws on `ax` and returns it."""
+"""The plane of two features: signed distance, decision and the support mapped back."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from numpy.typing import NDArray
 
+from compactflow.plotting.axes import ink, make_axes, without_names
+
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
 
-__all__ = ["plot_boundary", "plot_signed_distance"]
+__all__ = ["plot_boundary", "plot_decision", "plot_signed_distance"]
 
 _GRID = 200  # points per axis
 
@@ -28,19 +30,63 @@ def plot_signed_distance(detector: OneClassFlow, ax: Axes) -> Axes:
     Raises:
         ValueError: If the detector has not two features.
     """
-    _check_two_features(detector)
-    x, y = np.linspace(*ax.get_xlim(), _GRID), np.linspace(*ax.get_ylim(), _GRID)
-    grid = np.stack(np.meshgrid(x, y), axis=-1)
-    distance = detector.signed_distance(grid.reshape(-1, 2)).reshape(_GRID, _GRID)
+    x, y, distance = _distances(detector, ax)
     norm = TwoSlopeNorm(0.0, vmin=-1.0, vmax=2.0)
     levels = np.linspace(-1, 2, 25)
     ax.contourf(x, y, distance, levels, cmap="RdBu_r", norm=norm, extend="both", alpha=0.8)
     return ax
 
 
+def plot_decision(
+    detector: OneClassFlow,
+    X: NDArray[np.float64],
+    ax: Axes | None = None,
+    *,
+    colour: str = "tab:orange",
+) -> Axes:
+    """Draw rows, the signed distance around them, and the line where decisions change.
+
+    The line is the calibrated boundary; that of the latent support is `plot_boundary`.
+
+    Args:
+        detector: A fitted detector of two features.
+        X: Rows to draw, ``(N, 2)``.
+        ax: Where to draw.
+        colour: Of the line.
+
+    Raises:
+        ValueError: If the detector has not two features.
+    """
+    _check_two_features(detector)
+    ax, X = make_axes(ax), np.asarray(X, dtype=np.float64)
+    low, high = X.min(axis=0), X.max(axis=0)
+    margin = 0.15 * np.maximum(high - low, 1e-9)
+    ax.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
+    ax.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
+    plot_signed_distance(detector, ax)
+    x, y, distance = _distances(detector, ax)
+    ax.contour(x, y, distance, [-detector.offset_], colors=colour, linewidths=2)
+    ax.plot([], [], color=colour, linewidth=2, label="decision")
+    ax.scatter(X[:, 0], X[:, 1], s=4, color="black", linewidths=0, label="rows")
+    names = getattr(detector, "feature_names_in_", ["x0", "x1"])
+    ax.set(xlabel=str(names[0]), ylabel=str(names[1]))
+    return ax
+
+
+def _distances(
+    detector: OneClassFlow, ax: Axes
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Signed distances on a grid over the present limits."""
+    _check_two_features(detector)
+    x, y = np.linspace(*ax.get_xlim(), _GRID), np.linspace(*ax.get_ylim(), _GRID)
+    grid = np.stack(np.meshgrid(x, y), axis=-1)
+    distance = without_names(detector).signed_distance(grid.reshape(-1, 2))
+    return x, y, distance.reshape(_GRID, _GRID)
+
+
 def plot_boundary(
     detector: OneClassFlow,
-    ax: Axes,
+    ax: Axes | None = None,
     *,
     points: int = 20_000,
     **style: Any,  # noqa: ANN401
@@ -57,9 +103,10 @@ def plot_boundary(
         ValueError: If the detector has not two features.
     """
     _check_two_features(detector)
+    ax = make_axes(ax)
     latents = _boundary(detector, points)
     boundary = detector.inverse_transform(latents)
-    options: dict[str, Any] = {"color": "black", "linewidth": 1.5} | style
+    options: dict[str, Any] = {"color": ink(), "linewidth": 1.5} | style
     for part in _parts(latents):
         closed = np.concatenate([boundary[part], boundary[part][:1]])
         ax.plot(closed[:, 0], closed[:, 1], **options)

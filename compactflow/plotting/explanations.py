@@ -1,0 +1,46 @@
+"""What separates an outlier from the inliers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes
+
+if TYPE_CHECKING:
+    from compactflow.explanation import Explanation
+
+__all__ = ["plot_counterfactual"]
+
+
+def plot_counterfactual(
+    explanation: Explanation, row: int, ax: Axes | None = None, *, top: int = 10
+) -> Axes:
+    """How far the features of one row are off, in standard deviations among inliers.
+
+    Args:
+        explanation: What ``detector.explain`` returned.
+        row: The row.
+        ax: Where to draw.
+        top: Features to show at most, the most off first.
+
+    Raises:
+        IndexError: If there is no such row.
+    """
+    ax = make_axes(ax)
+    shown = explanation.ranking[row][:top]
+    off = explanation.deviation[row, shown]
+    places = np.arange(len(shown))
+    ax.barh(places, off, color=np.where(off > 0, OUTLIER, INLIER))
+    ax.axvline(0, color=ink(), linewidth=0.8)
+    labels = [
+        f"{explanation.features[j]}: {explanation.X[row, j]:.3g} → "
+        f"{explanation.counterfactual[row, j]:.3g}"
+        for j in shown
+    ]
+    ax.set(yticks=places, yticklabels=labels, title=f"row {row}")
+    ax.set(xlabel="off by (standard deviations of inliers)")
+    ax.invert_yaxis()
+    return ax

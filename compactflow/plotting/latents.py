@@ -1,0 +1,130 @@
+"""The latent space: what the data look like there, beside the support's own distribution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes
+
+if TYPE_CHECKING:
+    from compactflow.estimator import OneClassFlow
+
+__all__ = ["plot_latent_marginal", "plot_latent_pair", "plot_latent_pairs"]
+
+Array = NDArray[np.float64]
+
+_SAMPLES = 5000
+_BINS = 40
+
+
+def plot_latent_marginal(
+    detector: OneClassFlow, X: Array, k: int = 0, ax: Axes | None = None
+) -> Axes:
+    """Histogram of one latent coordinate of rows, with that of the latent distribution.
+
+    Args:
+        detector: A fitted detector.
+        X: Rows, ``(N, D)``.
+        k: The latent coordinate, below D.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If there is no coordinate `k`.
+    """
+    _check_coordinates(detector, k)
+    ax = make_axes(ax)
+    z, reference = detector.transform(X)[:, k], _latents(detector)[:, k]
+    low, high = _range(z, reference)
+    bins = np.linspace(low, high, _BINS).tolist()
+    ax.hist(z.clip(low, high), bins, density=True, color=INLIER, alpha=0.6, label="rows")
+    ax.hist(
+        reference, bins, density=True, histtype="step", color=ink(), label="latent distribution"
+    )
+    ax.set(xlabel=f"latent {k}", ylabel="density")
+    return ax
+
+
+def plot_latent_pair(
+    detector: OneClassFlow, X: Array, k: int = 0, m: int = 1, ax: Axes | None = None
+) -> Axes:
+    """Two latent coordinates of rows, outliers in red, over samples of the latent distribution.
+
+    The samples, in grey, show the support's shadow on the two coordinates. Rows far outside are
+    drawn at the edge.
+
+    Args:
+        detector: A fitted detector.
+        X: Rows, ``(N, D)``.
+        k: The coordinate along x, below D.
+        m: The coordinate along y, below D.
+        ax: Where to draw.
+
+    Raises:
+        ValueError: If there is no coordinate `k` or `m`.
+    """
+    _check_coordinates(detector, k, m)
+    ax = make_axes(ax)
+    z, reference = detector.transform(X)[:, [k, m]], _latents(detector)[:, [k, m]]
+    style: dict[str, Any] = {"linewidths": 0, "rasterized": True}
+    ax.scatter(reference[:, 0], reference[:, 1], s=2, color="grey", alpha=0.3, **style)
+    outlier = detector.predict(X) == -1
+    low, high = np.transpose([_range(z[:, i], reference[:, i]) for i in (0, 1)])
+    z = z.clip(low, high)
+    for rows, colour in ((~outlier, INLIER), (outlier, OUTLIER)):
+        ax.scatter(z[rows, 0], z[rows, 1], s=6, color=colour, **style)
+    ax.set(xlabel=f"latent {k}", ylabel=f"latent {m}")
+    return ax
+
+
+def plot_latent_pairs(detector: OneClassFlow, X: Array, coordinates: int = 4) -> Figure:
+    """A matrix of `plot_latent_pair`, with `plot_latent_marginal` on its diagonal.
+
+    Args:
+        detector: A fitted detector.
+        X: Rows, ``(N, D)``.
+        coordinates: The first so many, at most D.
+
+    Returns:
+        The figure.
+    """
+    n = min(coordinates, detector.n_features_in_)
+    figure = Figure(figsize=(2.2 * n + 0.5, 2.2 * n + 0.5), layout="constrained")
+    for m, row in enumerate(figure.subplots(n, n, squeeze=False)):
+        for k, ax in enumerate(row):
+            if k == m:
+                plot_latent_marginal(detector, X, k, ax)
+            else:
+                plot_latent_pair(detector, X, k, m, ax)
+            ax.label_outer()
+    return figure
+
+
+def _latents(detector: OneClassFlow) -> Array:
+    latent = detector.flow_.latent
+    generator = torch.Generator(latent.like.device).manual_seed(0)
+    with torch.no_grad():
+        return latent.sample(_SAMPLES, generator).double().cpu().numpy()
+
+
+def _range(z: Array, reference: Array) -> tuple[float, float]:
+    """The range of nearly all rows, at most twice that of the reference, with a margin."""
+    low, high = reference.min(), reference.max()
+    margin = (high - low) / 2
+    seen = np.quantile(z, [0.005, 0.995])
+    return (
+        float(max(low - margin, min(low, seen[0])) - 0.1 * margin),
+        float(min(high + margin, max(high, seen[1])) + 0.1 * margin),
+    )
+
+
+def _check_coordinates(detector: OneClassFlow, *coordinates: int) -> None:
+    dim = detector.n_features_in_
+    for k in coordinates:
+        if not 0 <= k < dim:
+            raise ValueError(f"there is no latent coordinate {k}; the detector has 0 to {dim - 1}")
