@@ -24,13 +24,13 @@ def plot_counterfactual(
         explanation: What ``detector.explain`` returned.
         row: The row.
         ax: Where to draw.
-        top: Features to show at most, the most off first.
+        top: Features to show at most, the most off first; those that need no change are left out.
 
     Raises:
         IndexError: If there is no such row.
     """
     ax = make_axes(ax)
-    shown = explanation.ranking[row][:top]
+    shown = [j for j in explanation.ranking[row][:top] if explanation.difference[row, j] != 0]
     off = explanation.deviation[row, shown]
     places = np.arange(len(shown))
     ax.barh(places, off, color=np.where(off > 0, OUTLIER, INLIER))
