@@ -20,7 +20,7 @@ import typer
 from markdown_it import MarkdownIt
 
 import compactflow
-from compactflow import cli, plugins, testing
+from compactflow import cli, plotting, plugins, testing
 from compactflow.builtins import BUILTINS
 
 ROOT = Path(__file__).parents[1]
@@ -120,7 +120,7 @@ def test_the_site_loads_nothing_from_elsewhere(site):
 def test_the_reference_has_every_public_name(site):
     defined = set().union(*(_Page(path).names for path in (site / "api").rglob("*.html")))
     public = {f"compactflow.{name}" for name in compactflow.__all__ if name != "__version__"}
-    public |= {f"compactflow.plugins.{name}" for name in plugins.__all__}
-    public |= {f"compactflow.testing.{name}" for name in testing.__all__}
+    for module in (plugins, plotting, testing):
+        public |= {f"{module.__name__}.{name}" for name in module.__all__}
     public |= {spec.target.replace(":", ".") for spec in BUILTINS}
     assert sorted(public - defined) == []
