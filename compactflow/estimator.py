@@ -247,18 +247,21 @@ class OneClassFlow(
 
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row to the support's boundary, ``(N,)``: negative inside."""
-        return self._batched(self.flow_.signed_distance, self._validate(X))
+        rows = self._validate(X)
+        return self._batched(self.flow_.signed_distance, rows)
 
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
 
         Minus this is the loss that the likelihood push minimises.
         """
-        return self._batched(partial(self.flow_.log_density, self.pull_), self._validate(X))
+        rows = self._validate(X)
+        return self._batched(partial(self.flow_.log_density, self.pull_), rows)
 
     def transform(self, X: ArrayLike) -> Array:
         """Encode: the latents of data ``(N, D)``, ``(N, D)``."""
-        return self._batched(self.flow_.encode, self._validate(X))
+        rows = self._validate(X)
+        return self._batched(self.flow_.encode, rows)
 
     def inverse_transform(self, X: ArrayLike) -> Array:
         """Decode: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
