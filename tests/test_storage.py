@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import zuko
 from safetensors.numpy import save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import compactflow
-from compactflow import archive, registry
+from compactflow import archive, from_zuko, registry
 from compactflow.archive import ArchiveError
 from compactflow.files import write_atomically
 from compactflow.latents.cube import Cube
@@ -76,6 +77,7 @@ COPIES = {
         {"backbone": "iresnet", "latent": "ball"},
         {"backbone": "zuko:NSF", "latent": Gaussian, "push": "likelihood"},
         {"backbone": "normflows:RealNVP", "push": Stein(sigma=0.2)},
+        {"backbone": from_zuko(zuko.flows.NICE(3))},
     ],
 )
 def test_copies_decide_alike(way, options, X, tmp_path):
@@ -90,6 +92,13 @@ def test_copies_decide_alike(way, options, X, tmp_path):
     copied.fit(X[:50] + 1)
     assert detector.boundary is None
     assert (copied.signed_distance(X) != detector.signed_distance(X)).any()
+
+
+def test_a_bridged_transform_can_be_pickled():
+    transform = zuko.transforms.SoftclipTransform(bound=2.0)
+    backbone = pickle.loads(pickle.dumps(from_zuko(transform, dim=2)))
+    x = torch.tensor([[0.5, -1.0]])
+    assert torch.equal(backbone(x), transform(x))
 
 
 def test_a_clone_is_unfitted(detector):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast, final
 
 import zuko
@@ -65,7 +66,9 @@ def from_zuko(flow: Flow | LazyTransform | Transform, dim: int | None = None) ->
     """
     if isinstance(flow, Flow):
         return ZukoFlow(flow.base().event_shape[0], flow.transform)
-    transform = UnconditionalTransform(lambda: flow) if isinstance(flow, Transform) else flow
+    # A partial, since a lambda could not be pickled.
+    is_plain = isinstance(flow, Transform)
+    transform = UnconditionalTransform(partial(_same, flow)) if is_plain else flow
     if not isinstance(transform, LazyTransform):
         raise TypeError(
             f"flow must be a flow or a transform of zuko, or a torch transform, got {flow!r}"
@@ -75,6 +78,10 @@ def from_zuko(flow: Flow | LazyTransform | Transform, dim: int | None = None) ->
             "a transform does not know its dimension; pass dim, the number of features"
         )
     return ZukoFlow(dim, transform)
+
+
+def _same(transform: Transform) -> Transform:
+    return transform
 
 
 def nice(dim: int, **options: Any) -> ZukoFlow:  # noqa: ANN401
