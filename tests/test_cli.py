@@ -346,10 +346,13 @@ def test_reproduce_passes_its_options_on(monkeypatch):
     module = SimpleNamespace(reproduce=lambda names, **options: calls.append((names, options)))
     monkeypatch.setitem(sys.modules, "compactflow.reproduce", module)
     assert main(["reproduce", "--quick", "--out", "here"]) == 0
-    assert main(["reproduce", "gaps"]) == 0
+    table = ["reproduce", "table1", "--features", "f.npz", "--detectors", "KNN,ours"]
+    assert main([*table, "--seeds", "2"]) == 0
+    open_ = {"features": None, "detectors": None, "seeds": None}
+    given = {"features": Path("f.npz"), "detectors": ["KNN", "ours"], "seeds": 2}
     assert calls == [
-        (["fig1", "digits"], {"out": Path("here"), "quick": True}),
-        (["gaps"], {"out": Path("results"), "quick": False}),
+        (["fig1", "table1"], {"out": Path("here"), "quick": True, **open_}),
+        (["table1"], {"out": Path("results"), "quick": False, **given}),
     ]
 
 

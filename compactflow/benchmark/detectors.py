@@ -20,7 +20,16 @@ from sklearn.svm import OneClassSVM
 from compactflow.devices import find_device
 from compactflow.estimator import build
 
-__all__ = ["DETECTORS", "INSTALL", "Fitted", "find_absent", "load"]
+__all__ = [
+    "DETECTORS",
+    "INSTALL",
+    "PEERS",
+    "Fitted",
+    "find_absent",
+    "fit_likelihood",
+    "fit_ours",
+    "load",
+]
 
 Array = NDArray[np.float64]
 Score = Callable[[Array], Array]
@@ -41,13 +50,15 @@ class Fitted(NamedTuple):
 Fit = Callable[[Array, int], Fitted]
 
 
-def _ours(train: Array, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
+def fit_ours(train: Array, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
+    """Ours, with the options of `compactflow.build`; the score is the signed distance."""
     detector = build(random_state=seed, **options).fit(train)
     return Fitted(detector.signed_distance, -detector.offset_)
 
 
-def _flow(train: Array, seed: int) -> Fitted:
-    detector = build(latent="gaussian", push="likelihood", random_state=seed).fit(train)
+def fit_likelihood(train: Array, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
+    """Our network trained by maximum likelihood; the score is minus the log-density."""
+    detector = build(latent="gaussian", push="likelihood", random_state=seed, **options).fit(train)
     return Fitted(lambda rows: -detector.log_density(rows))
 
 
@@ -118,7 +129,7 @@ def _no_options(dim: int, seed: int) -> dict[str, Any]:
     return {}
 
 
-_PEERS = {
+_OPTIONAL = {
     "ECOD": _Peer("pyod.models.ecod", "ECOD", _no_options),
     "COPOD": _Peer("pyod.models.copod", "COPOD", _no_options),
     "HBOS": _Peer("pyod.models.hbos", "HBOS", _no_options),
@@ -141,19 +152,25 @@ INSTALL = {
     "deepod": "pip install pyod tqdm && pip install --no-deps deepod",
 }
 
-#: Each maps training inliers ``(N, D)`` and a seed to a fitted detector.
+#: The peers on features as they are; each maps training inliers ``(N, D)`` and a seed to scores.
+PEERS: dict[str, Callable[[Array, int], Score]] = {
+    "KNN": _knn,
+    "IForest": _normality(lambda seed: IsolationForest(random_state=seed)),
+    "LOF": _normality(lambda seed: LocalOutlierFactor(novelty=True)),
+    "OCSVM": _normality(lambda seed: OneClassSVM()),
+    "Mahalanobis": _mahalanobis,
+    "PCA": _pca,
+    "KDE": _normality(lambda seed: KernelDensity()),
+    **_OPTIONAL,
+}
+
+#: Each maps training inliers ``(N, D)`` and a seed to a fitted detector. The peers' features are
+#: standardised.
 DETECTORS: dict[str, Fit] = {
-    "compactflow": _ours,
-    "paper preset": partial(_ours, preset="paper"),
-    "FLOW": _flow,
-    "KNN": _standardised(_knn),
-    "IForest": _standardised(_normality(lambda seed: IsolationForest(random_state=seed))),
-    "LOF": _standardised(_normality(lambda seed: LocalOutlierFactor(novelty=True))),
-    "OCSVM": _standardised(_normality(lambda seed: OneClassSVM())),
-    "Mahalanobis": _standardised(_mahalanobis),
-    "PCA": _standardised(_pca),
-    "KDE": _standardised(_normality(lambda seed: KernelDensity())),
-    **{name: _standardised(peer) for name, peer in _PEERS.items()},
+    "compactflow": fit_ours,
+    "paper preset": partial(fit_ours, preset="paper"),
+    "FLOW": fit_likelihood,
+    **{name: _standardised(peer) for name, peer in PEERS.items()},
 }
 
 
@@ -163,8 +180,8 @@ def load(name: str) -> Fit:
     Raises:
         ImportError: If its package is not installed.
     """
-    if name in _PEERS:
-        _PEERS[name].load()
+    if name in _OPTIONAL:
+        _OPTIONAL[name].load()
     return DETECTORS[name]
 
 
@@ -175,5 +192,5 @@ def find_absent(names: Iterable[str]) -> dict[str, str]:
         try:
             load(name)
         except ImportError:
-            absent[name] = INSTALL[_PEERS[name].module.partition(".")[0]]
+            absent[name] = INSTALL[_OPTIONAL[name].module.partition(".")[0]]
     return absent

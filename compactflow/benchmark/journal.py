@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,6 +52,11 @@ class Journal:
             self._read(line)
         if content and not content.endswith(b"\n"):
             self._write(b"\n")
+
+    def find_pending(self, tasks: Iterable[Task]) -> list[Task]:
+        """Those of the tasks that have no result yet, or an error."""
+        done = {task for task, row in self.rows.items() if row["error"] is None}
+        return [task for task in tasks if task not in done]
 
     def append(self, row: Row) -> None:
         """Write the row of a finished task, which holds the task's fields, to the disk."""

@@ -24,7 +24,7 @@ from compactflow.benchmark.journal import Row
 from compactflow.benchmark.ranking import Line, Ranking, critical_difference, rank, tabulate
 from compactflow.storage import write_atomically
 
-__all__ = ["COLUMNS", "write"]
+__all__ = ["COLUMNS", "environment", "grid", "write", "write_text"]
 
 #: The columns of the results and their Arrow types.
 COLUMNS = {
@@ -80,11 +80,12 @@ def write(out: Path, rows: Sequence[Row], absent: dict[str, str], command: str) 
         figure = draw(ranking.lines, len(ranking.sets))
         write_atomically(out / _DIAGRAM, figure.savefig)
     text = _markdown(rows, ranking, absent, command)
-    write_atomically(out / "benchmark.md", lambda path: _write_text(path, text))
+    write_atomically(out / "benchmark.md", lambda path: write_text(path, text))
     return _table(ranking, absent)
 
 
-def _write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8."""
     path.write_text(text, encoding="utf-8")
 
 
@@ -137,11 +138,9 @@ def _markdown(rows: Sequence[Row], ranking: Ranking, absent: dict[str, str], com
         "the inliers is for training, all other rows are for testing; every detector has one "
         "fixed set of hyperparameters, and the peers' features are standardised on the training "
         "rows.",
-        f"Seeds {', '.join(map(str, seeds))}; {_versions()}; {platform.system()} on "
-        f"{platform.machine()}, Python {platform.python_version()}, {cpu_count()} cores, "
-        "one thread per fit.",
+        f"Seeds {', '.join(map(str, seeds))}; {environment()}.",
         f"## Ranking over {len(ranking.sets)} set(s)",
-        _grid(_HEADER, [_cells(line) for line in ranking.lines]),
+        grid(_HEADER, [_cells(line) for line in ranking.lines]),
         "Rank and wins are by a set's AUROC, averaged over the seeds; the seed std is that of the "
         "mean AUROC over the sets.",
         *_significance(ranking),
@@ -156,14 +155,18 @@ def _markdown(rows: Sequence[Row], ranking: Ranking, absent: dict[str, str], com
     return "\n\n".join(parts) + "\n"
 
 
-def _versions() -> str:
+def environment() -> str:
+    """The versions and the machine, as one line for a report."""
     found = []
     for name in ("compactflow", "torch", "scikit-learn", "numpy", *INSTALL):
         try:
             found.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             continue
-    return ", ".join(found)
+    return (
+        f"{', '.join(found)}; {platform.system()} on {platform.machine()}, Python "
+        f"{platform.python_version()}, {cpu_count()} cores, one thread per fit"
+    )
 
 
 def _significance(ranking: Ranking) -> list[str]:
@@ -187,7 +190,7 @@ def _per_set(rows: Sequence[Row], column: str) -> str:
         [name, *("–" if value is np.ma.masked else f"{value:.4f}" for value in line)]
         for name, line in zip(sets, values, strict=True)
     ]
-    return _grid(("set", *detectors), lines)
+    return grid(("set", *detectors), lines)
 
 
 def _inside(rows: Sequence[Row]) -> list[str]:
@@ -209,9 +212,10 @@ def _errors(rows: Sequence[Row]) -> list[str]:
         [row["set"], row["detector"], str(row["seed"]), row["error"].replace("|", "\\|")]
         for row in failed
     ]
-    return ["## Failures", _grid(("set", "detector", "seed", "error"), lines)]
+    return ["## Failures", grid(("set", "detector", "seed", "error"), lines)]
 
 
-def _grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+def grid(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     body = [header, ["---"] * len(header), *lines]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in body)

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import io
 import shlex
 import sys
-import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from joblib import Parallel, delayed
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
-from threadpoolctl import threadpool_limits
 
 import compactflow
 from compactflow.benchmark import datasets, report
 from compactflow.benchmark.detectors import DETECTORS, find_absent, load
 from compactflow.benchmark.journal import Journal, Row, Task
+from compactflow.benchmark.measurement import fit_and_score
 from compactflow.datasets import load_npz, split
 
 __all__ = ["JOURNAL", "measure", "run"]
@@ -91,19 +87,13 @@ def measure(path: Path, task: Task) -> Row:
     row = task._asdict() | dict.fromkeys(report.COLUMNS.keys() - set(Task._fields))
     row |= {"n_train": len(train), "n_test": len(test), "dim": train.shape[1]}
     try:
-        with _single_threaded(), _quiet():
-            fit = load(task.detector)
-            start = time.perf_counter()
-            score, boundary = fit(train, task.seed)
-            fitted = time.perf_counter()
-            scores = score(test)
-            end = time.perf_counter()
+        fit = load(task.detector)
+        scores, boundary, *seconds = fit_and_score(fit, train, test, task.seed)
         row |= {
             "auroc": float(roc_auc_score(outlier, scores)),
             "average_precision": float(average_precision_score(outlier, scores)),
-            "fit_seconds": fitted - start,
-            "score_seconds": end - fitted,
         }
+        row["fit_seconds"], row["score_seconds"] = seconds
         if boundary is not None:
             inliers = scores[~outlier]
             row["inside"] = float((inliers <= boundary).mean())
@@ -139,8 +129,7 @@ def _plan(paths: dict[str, Path], detectors: Sequence[str], seeds: int) -> list[
 
 def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs: int) -> None:
     """Run the tasks that the journal does not hold yet."""
-    done = {task for task, row in journal.rows.items() if row["error"] is None}
-    pending = [task for task in tasks if task not in done]
+    pending = journal.find_pending(tasks)
     others = {task[:3] for task in journal.rows.keys() - set(tasks)}
     stale = sum(task[:3] in others for task in pending)
     if stale:
@@ -156,28 +145,6 @@ def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs:
     console = Console(file=sys.stdout)
     for row in track(rows, "benchmark", total=len(pending), transient=True, console=console):
         journal.append(row)
-
-
-@contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with (
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-        warnings.catch_warnings(),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _command(
