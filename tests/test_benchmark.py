@@ -266,7 +266,7 @@ def no_pyod(monkeypatch):
             raise ModuleNotFoundError("No module named 'pyod'")
 
     peers = {"KNN": Missing()}
-    monkeypatch.setattr(detectors, "_PEERS", peers)
+    monkeypatch.setattr(detectors, "_OPTIONAL", peers)
     few = {name: detectors.DETECTORS[name] for name in ("KNN", "PCA")}
     for module in (detectors, runner):
         monkeypatch.setattr(module, "DETECTORS", few)
