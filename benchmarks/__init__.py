@@ -1,0 +1,1 @@
+"""Timings against peers: ``pytest benchmarks --benchmark-only --benchmark-json=FILE``."""
