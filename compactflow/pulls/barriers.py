@@ -22,13 +22,14 @@ class Barrier(Pull):
 
     Args:
         latent: The latent whose constraints it softens.
-        sharpness: β, per latent unit, positive.
+        sharpness: β, per latent unit, positive. A soft edge leaves a gradient everywhere, which
+            orders points inside and near the boundary; a sharp one draws a tight contour.
 
     Raises:
         ValueError: If `sharpness` is not positive.
     """
 
-    def __init__(self, latent: Latent, *, sharpness: float = 10.0) -> None:
+    def __init__(self, latent: Latent, *, sharpness: float = 2.5) -> None:
         super().__init__(latent)
         if not sharpness > 0:
             raise ValueError(f"sharpness must be positive, got {sharpness}")

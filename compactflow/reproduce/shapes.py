@@ -60,13 +60,14 @@ def fit(shape: str, preset: str | None, quick: bool, seed: int) -> OneClassFlow:
     """Fit one preset to one shape."""
     # A density with gaps needs finer training noise than the rule, which suits unimodal data.
     # The plane allows a larger learning rate than the default, which serves many dimensions.
-    rate = 0.01 if preset is None else None
+    # A sharp wall draws a tight contour.
+    tight = {"learning_rate": 0.01, "pull_options": {"sharpness": 10.0}} if preset is None else {}
     detector = build(
         preset=preset,
         max_steps=_steps(quick),
-        learning_rate=rate,
         noise=0.03,
         random_state=seed,
+        **tight,
     )
     return detector.fit(SHAPES[shape](seed))
 

@@ -61,7 +61,7 @@ def monitor(flow: CompactFlow, x: Tensor, reference: Tensor) -> dict[str, float]
     Args:
         flow: The flow.
         x: Preprocessed held-out inliers, ``(N, D)``; the first 1024 serve.
-        reference: A fixed sample of the latent distribution, ``(M, D)``; fixed, so that the
+        reference: A fixed sample of the latents' equilibrium, ``(M, D)``; fixed, so that the
             energy distances of two checks differ by the flow alone.
 
     Returns:

@@ -20,6 +20,7 @@ from compactflow.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.checkpoints import Checkpoint
+from compactflow.training.equilibrium import sample_equilibrium
 from compactflow.training.monitors import energy_distance, monitor
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
@@ -153,10 +154,11 @@ class _Run:
         self.averaged_flow = CompactFlow(
             self._averaged_backbone(), flow.latent, flow.preprocessing
         )
-        self.reference = flow.latent.sample(_REFERENCE_ROWS)
+        settled = sample_equilibrium(pull, push, 2 * _REFERENCE_ROWS)
+        self.reference = settled[:_REFERENCE_ROWS]
         self.history: History = {}
         self.best, self.checks_since_best = math.inf, 0
-        self.noise = _noise(flow, len(validation), self.reference)
+        self.noise = _noise(settled[_REFERENCE_ROWS:], len(validation), self.reference)
         self.best_weights = copy.deepcopy(flow.backbone.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
@@ -205,7 +207,7 @@ class _Run:
 
     @torch.no_grad()
     def training_energy(self) -> float:
-        """Energy distance between the training rows' latents and the latent distribution."""
+        """Energy distance of the training rows' latents from where they are to settle."""
         latents = self.averaged_flow.backbone(self.x[:_REFERENCE_ROWS])
         return energy_distance(latents, self.reference)
 
@@ -249,8 +251,8 @@ class _Run:
 
 
 @torch.no_grad()
-def _noise(flow: CompactFlow, rows: int, reference: Tensor) -> float:
-    """Standard deviation of the energy distance of `rows` latent samples from the reference."""
+def _noise(settled: Tensor, rows: int, reference: Tensor) -> float:
+    """Standard deviation of the energy distance of `rows` settled latents from the reference."""
     rows = min(rows, _REFERENCE_ROWS)
-    draws = [energy_distance(flow.latent.sample(rows), reference) for _ in range(_DRAWS)]
-    return float(np.std(draws))
+    draws = (settled[torch.randperm(len(settled))[:rows]] for _ in range(_DRAWS))
+    return float(np.std([energy_distance(draw, reference) for draw in draws]))
