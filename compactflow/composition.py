@@ -60,7 +60,8 @@ def find_settings(detector: OneClassFlow) -> Settings:
         learning_rate=detector.learning_rate,
         boundary=detector.boundary,
     )
-    check_scalar(settings.max_steps, "max_steps", int, min_val=1)
+    if settings.max_steps != "auto":
+        check_scalar(settings.max_steps, "max_steps", int, min_val=1)
     check_scalar(settings.batch_size, "batch_size", int, min_val=1)
     _check_real("learning_rate", settings.learning_rate, inf, zero=False)
     _check_real("validation_fraction", detector.validation_fraction, 1, zero=True)

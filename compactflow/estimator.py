@@ -40,7 +40,7 @@ from compactflow.presets import Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.checkpoints import Checkpoint, identify
-from compactflow.training.trainer import TrainingOptions, train
+from compactflow.training.trainer import train
 
 __all__ = ["OneClassFlow", "build"]
 
@@ -78,7 +78,8 @@ class OneClassFlow(
             ``"none"``.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
-        max_steps: Optimiser steps at most; early stopping may end sooner.
+        max_steps: Optimiser steps at most, as early stopping may end sooner, or ``"auto"`` for
+            2000 in up to 64 dimensions and ``2000 · 64/D`` in more.
         batch_size: Rows per step, drawn with replacement.
         learning_rate: Peak learning rate.
         validation_fraction: Share of the rows held out to choose the best weights and to place
@@ -123,7 +124,7 @@ class OneClassFlow(
         preset: Literal["paper"] | None = None,
         preprocessing: Method | None = None,
         noise: float | Literal["auto"] | None = None,
-        max_steps: int | None = None,
+        max_steps: int | Literal["auto"] | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
         validation_fraction: float = 0.1,
@@ -212,14 +213,7 @@ class OneClassFlow(
         flow.backbone.float()
         flow.latent.float()
         pull.to(flow.latent.like)
-        noise = 0.25 * n ** (-1 / (dim + 4)) if settings.noise == "auto" else settings.noise
-        options = TrainingOptions(
-            max_steps=settings.max_steps,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            noise=float(noise),
-            verbose=self.verbose,
-        )
+        options = settings.training_options(n, dim, verbose=self.verbose)
         x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))
         anchors = flow.latent.adapt(x)
         check_theory(pull, push)

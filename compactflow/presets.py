@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from compactflow.preprocessing import Method
+from compactflow.training.trainer import TrainingOptions
 
 __all__ = ["PRESETS", "Settings"]
 
@@ -21,7 +22,8 @@ class Settings:
         preprocessing: The fixed first layer.
         noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
             ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
-        max_steps: Optimiser steps at most.
+        max_steps: Optimiser steps at most, or ``"auto"`` for 2000 in up to 64 dimensions and
+            ``2000 · 64/D`` in more, as a step's cost grows with D.
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
         boundary: ``"natural"`` or the share of inliers to hold.
@@ -32,7 +34,7 @@ class Settings:
     pull: Any
     preprocessing: Method
     noise: float | str
-    max_steps: int
+    max_steps: int | str
     batch_size: int
     learning_rate: float
     boundary: float | str
@@ -43,6 +45,17 @@ class Settings:
         given = {name: value for name, value in arguments.items() if value is not None}
         return dataclasses.replace(self, **given)
 
+    def training_options(self, n: int, dim: int, *, verbose: bool) -> TrainingOptions:
+        """How to train on data ``(n, dim)``: what is ``"auto"`` is decided here."""
+        steps = self.max_steps
+        return TrainingOptions(
+            max_steps=max(1, min(2000, 2000 * 64 // dim)) if steps == "auto" else int(steps),
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            noise=0.25 * n ** (-1 / (dim + 4)) if self.noise == "auto" else float(self.noise),
+            verbose=verbose,
+        )
+
 
 PRESETS = {
     None: Settings(
@@ -50,7 +63,7 @@ PRESETS = {
         pull=None,
         preprocessing="whiten",
         noise="auto",
-        max_steps=2000,
+        max_steps="auto",
         batch_size=256,
         learning_rate=3e-3,
         boundary=0.95,

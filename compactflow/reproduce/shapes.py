@@ -61,13 +61,14 @@ def fit(shape: str, preset: str | None, quick: bool, seed: int) -> OneClassFlow:
     # A density with gaps needs finer training noise than the rule, which suits unimodal data.
     # The plane allows a larger learning rate than the default, which serves many dimensions.
     # A sharp wall draws a tight contour.
-    tight = {"learning_rate": 0.01, "pull_options": {"sharpness": 10.0}} if preset is None else {}
+    paper = preset == "paper"
     detector = build(
         preset=preset,
         max_steps=_steps(quick),
+        learning_rate=None if paper else 0.01,
+        pull_options=None if paper else {"sharpness": 10.0},
         noise=0.03,
         random_state=seed,
-        **tight,
     )
     return detector.fit(SHAPES[shape](seed))
 
