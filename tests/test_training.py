@@ -1,5 +1,6 @@
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from compactflow.pushes.stein import Stein
 from compactflow.training.monitors import conditioning, energy_distance
 from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
 
-PUSHES = {"mirror": (Mirror, MaxAbs), "stein": (Stein, Barrier)}
+PUSHES = {"mirror": (Mirror, MaxAbs), "stein": (Stein, partial(Barrier, sharpness=10.0))}
 
 
 def moons(n=600, seed=0):
