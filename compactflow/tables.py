@@ -1,4 +1,4 @@
-"""Tables of numbers on disk, CSV and Parquet, read and written in batches of bounded size."""
+"""Tables of numbers on disk (CSV, Parquet, Arrow), read and written in bounded batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["TableError", "check_format", "column_names", "read_batches", "read_t
 _T = TypeVar("_T")
 
 _BLOCK_BYTES = 8 << 20  # of CSV read at a time; a row must fit
-_BATCH_ROWS = 8192  # of Parquet read at a time
+_BATCH_ROWS = 8192  # of Parquet or Arrow read at a time
 
 
 class TableError(ValueError):
@@ -27,7 +27,7 @@ class TableError(ValueError):
 
 
 def check_format(path: Path) -> None:
-    """Check that the suffix names a format: .csv or .parquet, in either case.
+    """Check that the suffix names a format: .csv, .parquet, .arrow or .feather, in either case.
 
     Raises:
         TableError: If it does not.
@@ -217,8 +217,39 @@ def _parquet_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBa
         yield from file.iter_batches(_BATCH_ROWS, columns=list(columns))
 
 
+@contextmanager
+def _arrow_reader(path: Path) -> Iterator[pa.RecordBatchFileReader]:
+    """Open a file of Arrow's IPC format, which is also version 2 of Feather."""
+    with pa.memory_map(str(path)) as source, pa.ipc.open_file(source) as reader:
+        yield reader
+
+
+def _arrow_names(path: Path) -> list[str]:
+    with _arrow_reader(path) as reader:
+        return list(reader.schema.names)
+
+
+def _arrow_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    with _arrow_reader(path) as reader:
+        for number in range(reader.num_record_batches):
+            batch = reader.get_batch(number).select(list(columns))
+            for start in range(0, len(batch), _BATCH_ROWS):
+                yield batch.slice(start, _BATCH_ROWS)
+
+
+def _arrow_writer(path: Path, schema: pa.Schema) -> pa.RecordBatchFileWriter:
+    return pa.ipc.new_file(str(path), schema)
+
+
 _READERS = {
     ".csv": (_csv_names, _csv_batches),
     ".parquet": (_parquet_names, _parquet_batches),
+    ".arrow": (_arrow_names, _arrow_batches),
+    ".feather": (_arrow_names, _arrow_batches),
 }
-_WRITERS = {".csv": pcsv.CSVWriter, ".parquet": pq.ParquetWriter}
+_WRITERS = {
+    ".csv": pcsv.CSVWriter,
+    ".parquet": pq.ParquetWriter,
+    ".arrow": _arrow_writer,
+    ".feather": _arrow_writer,
+}

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 import compactflow
-from compactflow import estimator
+from compactflow import estimator, tables
 from compactflow.cli import main
 from compactflow.training.trainer import TrainingDivergedWarning
 
@@ -72,7 +73,7 @@ def refused(arguments, capsys, folder, *said):
 # the main job
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "parquet", "feather"])
 def test_fit_and_score_a_table(folder, frame, capsys, suffix):
     assert main(["fit", "train.csv", "--out", "my model", *STEPS]) == 0
     out = capsys.readouterr().out
@@ -83,12 +84,13 @@ def test_fit_and_score_a_table(folder, frame, capsys, suffix):
     shuffled = new.assign(id=[f"row {i}" for i in range(len(new))])[["id", "d.e", "a", "b c"]]
     shuffled.to_csv("new.csv", index=False)
     shuffled.to_parquet("new.parquet")
+    shuffled.to_feather("new.feather")
     assert main(["score", "my model", f"new.{suffix}", "--out", f"scores.{suffix}"]) == 0
     captured = capsys.readouterr()
     assert "65 rows" in captured.out
     assert captured.err == ""
 
-    read = pd.read_csv if suffix == "csv" else pd.read_parquet
+    read = getattr(pd, f"read_{suffix}")
     scores = read(f"scores.{suffix}")
     detector = compactflow.load("my model")
     assert list(scores) == ["signed_distance", "decision_function", "is_outlier"]
@@ -143,6 +145,64 @@ def test_quiet_says_nothing(model, folder, frame, capsys):
     assert main(["fit", "train.csv", "--out", "other", "--quiet", *STEPS]) == 0
     assert main(["score", "model", "new.csv", "--out", "scores.csv", "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
+
+
+def test_json_for_machines(folder, frame, capsys):
+    assert main(["fit", "train.csv", "--out", "model", "--json", *STEPS]) == 0
+    fitted = json.loads(capsys.readouterr().out)
+    assert (fitted["rows"], fitted["features"], fitted["model"]) == (60, list(frame), "model")
+    assert fitted["threshold"] == -compactflow.load("model").offset_
+    pd.concat([frame, frame.tail(3) + 1e4]).to_csv("new.csv", index=False)
+    assert main(["score", "model", "new.csv", "--out", "scores.csv", "--json"]) == 0
+    scored = json.loads(capsys.readouterr().out)
+    outliers = int(pd.read_csv("scores.csv")["is_outlier"].sum())
+    assert scored == {"rows": 63, "outliers": outliers, "scores": "scores.csv"}
+
+
+def test_explain_prints_a_table_json_or_writes_a_file(model, folder, capsys):
+    rows = pd.DataFrame({"b": [0.0, 0, 0], "a": [0.0, 40, 0], "id": ["x", "y", "z"]})
+    rows.to_csv("new.csv", index=False)
+    assert main(["explain", "model", "new.csv"]) == 0
+    out = capsys.readouterr().out
+    assert "inlier at" in out
+    assert re.search(r"outliers +1\n", out)
+    assert main(["explain", "model", "new.csv", "--json"]) == 0
+    (record,) = json.loads(capsys.readouterr().out)
+    assert (record["row"], record["feature"], record["value"]) == (2, "a", 40)
+    assert record["counterfactual"] == pytest.approx(40 + record["difference"])
+    assert main(["explain", "model", "new.csv", "--json", "--out", "why.arrow"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"outliers": 1, "explanations": "why.arrow"}
+    assert pd.read_feather("why.arrow").to_dict("records") == [record]
+
+
+def test_explain_counts_rows_over_batches_and_prints_the_first(model, folder, capsys, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK_BYTES", 64)
+    pd.DataFrame({"a": [30.0] * 40, "b": 0.0}).to_csv("new.csv", index=False)
+    assert main(["explain", "model", "new.csv", "--top", "1", "--json"]) == 0
+    assert [r["row"] for r in json.loads(capsys.readouterr().out)] == list(range(1, 41))
+    assert main(["explain", "model", "new.csv", "--top", "1"]) == 0
+    assert "the first 20" in capsys.readouterr().out
+
+
+def test_explain_without_outliers(model, folder, capsys):
+    (folder / "new.csv").write_text("a,b\n0,0\n")
+    assert main(["explain", "model", "new.csv", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["explain", "model", "new.csv", "--out", "why.csv", "--quiet"]) == 0
+    assert list(pd.read_csv("why.csv"))[:2] == ["row", "signed_distance"]
+    assert main(["explain", "model", "new.csv"]) == 0
+    assert re.search(r"outliers +0\n", capsys.readouterr().out)
+
+
+def test_report_writes_one_page(model, folder, capsys):
+    (folder / "new.csv").write_text("b,a\n0,0\n1,1\n0,40\n")
+    assert main(["report", "model", "new.csv", "--out", "report.html"]) == 0
+    assert "report.html" in capsys.readouterr().out
+    text = (folder / "report.html").read_text()
+    assert text.startswith("<!doctype html>")
+    assert "model on new.csv" in text
+    (folder / "new.csv").write_text("b,a\n")
+    refused(["report", "model", "new.csv", "--out", "other.html"], capsys, folder, "no rows")
 
 
 def test_no_progress_bar_without_a_terminal(folder, capsys):
@@ -289,12 +349,14 @@ def test_score_refuses_a_bad_table(model, folder, capsys, table, said):
         (["model", "new.csv", "--out", "nowhere/scores.csv"], ["cannot write in nowhere"]),
         (["model", "new.csv", "--out", "scores.csv", "--device", "abacus"], ["abacus"]),
         (["model", "--out", "scores.csv"], ["NEW", "compactflow score --help"]),
+        (["model", "bad.arrow", "--out", "scores.csv"], ["bad.arrow cannot be read"]),
     ],
     ids=lambda value: " ".join(value),
 )
 def test_score_refuses_bad_arguments(model, folder, capsys, arguments, said):
     (folder / "new.csv").write_text("a,b\n" + ROWS)
     (folder / "taken.csv").write_text("mine")
+    (folder / "bad.arrow").write_text("a,b\n" + ROWS)
     (folder / "cut").write_bytes(model.read_bytes()[:-100])
     X = np.random.default_rng(0).normal(size=(20, 2))
     compactflow.build(max_steps=1, random_state=0).fit(X).save("unnamed")
@@ -357,7 +419,11 @@ def test_reproduce_passes_its_options_on(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "command", ["fit", "score", "plugins", "reproduce", "combinations", "benchmark", "new-plugin"]
+    "command",
+    [
+        *("fit", "score", "explain", "report", "plugins", "new-plugin"),
+        *("reproduce", "combinations", "benchmark"),
+    ],
 )
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_help_has_an_example(command, flag, capsys):

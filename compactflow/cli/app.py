@@ -1,0 +1,76 @@
+"""The application: what all commands share, and how errors end it."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+import compactflow
+
+__all__ = ["app", "main"]
+
+# Typer's name for wrong usage; since 0.26 it is no longer click's, but always BadParameter's base.
+_UsageError: Any = typer.BadParameter.__base__
+
+app = typer.Typer(
+    name="compactflow",
+    help="One-class learning and outlier detection with compact-latent flows.",
+    rich_markup_mode="markdown",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 2 wrong input, with one line on stderr that says what and why.",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        arguments: The command and its arguments; those of the process if not given.
+
+    Returns:
+        The exit code: 0, or 2 for wrong input, after one line on stderr that says what is wrong.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            run = typer.main.get_command(app).main
+            code = run(arguments, prog_name="compactflow", standalone_mode=False)
+            return int(code or 0)
+        except _UsageError as error:
+            message = f"{error.format_message().rstrip('.')}; see {error.ctx.command_path} --help"
+        except (ValueError, OSError) as error:
+            message = str(error)
+    _say("error", message)
+    return 2
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"compactflow {compactflow.__version__}")
+        raise typer.Exit
+
+
+_Version = Annotated[
+    bool,
+    typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+]
+
+
+@app.callback()
+def _before_any_command(version: _Version = False) -> None:
+    """Declares the options that are not of one command."""
+
+
+def _say(kind: str, message: str) -> None:
+    """Print a message as one line on stderr."""
+    print(f"{kind}: {' '.join(message.split())}", file=sys.stderr)
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    _say("warning", str(message))

@@ -1,0 +1,37 @@
+"""What commands print and where they may write."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+__all__ = ["check_out", "print_json", "print_line"]
+
+
+def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
+    """Check, before any work, that the output can be written and replaces nothing by accident."""
+    if out.is_dir():
+        raise IsADirectoryError(f"--out {out} is a folder; give a file name in it")
+    if any(out.resolve() == path.resolve() for path in inputs):
+        raise ValueError(f"--out {out} is also an input; give another name")
+    if out.exists() and not force:
+        raise FileExistsError(f"--out {out} exists; give another name, or --force to replace it")
+    try:
+        tempfile.TemporaryFile(dir=out.parent).close()
+    except OSError as error:
+        raise OSError(f"--out {out}: cannot write in {out.parent}: {error.strerror}") from error
+
+
+def print_line(label: str, value: object) -> None:
+    """Print a labelled line, not wrapped, so that paths and commands can be copied."""
+    Console().print(Text.assemble((f"{label:>14}", "bold"), f"  {value}"), soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """Print a JSON document."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
