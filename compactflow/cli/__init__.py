@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from compactflow.cli import components, experiments, models, reasons
+# Help lists the commands in the order of these imports.
+# isort: off
+from compactflow.cli import models
+from compactflow.cli import reasons
+from compactflow.cli import components
+from compactflow.cli import experiments
 from compactflow.cli.app import app, main
+# isort: on
 
 __all__ = ["app", "components", "experiments", "main", "models", "reasons"]
