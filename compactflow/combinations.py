@@ -14,10 +14,10 @@ from sklearn.metrics import roc_auc_score
 
 from compactflow import datasets, registry
 from compactflow.estimator import build
+from compactflow.files import write_atomically
 from compactflow.plugins import Kind
 from compactflow.reproduce.parallel import run_all
 from compactflow.reproduce.rows import Row, write_csv
-from compactflow.storage import write_atomically
 
 __all__ = ["run"]
 

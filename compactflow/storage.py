@@ -17,7 +17,6 @@ from compactflow.archive import ArchiveError
 from compactflow.calibration import Calibration
 from compactflow.composition import Part, compose, find_parts, find_settings
 from compactflow.devices import find_device, find_dtype, move
-from compactflow.files import write_atomically
 from compactflow.limits import allocation_limit
 from compactflow.migrations import MIGRATIONS, VERSION
 from compactflow.plugins import Kind
@@ -27,7 +26,7 @@ from compactflow.provenance import changes, describe, find_classes, versions
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
 
-__all__ = ["load", "save", "write_atomically"]
+__all__ = ["load", "save"]
 
 # The types of a model's entries.
 _TYPES: dict[str, type | tuple[type, ...]] = {

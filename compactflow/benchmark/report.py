@@ -22,7 +22,7 @@ from compactflow.benchmark.detectors import INSTALL
 from compactflow.benchmark.diagram import draw
 from compactflow.benchmark.journal import Row
 from compactflow.benchmark.ranking import Line, Ranking, critical_difference, rank, tabulate
-from compactflow.storage import write_atomically
+from compactflow.files import write_atomically
 
 __all__ = ["COLUMNS", "environment", "grid", "write", "write_text"]
 

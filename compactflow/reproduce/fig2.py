@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from compactflow.backbones.coupling import Coupling
+from compactflow.files import write_atomically
 from compactflow.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.norms import MaxAbs
 from compactflow.pushes.mirror import Mirror
 from compactflow.reproduce.descent import descend
-from compactflow.storage import write_atomically
 
 __all__ = ["mixture", "run", "train"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from compactflow.files import write_atomically
 from compactflow.reproduce.features import Features, load
 from compactflow.reproduce.one_vs_rest import Study, evaluate
-from compactflow.storage import write_atomically
 
 __all__ = ["run"]
 

@@ -11,10 +11,10 @@ from sklearn.neighbors import KernelDensity
 
 from compactflow import registry
 from compactflow.estimator import OneClassFlow, build
+from compactflow.files import write_atomically
 from compactflow.reproduce.parallel import run_all
 from compactflow.reproduce.rows import Row, write_csv
 from compactflow.reproduce.shapes import SHAPES, draw
-from compactflow.storage import write_atomically
 
 __all__ = ["gap_volume", "run"]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from sklearn.datasets import make_circles, make_moons
 
 from compactflow.estimator import OneClassFlow, build
+from compactflow.files import write_atomically
 from compactflow.plotting import plot_boundary, plot_signed_distance
 from compactflow.reproduce.parallel import run_all
-from compactflow.storage import write_atomically
 
 __all__ = ["SHAPES", "run"]
 

@@ -11,9 +11,9 @@ from rich.table import Table
 
 from compactflow.benchmark.journal import Row
 from compactflow.benchmark.report import environment, grid, write_text
+from compactflow.files import write_atomically
 from compactflow.reproduce.one_vs_rest import Study, evaluate, find_missing
 from compactflow.reproduce.rows import write_csv
-from compactflow.storage import write_atomically
 
 __all__ = ["PUBLISHED", "run"]
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from compactflow.benchmark.journal import Row
+from compactflow.files import write_atomically
 from compactflow.reproduce.one_vs_rest import Study, evaluate
 from compactflow.reproduce.rows import write_csv
-from compactflow.storage import write_atomically
 
 __all__ = ["run"]
 
