@@ -28,8 +28,9 @@ _DEFAULTS_1: dict[str, Content] = {
         "permutation": "aligned",
         "horizon": 1.0,
     },
+    "barrier": {"sharpness": 10.0},
 }
-_PRESETS_1: dict[str | None, Content] = {
+_PRESETS_1: dict[str | None, Any] = {
     None: {"push": "stein", "pull": None, "coupling": {"blocks": 8, "width": 64}},
     "paper": {
         "push": "mirror",
@@ -54,9 +55,10 @@ def _from_1(content: Content) -> Content:
         push: Any = registry.load("push", names["push"])
         pull = latent.confining_pull if push.entropic else latent.default_pull
     names["pull"] = pull
-    defaults = _DEFAULTS_1.get(params["backbone"], {}) | preset.get(params["backbone"], {})
-    options = {kind: params[f"{kind}_options"] or {} for kind in names}
-    options["backbone"] = defaults | options["backbone"]
+    options = {
+        kind: _DEFAULTS_1.get(name, {}) | preset.get(name, {}) | (params[f"{kind}_options"] or {})
+        for kind, name in names.items()
+    }
     return {
         "versions": {},
         "components": {

@@ -307,6 +307,15 @@ def test_version_1_loads(name, columns, distances, offset, tmp_path):
             assert len(detector.calibration_.scores) == 6
 
 
+def test_version_1_keeps_the_order_of_parameters_and_the_sharpness():
+    detector = compactflow.load(DATA / "model-1-autoregressive.safetensors", device="cpu")
+    X = np.random.default_rng(0).normal(size=(60, 3))[:3]
+    distances = [-0.44598467044457935, -0.22221477653215416, 0.65229298302269]
+    densities = [0.3640187056735723, 0.25327029465414697, -6.716965834601274]
+    np.testing.assert_allclose(detector.signed_distance(X), distances, rtol=1e-9)
+    np.testing.assert_allclose(detector.log_density(X), densities, rtol=1e-9)
+
+
 def test_later_defaults_do_not_change_a_model(model, detector, X, monkeypatch):
     from compactflow import presets
 

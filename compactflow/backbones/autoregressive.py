@@ -124,7 +124,8 @@ class _Layer(nn.Module):
         self.transform = transform
         self.horizon = horizon
         before = torch.ones(dim, dim).tril(-1).bool()
-        adjacency = (before.T if backward else before).repeat(transform.size, 1)
+        # Feature by feature, as in the first model files.
+        adjacency = (before.T if backward else before).repeat_interleave(transform.size, dim=0)
         self.net = (
             MaskedMLP(adjacency, (width, width), activation=nn.ReLU)
             if dim > 1
@@ -134,7 +135,7 @@ class _Layer(nn.Module):
     def _predict(self, x: Tensor) -> Tensor:
         """What the network predicts for each feature, ``(N, size, D)``."""
         parameters: Tensor = 0.1 * self.net(squash(x, self.horizon))
-        return parameters.view(len(x), self.transform.size, -1)
+        return parameters.view(len(x), -1, self.transform.size).transpose(1, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(N, D)`` to ``(N, D)``, with the log-slopes."""
