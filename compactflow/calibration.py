@@ -20,8 +20,8 @@ class Calibration:
 
     Attributes:
         scores: Signed distances, ``(M,)``, ascending.
-        held_out: Whether training did not fit these rows, only chose the best weights on them;
-            what is said of new inliers is optimistic where it did.
+        held_out: Whether training did not see these rows; what is said of new inliers is
+            optimistic where it did.
     """
 
     scores: Array

@@ -78,13 +78,13 @@ class OneClassFlow(
             ``"none"``.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
-        max_steps: Optimiser steps at most, as early stopping may end sooner, or ``"auto"`` for
-            2000 in up to 64 dimensions and ``2000 · 64/D`` in more.
+        max_steps: Optimiser steps at most, as a push that drifts is stopped sooner, or
+            ``"auto"`` for 2000 in up to 64 dimensions and ``2000 · 64/D`` in more.
         batch_size: Rows per step, drawn with replacement.
         learning_rate: Peak learning rate.
-        validation_fraction: Share of the rows held out to choose the best weights and to place
-            the decision boundary, in [0, 1). When it comes to fewer than 5 rows, no row is held
-            out and the training rows serve.
+        validation_fraction: Share of the rows held out to monitor training and to place the
+            decision boundary, in [0, 1). When it comes to fewer than 5 rows, no row is held out
+            and the training rows serve.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
             keep inside, or ``"natural"`` for the support's own boundary, signed distance 0.
         device: ``"auto"`` (CUDA if there is one, else the CPU), ``"cpu"``, ``"cuda"``, ``"mps"``

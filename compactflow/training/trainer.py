@@ -33,7 +33,7 @@ _NOISE_FLOOR = 0.1  # of the energy distance, with few rows
 
 # What a run keeps from step to step: parts with a state of their own, and values.
 _STATEFUL = ("flow", "pull", "average", "optimizer", "schedule")
-_VALUES = ("reference", "history", "best", "checks_since_best", "noise", "best_weights")
+_VALUES = ("reference", "history", "best", "checks_since_best", "noise", "kept_weights")
 
 
 class TrainingDivergedWarning(RuntimeWarning):
@@ -80,7 +80,7 @@ def train(
     anchors: Tensor | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> History:
-    """Train a flow's backbone in place and restore its best weights.
+    """Train a flow's backbone in place and restore its last good weights.
 
     Args:
         flow: The flow; its preprocessing stays as it is.
@@ -99,7 +99,7 @@ def train(
     Warns:
         TrainingDivergedWarning: If a loss or monitor is not finite, the inverse stops
             converging, or the energy distance ends far above where it began; the weights of the
-            best check are restored all the same.
+            last good check are restored all the same.
     """
     run = _Run(flow, x, validation, pull, push, options, anchors)
     first = 1
@@ -123,7 +123,7 @@ def train(
                 break
             if checkpoint is not None:
                 checkpoint.save({"step": step, "run": run.state_dict()})
-    flow.backbone.load_state_dict(run.best_weights)
+    flow.backbone.load_state_dict(run.kept_weights)
     return run.history
 
 
@@ -158,8 +158,8 @@ class _Run:
         self.reference = settled[:_REFERENCE_ROWS]
         self.history: History = {}
         self.best, self.checks_since_best = math.inf, 0
-        self.noise = _noise(settled[_REFERENCE_ROWS:], len(validation), self.reference)
-        self.best_weights = copy.deepcopy(flow.backbone.state_dict())
+        self.noise = _noise(settled[_REFERENCE_ROWS:], len(x), self.reference)
+        self.kept_weights = copy.deepcopy(flow.backbone.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """All that the further course depends on."""
@@ -212,7 +212,7 @@ class _Run:
         return energy_distance(latents, self.reference)
 
     def check(self, step: int, loss: float) -> bool:
-        """Monitor the averaged weights, keep them if best; False when training is to stop."""
+        """Monitor the averaged weights, keep them if good; False when training is to stop."""
         record = {
             "step": step,
             "loss": loss,
@@ -225,26 +225,31 @@ class _Run:
         if bad:
             self.diverged(step, f"{' and '.join(bad)} became not finite")
             return False
-        energy = record["energy_distance"]
+        # Judged by the training rows: the held-out ones are few, and stay exchangeable with new
+        # ones for the calibration.
+        energies = self.history["training_energy_distance"]
+        first, energy = energies[0], energies[-1]
         self.best = min(self.best, energy)
-        # Among checks that the held-out rows cannot tell apart, the longest trained is kept.
-        if energy <= self.best + self.noise:
+        runaway = energy > 4 * max(first, _NOISE_FLOOR)
+        # Among checks that the rows cannot tell apart, the longest trained is kept. An entropic
+        # push is stable: there the longest trained detects best, even where it is not nearest.
+        if energy <= self.best + self.noise or (self.push.entropic and not runaway):
             self.checks_since_best = 0
-            self.best_weights = copy.deepcopy(self._averaged_backbone().state_dict())
+            self.kept_weights = copy.deepcopy(self._averaged_backbone().state_dict())
         else:
             self.checks_since_best += 1
         go_on = self.checks_since_best < self.options.patience and step < self.options.max_steps
-        # A rise on held-out rows alone is overfitting; one on the training rows is divergence.
-        first, last = (self.history["training_energy_distance"][i] for i in (0, -1))
-        if not go_on and last > 4 * max(first, _NOISE_FLOOR):
-            self.diverged(step, f"the latent energy distance rose from {first:.3g} to {last:.3g}")
+        if not go_on and runaway:
+            self.diverged(
+                step, f"the latent energy distance rose from {first:.3g} to {energy:.3g}"
+            )
         return go_on
 
     def diverged(self, step: int, cause: str) -> None:
         """Warn that training ran away."""
         warnings.warn(
             f"training stopped at step {step} of {self.options.max_steps}: {cause}; the weights "
-            "of the best check are in use. A smaller learning_rate may help",
+            "of the last good check are in use. A smaller learning_rate may help",
             TrainingDivergedWarning,
             stacklevel=4,
         )
