@@ -47,6 +47,8 @@ def test_default_hugs_the_moons():
 class Rings:
     """Stands for a detector: inside within 0.12 of the circles of radius 0.5 and 1."""
 
+    latent = "rings"
+
     @staticmethod
     def signed_distance(X):
         radius = np.linalg.norm(X, axis=1)
@@ -56,20 +58,34 @@ class Rings:
 class Disc:
     """Stands for a detector: inside the outer circle."""
 
+    latent = "disc"
+
     @staticmethod
     def signed_distance(X):
         return np.linalg.norm(X, axis=1) - 1.12
 
 
 def test_gap_volume_is_the_area_away_from_the_data():
-    none, coverage = gaps.gap_volume(Rings(), "two circles", 0)
-    assert none < 0.02
-    assert coverage == pytest.approx(0.95, abs=0.03)
-    disc, coverage = gaps.gap_volume(Disc(), "two circles", 0)
+    rings = gaps.gap_volume(Rings(), "two circles", 0, boundary=0, quantile=0)
+    assert rings < 0.02
+    disc = gaps.gap_volume(Disc(), "two circles", 0, boundary=0, quantile=0)
     # The hole and the gap between the rings, less what the estimate smooths over: 0.15 each side.
     smoothed = np.pi * ((0.5 - 0.15) ** 2 + (1 - 0.15) ** 2 - (0.5 + 0.15) ** 2)
     assert disc == pytest.approx(smoothed, rel=0.3)
-    assert coverage == pytest.approx(0.95, abs=0.03)
+
+
+def test_gap_volume_grows_with_the_level():
+    levels = (0, 0.01, 0.5)
+    volumes = [gaps.gap_volume(Rings(), "two circles", 0, 0, level) for level in levels]
+    assert volumes == sorted(volumes)
+    assert volumes[0] < volumes[-1]
+
+
+def test_gap_is_measured_at_equal_coverage():
+    for detector in (Rings(), Disc()):
+        row = gaps.measure(detector, "two circles", 0)
+        assert row["coverage"] == pytest.approx(0.95, abs=0.03)
+        assert row["gap_volume"] <= row["gap_volume_1_percent"]
 
 
 def test_a_failing_picture_leaves_the_old_one(tmp_path, monkeypatch):

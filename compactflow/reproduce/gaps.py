@@ -16,7 +16,7 @@ from compactflow.reproduce.parallel import run_all
 from compactflow.reproduce.rows import Row, write_csv
 from compactflow.reproduce.shapes import SHAPES, draw
 
-__all__ = ["gap_volume", "run"]
+__all__ = ["gap_volume", "measure", "run"]
 
 #: The support in several pieces that suits each shape.
 _LATENTS = {"two moons": "union", "two circles": "shell", "two Gaussians": "union"}
@@ -24,6 +24,9 @@ _COVERAGE = 0.95
 _BANDWIDTH = 0.1
 _CELLS = 300  # of the grid, per axis
 _SEEDS = 3
+#: Of the density over the training rows, as quantiles. The gap is away from every one of them;
+#: at the second level it also counts the thinnest parts of the data.
+_LEVELS = {"gap_volume": 0.0, "gap_volume_1_percent": 0.01}
 
 
 def run(out: Path, *, quick: bool, seed: int) -> Table:
@@ -45,18 +48,10 @@ def run(out: Path, *, quick: bool, seed: int) -> Table:
         (shape, latent, each) for each in seeds for latent in ("cube", None) for shape in SHAPES
     ]
     detectors = run_all(fit, tasks, "gaps")
-    rows = []
-    for detector, (shape, _, each) in zip(detectors, tasks, strict=True):
-        volume, coverage = gap_volume(detector, shape, each)
-        rows.append(
-            {
-                "shape": shape,
-                "latent": detector.latent,
-                "seed": each,
-                "coverage": coverage,
-                "gap_volume": volume,
-            }
-        )
+    rows = [
+        measure(detector, shape, each)
+        for detector, (shape, _, each) in zip(detectors, tasks, strict=True)
+    ]
     write_atomically(out / "gaps.csv", lambda path: write_csv(path, rows))
     first = detectors[: 2 * len(SHAPES)]
     write_atomically(out / "gaps.png", lambda path: _figure(first, seed).savefig(path, dpi=120))
@@ -77,26 +72,38 @@ def fit(shape: str, latent: str | None, seed: int) -> OneClassFlow:
     return detector.fit(SHAPES[shape](seed))
 
 
-def gap_volume(detector: OneClassFlow, shape: str, seed: int) -> tuple[float, float]:
-    """The area of the inlier region away from the data, and the share of new inliers inside.
+def measure(detector: OneClassFlow, shape: str, seed: int) -> Row:
+    """The coverage of new inliers and the gap at each level, with the boundary at 95 %.
 
-    The threshold is set on 1000 fresh inliers so that 95 % are inside; a second thousand gives
-    the share. Away from the data is where a kernel-density estimate from both (normal kernel of
-    bandwidth 0.1) is below its 1 % quantile over the training rows.
+    The boundary is placed on 1000 fresh inliers; the coverage is counted on another 1000.
     """
     placing, checking = SHAPES[shape](seed + 1000), SHAPES[shape](seed + 2000)
-    threshold = np.quantile(detector.signed_distance(placing), _COVERAGE)
-    inliers = np.concatenate([placing, checking])
+    boundary = float(np.quantile(detector.signed_distance(placing), _COVERAGE))
+    row: Row = {"shape": shape, "latent": detector.latent, "seed": seed}
+    row["coverage"] = float((detector.signed_distance(checking) <= boundary).mean())
+    for name, quantile in _LEVELS.items():
+        row[name] = gap_volume(detector, shape, seed, boundary, quantile)
+    return row
+
+
+def gap_volume(
+    detector: OneClassFlow, shape: str, seed: int, boundary: float, quantile: float
+) -> float:
+    """The area where the signed distance is at most `boundary` but no data is near.
+
+    No data is near where a kernel-density estimate (normal kernel of bandwidth 0.1, 2000 fresh
+    inliers) is below its `quantile` over the training rows: with 0, below its value at every one.
+    """
+    inliers = np.concatenate([SHAPES[shape](seed + 1000), SHAPES[shape](seed + 2000)])
     density = KernelDensity(bandwidth=_BANDWIDTH).fit(inliers)
-    level = np.quantile(density.score_samples(SHAPES[shape](seed)), 0.01)
+    level = np.quantile(density.score_samples(SHAPES[shape](seed)), quantile)
     low, high = inliers.min(axis=0) - 1, inliers.max(axis=0) + 1
     axes = np.linspace(low, high, _CELLS)
     grid = np.stack(np.meshgrid(axes[:, 0], axes[:, 1]), axis=-1).reshape(-1, 2)
     cell = np.prod((high - low) / (_CELLS - 1))
-    inside = detector.signed_distance(grid) <= threshold
+    inside = detector.signed_distance(grid) <= boundary
     inside[inside] = density.score_samples(grid[inside]) < level
-    coverage = (detector.signed_distance(checking) <= threshold).mean()
-    return float(inside.sum() * cell), float(coverage)
+    return float(inside.sum() * cell)
 
 
 def _figure(detectors: list[OneClassFlow], seed: int) -> Figure:
@@ -114,14 +121,25 @@ def _figure(detectors: list[OneClassFlow], seed: int) -> Figure:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table("shape", "latent", "coverage", "gap", "gap, cube", "cube / latent")
+    table = Table("shape", "latent", "coverage", "level", "gap", "cube", "ratio", "of each seed")
     for shape, latent in _LATENTS.items():
         mine, cubes = (
             [row for row in rows if row["shape"] == shape and row["latent"] == name]
             for name in (latent, "cube")
         )
-        gap, cube = (np.mean([row["gap_volume"] for row in each]) for each in (mine, cubes))
-        coverage = np.mean([row["coverage"] for row in mine])
-        ratio = f"{cube / gap:.1f}" if gap else "∞"
-        table.add_row(shape, latent, f"{coverage:.3f}", f"{gap:.4f}", f"{cube:.4f}", ratio)
+        coverage = " / ".join(
+            f"{np.mean([row['coverage'] for row in each]):.3f}" for each in (mine, cubes)
+        )
+        for name, quantile in _LEVELS.items():
+            gaps, of_cubes = ([row[name] for row in each] for each in (mine, cubes))
+            gap, cube = float(np.mean(gaps)), float(np.mean(of_cubes))
+            each = ", ".join(_ratio(*pair) for pair in zip(of_cubes, gaps, strict=True))
+            cells = (f"{quantile:.0%}", f"{gap:.4f}", f"{cube:.4f}", _ratio(cube, gap), each)
+            table.add_row(shape, latent, coverage, *cells)
     return table
+
+
+def _ratio(cube: float, gap: float) -> str:
+    if gap:
+        return f"{cube / gap:.1f}"
+    return "∞" if cube else "0 / 0"
