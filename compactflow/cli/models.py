@@ -184,16 +184,13 @@ def _summarise_fit(
 ) -> dict[str, Any]:
     import numpy as np
 
-    energy = detector.history_.get("energy_distance", [])
-    inside = None
-    if np.isfinite(energy).any():
-        inside = detector.history_["inlier_fraction"][np.nanargmin(energy)]
+    inside = detector.calibration_.scores <= -detector.offset_
     return {
         "train": str(train),
         "rows": len(table),
         "features": table.column_names,
         "constant": [name for name in table.column_names if np.ptp(table[name].to_numpy()) == 0],
-        "inside_support": inside,
+        "inside": float(inside.mean()) if len(inside) else None,
         "threshold": -detector.offset_,
         "model": str(out),
     }
@@ -207,8 +204,8 @@ def _print_fit(summary: dict[str, Any]) -> None:
     if summary["constant"]:
         names = ", ".join(summary["constant"])
         print_line("constant", f"{names}; a later deviation counts in its own unit")
-    if summary["inside_support"] is not None:
-        print_line("held-out rows", f"{summary['inside_support']:.1%} inside the support")
+    if summary["inside"] is not None:
+        print_line("held-out rows", f"{summary['inside']:.1%} inside the boundary")
     print_line("outliers", f"signed distance above {summary['threshold']:.4g}")
     print_line("model", summary["model"])
     model = shlex.quote(summary["model"])
