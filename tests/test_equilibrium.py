@@ -37,8 +37,16 @@ def test_the_soft_cube_has_the_marginals_of_its_barrier():
 
 
 def test_a_normal_latent_stays_normal():
-    z = settle(Squared(Gaussian(5)), Stein())
-    assert kstest(z.flatten(), "norm").pvalue > 1e-3
+    pull = Squared(Gaussian(5))
+    assert pull.keeps_latent
+    assert kstest(settle(pull, Stein()).flatten(), "norm").pvalue > 1e-3
+
+
+def test_a_weighted_squared_pull_leaves_a_narrower_normal():
+    pull = Squared(Gaussian(5))
+    pull.weight = 4.0
+    assert not pull.keeps_latent
+    assert kstest(2 * settle(pull, Stein()).flatten(), "norm").pvalue > 1e-3
 
 
 @pytest.mark.parametrize("dim", [1, 64])

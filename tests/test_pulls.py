@@ -72,3 +72,14 @@ def test_balance_keeps_the_latent_distributions_size(pull, weight):
     assert pull.weight == 1
     pull.balance()
     assert pull.weight == pytest.approx(weight, rel=0.02)
+
+
+@pytest.mark.parametrize("name", PULLS)
+def test_the_gradient_is_the_slope_of_the_value(name):
+    pull = PULLS[name](Cube(3).double()).double()
+    z, direction, h = *torch.randn(2, 50, 3).double(), 1e-6
+    with torch.no_grad():
+        value, gradient = pull.value_and_gradient(z)
+        slope = (pull(z + h * direction) - pull(z - h * direction)) / (2 * h)
+    assert torch.equal(value, pull(z))
+    torch.testing.assert_close((gradient * direction).sum(dim=1), slope, rtol=1e-5, atol=1e-7)

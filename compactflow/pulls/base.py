@@ -31,6 +31,11 @@ class Pull(nn.Module, ABC):
         self.latent = latent
         self.weight = 1.0
 
+    @property
+    def keeps_latent(self) -> bool:
+        """Whether ``exp(-β pull)/Z`` is the latent distribution itself, known in closed form."""
+        return False
+
     def balance(self) -> None:
         """Set the weight β so that the latent distribution p keeps its size.
 
@@ -39,10 +44,17 @@ class Pull(nn.Module, ABC):
         support, 1 for the squared pull of the standard normal.
         """
         generator = torch.Generator(self.latent.like.device).manual_seed(0)
-        z = self.latent.sample(_SAMPLES, generator).requires_grad_()
-        with torch.enable_grad():
-            (gradient,) = torch.autograd.grad(self(z).sum(), z)
+        z = self.latent.sample(_SAMPLES, generator)
+        _, gradient = self.value_and_gradient(z)
         self.weight = self.latent.dim / (z * gradient).sum(dim=1).mean().item()
+
+    def value_and_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Value ``(N,)`` and gradient ``(N, D)`` at each row of ``(N, D)``, without a graph."""
+        with torch.enable_grad():
+            z = z.detach().requires_grad_()
+            value = self(z)
+            (gradient,) = torch.autograd.grad(value.sum(), z)
+        return value.detach(), gradient
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:

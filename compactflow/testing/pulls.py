@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
 
 from compactflow.pulls.base import Pull
 from compactflow.testing.results import Checks, collect, require
@@ -38,7 +37,7 @@ def finite_far_away(make: Make) -> None:
     """Value and gradient are finite a million units away."""
     for dtype in (torch.float32, torch.float64):
         far = 1e6 * torch.randn(200, _DIM, dtype=dtype)
-        value, gradient = _with_gradient(make(_DIM).to(dtype), far)
+        value, gradient = make(_DIM).to(dtype).value_and_gradient(far)
         require_finite(f"at |z| = 1e6 in {dtype}", value=value, gradient=gradient)
 
 
@@ -53,7 +52,7 @@ def gradient_is_finite(make: Make) -> None:
             "the boundary": pull.latent.boundary(200),
         }
         for name, z in points.items():
-            _, gradient = _with_gradient(pull, z)
+            _, gradient = pull.value_and_gradient(z)
             require_finite(f"at {name} in D = {dim}", gradient=gradient)
 
 
@@ -105,9 +104,3 @@ def follows_device_and_dtype(make: Make) -> None:
         require(found == dtype, f"values are {found} after .to({dtype})")
     pull.to("meta")
     on_meta([("the value", lambda: pull(torch.zeros(4, _DIM, device="meta")))])
-
-
-def _with_gradient(pull: Pull, z: Tensor) -> tuple[Tensor, Tensor]:
-    z = z.clone().requires_grad_()
-    value = pull(z)
-    return value, torch.autograd.grad(value.sum(), z)[0]

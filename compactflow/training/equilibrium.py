@@ -18,8 +18,8 @@ def sample_equilibrium(pull: Pull, push: Push, n: int) -> Tensor:
     """Draw `n` latents as training leaves them, ``(n, D)``.
 
     They follow the latent distribution, or under an entropic push ``exp(-β pull)/Z`` with β the
-    pull's weight. The latter is drawn by the Metropolis-adjusted Langevin algorithm, which starts
-    at draws from the latent distribution and adapts its step.
+    pull's weight. Where the two differ, the latter is drawn by the Metropolis-adjusted Langevin
+    algorithm, which starts at draws from the latent distribution and adapts its step.
 
     References:
         Roberts, Tweedie (1996), *Exponential convergence of Langevin distributions and their
@@ -27,13 +27,15 @@ def sample_equilibrium(pull: Pull, push: Push, n: int) -> Tensor:
         approximations to Langevin diffusions*, for the acceptance rate.
     """
     z = pull.latent.sample(n)
-    if not push.entropic:
+    if not push.entropic or pull.keeps_latent:
         return z
     step = 0.1 * float(z.std()) ** 2
-    energy, gradient = _energy(pull, z)
+    energy, gradient = (pull.weight * part for part in pull.value_and_gradient(z))
     for _ in range(_STEPS):
         moved = z - step * gradient + (2 * step) ** 0.5 * torch.randn_like(z)
-        moved_energy, moved_gradient = _energy(pull, moved)
+        moved_energy, moved_gradient = (
+            pull.weight * part for part in pull.value_and_gradient(moved)
+        )
         log_ratio = (
             energy
             - moved_energy
@@ -46,15 +48,6 @@ def sample_equilibrium(pull: Pull, push: Push, n: int) -> Tensor:
         energy = torch.where(accepted, moved_energy, energy)
         step *= 1.1 if accepted.double().mean() > _ACCEPTANCE else 1 / 1.1
     return z
-
-
-def _energy(pull: Pull, z: Tensor) -> tuple[Tensor, Tensor]:
-    """``β pull(z)`` of each row, ``(N,)``, and its gradient, ``(N, D)``."""
-    with torch.enable_grad():
-        z = z.detach().requires_grad_()
-        energy = pull.weight * pull(z)
-        (gradient,) = torch.autograd.grad(energy.sum(), z)
-    return energy.detach(), gradient
 
 
 def _log_proposal(to: Tensor, start: Tensor, gradient: Tensor, step: float) -> Tensor:
