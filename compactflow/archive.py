@@ -1,9 +1,15 @@
-"""One file for tensors and JSON values: safetensors, sealed by a checksum. No pickle."""
+"""Tensors and JSON values on disk: safetensors, sealed by a checksum. No pickle.
+
+One file is safetensors with all that is not a tensor in its header, so that the same content gives
+the same bytes. A folder has that as JSON to read, which names its file of tensors by its hash: the
+new JSON, put in place at once, is what makes a new pair the valid one.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from math import isfinite
@@ -18,11 +24,15 @@ from compactflow.files import write_atomically
 
 __all__ = ["ArchiveError", "read", "write"]
 
-# All that is not a tensor is in one entry of the safetensors header, so that the same content
-# gives the same bytes; that entry begins with the checksum of the file that has zeros there.
+# What is not a tensor is one JSON object, in a file one entry of the safetensors header. It begins
+# with the checksum of the file that has zeros there.
 _ENTRY = "compactflow"
-_SEAL = b'\\"checksum\\": \\"'
+_SEAL = b'"checksum": "'
+_SEAL_IN_HEADER = b'\\"checksum\\": \\"'  # there it is JSON in JSON
 _NO_CHECKSUM = "0" * 64
+
+# The tensors of a folder are in a file whose name is its checksum.
+_TENSORS = "{}.safetensors"
 
 # Marks of what JSON does not have. Any other key that begins with "$" is written as an item.
 _TENSOR, _FLOAT, _ITEMS = "$tensor", "$float", "$items"
@@ -32,18 +42,27 @@ class ArchiveError(ValueError):
     """A file is not what it should be, is damaged, or is of a newer format."""
 
 
-def write(path: str | os.PathLike[str], kind: str, version: int, content: object) -> None:
+def write(
+    path: str | os.PathLike[str],
+    kind: str,
+    version: int,
+    content: object,
+    *,
+    folder: bool = False,
+) -> None:
     """Write nested mappings and lists of tensors, numbers, strings and ``None``, atomically.
 
     Args:
-        path: The file to make or replace.
+        path: The file to make or replace, or the folder to make or to put it in.
         kind: What the content is, checked by `read`.
         version: The version of the content's layout.
         content: What to write; tuples come back as lists, numpy scalars as Python's.
+        folder: Whether to write a folder, with the tensors in a file of their own.
 
     Raises:
         TypeError: If the content has a value of another type.
-        FileNotFoundError: If the folder does not exist.
+        FileNotFoundError: If the folder to write in does not exist.
+        FileExistsError: If a folder is to be written and there is a file.
     """
     tensors: dict[str, Tensor] = {}
     entry = {
@@ -52,32 +71,28 @@ def write(path: str | os.PathLike[str], kind: str, version: int, content: object
         "version": version,
         "content": _pack(content, kind, tensors),
     }
-    unsealed = safetensors.torch.save(tensors, {_ENTRY: json.dumps(entry, allow_nan=False)})
-    start, end = _checksum_place(unsealed)
-    checksum = sha256(unsealed).hexdigest().encode()
-    sealed = unsealed[:start] + checksum + unsealed[end:]
-
-    def write_bytes(temporary: Path) -> None:
-        temporary.write_bytes(sealed)
-
-    write_atomically(path, write_bytes)
+    if folder:
+        _write_folder(Path(path), entry, tensors)
+    else:
+        header = {_ENTRY: json.dumps(entry, allow_nan=False)}
+        _write_bytes(path, _seal(safetensors.torch.save(tensors, header), _SEAL_IN_HEADER))
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[int, Any]:
-    """Read a file of that kind: the version of its layout, and its content.
+    """Read a file or folder of that kind: the version of its layout, and its content.
 
     Version 1 of a model, the one layout without a checksum, has the content
     ``{"description": ..., "tensors": ...}``.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ArchiveError: If the file is of another kind or is damaged.
+        ArchiveError: If the file or folder is of another kind or is damaged.
     """
     path = Path(path)
-    if not path.is_file():
+    if not (path.is_file() or path.is_dir()):
         raise FileNotFoundError(f"there is no {kind} file {os.fspath(path)!r}")
     try:
-        return _read(path, kind)
+        return (_read_folder if path.is_dir() else _read_file)(path, kind)
     except ArchiveError:
         raise
     except Exception as error:  # a hostile file can make parsing fail in any way
@@ -86,7 +101,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[int, Any]:
         ) from error
 
 
-def _read(path: Path, kind: str) -> tuple[int, Any]:
+def _read_file(path: Path, kind: str) -> tuple[int, Any]:
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
@@ -101,13 +116,36 @@ def _read(path: Path, kind: str) -> tuple[int, Any]:
         description = _parse(metadata["description"])
         tensors = safetensors.torch.load(data)
         return int(metadata["format_version"]), {"description": description, "tensors": tensors}
-    start, end = _checksum_place(data)
-    unsealed = data[:start] + _NO_CHECKSUM.encode() + data[end:]
-    if sha256(unsealed).hexdigest().encode() != data[start:end]:
-        raise ValueError("its content does not match its checksum; it was changed or cut short")
+    _check_seal(data, _SEAL_IN_HEADER)
     entry = _parse(metadata[_ENTRY])
-    if entry["kind"] != kind:
-        raise ArchiveError(f"{os.fspath(path)!r} is a {entry['kind']}, not a {kind}")
+    _check_kind(entry, path, kind)
+    return _open(entry, data)
+
+
+def _read_folder(path: Path, kind: str) -> tuple[int, Any]:
+    description = path / f"{kind}.json"
+    if not description.is_file():
+        raise ArchiveError(
+            f"{os.fspath(path)!r} is not a compactflow {kind}: it has no {kind}.json"
+        )
+    data = description.read_bytes()
+    _check_seal(data, _SEAL)
+    entry = _parse(data.decode())
+    _check_kind(entry, path, kind)
+    checksum = entry["tensors"]
+    if not re.fullmatch("[0-9a-f]{64}", checksum):
+        raise ValueError(f"{checksum!r} is not a checksum")
+    tensors = path / _TENSORS.format(checksum)
+    if not tensors.is_file():
+        raise ValueError(f"its file {tensors.name} is missing")
+    data = tensors.read_bytes()
+    if sha256(data).hexdigest() != checksum:
+        raise ValueError(f"its file {tensors.name} was changed or cut short")
+    return _open(entry, data)
+
+
+def _open(entry: dict[str, Any], data: bytes) -> tuple[int, Any]:
+    """Version and content of an entry and the safetensors file that belongs to it."""
     tensors = safetensors.torch.load(data)
     content = _unpack(entry["content"], tensors)
     if tensors:
@@ -115,9 +153,49 @@ def _read(path: Path, kind: str) -> tuple[int, Any]:
     return int(entry["version"]), content
 
 
-def _checksum_place(data: bytes) -> tuple[int, int]:
+def _check_kind(entry: dict[str, Any], path: Path, kind: str) -> None:
+    if entry["kind"] != kind:
+        raise ArchiveError(f"{os.fspath(path)!r} is a {entry['kind']}, not a {kind}")
+
+
+def _write_folder(path: Path, entry: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+    data = safetensors.torch.save(tensors)
+    checksum = sha256(data).hexdigest()
+    description = json.dumps(entry | {"tensors": checksum}, indent=1, allow_nan=False)
+    names = _TENSORS.format(checksum), f"{entry['kind']}.json"
+    path.mkdir(exist_ok=True)
+    _write_bytes(path / names[0], data)
+    _write_bytes(path / names[1], _seal(description.encode(), _SEAL))
+    # What was there before, or was left behind by a write that was killed.
+    own = re.compile(rf"[0-9a-f]{{64}}\.safetensors|\.([0-9a-f]{{64}}|{entry['kind']})\.\w+\..+")
+    for other in path.iterdir():
+        if own.fullmatch(other.name) and other.name not in names:
+            other.unlink()
+
+
+def _write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    def write_bytes(temporary: Path) -> None:
+        temporary.write_bytes(data)
+
+    write_atomically(path, write_bytes)
+
+
+def _seal(data: bytes, mark: bytes) -> bytes:
+    """Data with their checksum in its place."""
+    start, end = _checksum_place(data, mark)
+    return data[:start] + sha256(data).hexdigest().encode() + data[end:]
+
+
+def _check_seal(data: bytes, mark: bytes) -> None:
+    start, end = _checksum_place(data, mark)
+    unsealed = data[:start] + _NO_CHECKSUM.encode() + data[end:]
+    if sha256(unsealed).hexdigest().encode() != data[start:end]:
+        raise ValueError("its content does not match its checksum; it was changed or cut short")
+
+
+def _checksum_place(data: bytes, mark: bytes) -> tuple[int, int]:
     """Where the checksum begins and ends. Its mark cannot be in an earlier or nested string."""
-    start = data.index(_SEAL) + len(_SEAL)
+    start = data.index(mark) + len(mark)
     return start, start + len(_NO_CHECKSUM)
 
 

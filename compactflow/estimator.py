@@ -279,10 +279,10 @@ class OneClassFlow(
         with torch.no_grad():
             return self.flow_.sample(n_samples, generator).double().cpu().numpy()
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the fitted detector to one file, atomically: see `compactflow.storage.save`."""
+    def save(self, path: str | os.PathLike[str], *, folder: bool = False) -> None:
+        """Write the fitted detector to a file or a folder: see `compactflow.storage.save`."""
         check_is_fitted(self)
-        storage.save(self, path)
+        storage.save(self, path, folder=folder)
 
     @property
     def _n_features_out(self) -> int:

@@ -1,4 +1,4 @@
-"""Fitted detectors on disk: one file of weights and JSON (see `compactflow.archive`)."""
+"""Fitted detectors on disk: weights and JSON, in one file or a folder (`compactflow.archive`)."""
 
 from __future__ import annotations
 
@@ -43,13 +43,19 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def save(detector: OneClassFlow, path: str | os.PathLike[str]) -> None:
-    """Write a fitted detector to one file, atomically.
+def save(detector: OneClassFlow, path: str | os.PathLike[str], *, folder: bool = False) -> None:
+    """Write a fitted detector to one file or to a folder, atomically.
 
-    The file holds weights, preprocessing, decision threshold, feature names, training history,
+    It holds weights, preprocessing, decision threshold, feature names, training history,
     the detector's arguments, and for each component its name, all its options and the
     distribution and version it comes from. A class given as a component is written by the name
     it is registered under.
+
+    Args:
+        detector: What to write.
+        path: The file or folder to make or replace.
+        folder: Whether to write a folder: ``model.json``, to read, beside a safetensors file of
+            weights.
 
     Raises:
         ValueError: If a component was given as an instance, or as a class that has no name, or
@@ -81,7 +87,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str]) -> None:
         },
         "history": detector.history_,
     }
-    archive.write(path, "model", VERSION, content)
+    archive.write(path, "model", VERSION, content, folder=folder)
 
 
 def load(
@@ -96,7 +102,7 @@ def load(
     cannot make other modules load.
 
     Args:
-        path: The model file.
+        path: The model file or folder.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"`` or another torch device name.
         dtype: Precision of backbone and latent, ``"float32"`` or ``"float64"``; by default as
             saved. Preprocessing stays as saved, since data may have large offsets.

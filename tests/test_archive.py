@@ -1,5 +1,6 @@
 import json
 import math
+import os
 from hashlib import sha256
 
 import numpy as np
@@ -43,6 +44,76 @@ def test_content_comes_back(tmp_path):
     assert nested["scalar"].dtype == torch.uint8
     assert numbers == content["numbers"]
     assert rest == {"items": content["items"], "text": content["text"], "numpy": [3, 0.5]}
+
+
+def test_a_folder_holds_the_same_and_its_json_can_be_read(tmp_path):
+    content = {"x": torch.ones(3), "name": "pump", "text": '"checksum": "' + "0" * 64}
+    archive.write(tmp_path / "a", "thing", 3, content, folder=True)
+    version, found = archive.read(tmp_path / "a", "thing")
+    assert torch.equal(found.pop("x"), torch.ones(3))
+    assert (version, found) == (3, {"name": "pump", "text": content["text"]})
+    assert json.loads((tmp_path / "a" / "thing.json").read_text())["content"]["name"] == "pump"
+    (weights,) = (tmp_path / "a").glob("*.safetensors")
+    assert torch.equal(*safetensors.torch.load_file(weights).values(), torch.ones(3))
+
+
+def test_a_folder_keeps_what_it_does_not_own(tmp_path):
+    own = {"notes.txt", ".gitignore", "other.safetensors"}
+    for name in own:
+        (tmp_path / name).touch()
+    (tmp_path / f".{'0' * 64}.safetensors.abc.safetensors").touch()  # a write that was killed
+    for number in (1.0, 2.0):
+        archive.write(tmp_path, "thing", 1, torch.tensor(number), folder=True)
+        assert archive.read(tmp_path, "thing")[1] == number
+        names = {path.name for path in tmp_path.iterdir()} - own
+        assert len(names) == 2
+        assert "thing.json" in names
+
+
+@pytest.mark.parametrize("event", [1, 2])
+def test_a_folder_that_is_half_written_is_the_old_one(tmp_path, monkeypatch, event):
+    archive.write(tmp_path / "a", "thing", 1, torch.tensor(1.0), folder=True)
+    calls = []
+
+    def replace(source, target, original=os.replace):
+        calls.append(target)
+        if len(calls) == event:
+            raise OSError("power cut")
+        original(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(OSError, match="power cut"):
+        archive.write(tmp_path / "a", "thing", 1, torch.tensor(2.0), folder=True)
+    assert archive.read(tmp_path / "a", "thing")[1] == 1
+
+
+def seal_json(entry):
+    text = json.dumps({"checksum": "0" * 64} | entry).encode()
+    return text.replace(b"0" * 64, sha256(text).hexdigest().encode(), 1)
+
+
+@pytest.mark.parametrize(
+    ("entry", "said"),
+    [
+        ({"tensors": "../weights"}, "not a checksum"),
+        ({"tensors": 3}, "expected string"),
+        ({"tensors": "1" * 64}, "is missing"),
+        ({}, "tensors"),
+        ({"tensors": "1" * 64, "kind": "checkpoint"}, "is a checkpoint, not a model"),
+    ],
+)
+def test_hostile_folders_are_refused(tmp_path, entry, said):
+    with pytest.raises(ArchiveError, match=r"has no model\.json"):
+        archive.read(tmp_path, "model")
+    (tmp_path / "model.json").write_bytes(seal_json(ENTRY | entry))
+    with pytest.raises(ArchiveError, match=said):
+        archive.read(tmp_path, "model")
+
+
+def test_a_folder_does_not_replace_a_file(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(FileExistsError):
+        archive.write(tmp_path / "a", "thing", 1, {}, folder=True)
 
 
 def test_nan_comes_back(tmp_path):

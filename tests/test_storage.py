@@ -57,6 +57,15 @@ def test_loaded_model_scores_identically(detector, model, X):
     assert loaded.offset_ == detector.offset_
 
 
+def test_a_folder_loads_like_a_file(detector, X, tmp_path):
+    detector.save(tmp_path / "model", folder=True)
+    loaded = compactflow.load(tmp_path / "model", device="cpu")
+    np.testing.assert_array_equal(loaded.signed_distance(X), detector.signed_distance(X))
+    loaded.set_boundary("natural").save(tmp_path / "model", folder=True)
+    assert compactflow.load(tmp_path / "model").offset_ == 0
+    assert len(list((tmp_path / "model").iterdir())) == 2
+
+
 def by_joblib(detector, folder):
     joblib.dump(detector, folder / "detector.joblib", compress=3)
     return joblib.load(folder / "detector.joblib")
@@ -153,6 +162,25 @@ def test_a_flip_of_every_byte_is_refused(tiny, stride):
     rng = np.random.default_rng(0)
     for position in range(int(rng.integers(stride)), len(data), stride):
         refused(folder / "flipped", flipped(data, position, int(rng.integers(1, 256))))
+
+
+@pytest.mark.parametrize("stride", EVERY)
+def test_every_truncation_and_flip_in_a_folder_is_refused(tiny, stride):
+    _, folder = tiny
+    compactflow.load(folder / "model").save(folder / "whole", folder=True)
+    rng = np.random.default_rng(0)
+    for path in (folder / "whole").iterdir():
+        data = path.read_bytes()
+        for position in range(int(rng.integers(stride)), len(data), stride):
+            for changed in (
+                data[:position],
+                flipped(data, position, int(rng.integers(1, 256))),
+            ):
+                path.write_bytes(changed)
+                with pytest.raises(ArchiveError):
+                    compactflow.load(folder / "whole")
+        path.write_bytes(data)
+    compactflow.load(folder / "whole")
 
 
 def flipped(data, position, flip):
