@@ -17,6 +17,7 @@ import compactflow
 from compactflow import plotting
 from compactflow.explanation import explain
 from compactflow.plotting.axes import without_names
+from compactflow.survey import Survey
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
@@ -27,7 +28,6 @@ Array = NDArray[np.float64]
 Draw = Callable[[], Figure]
 
 _DRAWN = 3000  # rows in scatter plots
-_EXPLAINED = 6  # outliers explained, the furthest out
 _TOP = 6  # features shown of each
 _STYLES = {"light": "default", "dark": "dark_background"}
 
@@ -63,24 +63,28 @@ footer {{ color: var(--faint); margin: 3rem 0 1rem; }}
 """
 
 
-def render(detector: OneClassFlow, X: Array, *, model: str, table: str) -> str:
+def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) -> str:
     """Describe a fitted detector and what it says of a table's rows.
 
     Args:
         detector: The fitted detector.
-        X: Rows, ``(N, D)``, N ≥ 1, with the detector's features in their order.
+        survey: What it says of the table.
         model: The model's name, for the title.
         table: The table's name, for the title.
 
     Returns:
         An HTML page with its pictures inside, for a light and a dark screen, and without
         scripts.
+
+    Raises:
+        ValueError: If the table has no rows.
     """
+    if not survey.rows:
+        raise ValueError(f"{table} has no rows to report on")
     names = [str(name) for name in getattr(detector, "feature_names_in_", [])]
     bare = without_names(detector)
-    distance = bare.signed_distance(X)
-    parts = [_summary(bare, distance), *_pictures(bare, X, names)]
-    parts.extend(_outliers(detector, X, distance))
+    parts = [_summary(bare, survey), *_pictures(bare, survey.sample, names)]
+    parts.extend(_outliers(detector, survey))
     return _PAGE.format(
         title=f"{escape(model)} on {escape(table)}",
         body="\n".join(parts),
@@ -88,12 +92,14 @@ def render(detector: OneClassFlow, X: Array, *, model: str, table: str) -> str:
     )
 
 
-def _summary(detector: OneClassFlow, distance: Array) -> str:
-    outliers = int((distance > -detector.offset_).sum())
-    calibration = detector.calibration_
+def _summary(detector: OneClassFlow, survey: Survey) -> str:
+    calibration, sampled = detector.calibration_, len(survey.sample)
     rows = {
-        "rows": len(distance),
-        "outliers": f"{outliers} ({outliers / len(distance):.1%})",
+        "rows": survey.rows,
+        "outliers": f"{survey.outliers} ({survey.outliers / survey.rows:.1%})",
+        "in the pictures": f"{sampled} rows drawn at random"
+        if sampled < survey.rows
+        else "all rows",
         "threshold": f"signed distance above {-detector.offset_:.4g} is an outlier",
         "calibration": f"{len(calibration.scores)} "
         + ("held-out rows" if calibration.held_out else "training rows, as none were held out"),
@@ -149,22 +155,21 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         )
 
 
-def _outliers(detector: OneClassFlow, X: Array, distance: Array) -> Iterator[str]:
-    worst = np.argsort(-distance, kind="stable")[:_EXPLAINED]
-    worst = worst[distance[worst] > -detector.offset_]
+def _outliers(detector: OneClassFlow, survey: Survey) -> Iterator[str]:
+    places = survey.places
     yield "<h2>The furthest outliers</h2>"
-    if not len(worst):
+    if not len(places):
         yield "<p>There are no outliers among these rows.</p>"
         return
     yield (
         "<p>For each an inlier near it, and what would have to change to get there, in standard "
         "deviations among inliers.</p>"
     )
-    explanation = explain(detector, X[worst])
+    explanation = explain(detector, survey.furthest)
     header = ["row", "signed distance", "feature", "value", "inlier at", "off by"]
     records = [
         [
-            str(worst[record["row"]] + 1),
+            str(places[record["row"]] + 1),
             f"{record['signed_distance']:.4g}",
             record["feature"],
             *(f"{record[name]:.4g}" for name in ("value", "counterfactual", "deviation")),
@@ -173,12 +178,12 @@ def _outliers(detector: OneClassFlow, X: Array, distance: Array) -> Iterator[str
     ]
 
     def bars() -> Figure:
-        figure = Figure(figsize=(9, 2.4 * -(-len(worst) // 2)), layout="constrained")
-        axes = figure.subplots(-(-len(worst) // 2), 2, squeeze=False).ravel()
+        figure = Figure(figsize=(9, 2.4 * -(-len(places) // 2)), layout="constrained")
+        axes = figure.subplots(-(-len(places) // 2), 2, squeeze=False).ravel()
         for i, ax in enumerate(axes):
-            if i < len(worst):
+            if i < len(places):
                 plotting.plot_counterfactual(explanation, i, ax, top=_TOP)
-                ax.set(title=f"row {worst[i] + 1}", xlabel="")
+                ax.set(title=f"row {places[i] + 1}", xlabel="")
             else:
                 ax.set_axis_off()
         return figure

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from rich.table import Table
 
 import compactflow
 from compactflow import estimator, tables
@@ -194,6 +195,46 @@ def test_explain_without_outliers(model, folder, capsys):
     assert re.search(r"outliers +0\n", capsys.readouterr().out)
 
 
+def test_set_boundary_moves_it_without_a_refit(model, folder, capsys):
+    assert main(["set-boundary", "model", "--level", "0.5", "--out", "half", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    half = compactflow.load("half")
+    assert said["inside"] == pytest.approx(0.5, abs=0.2)
+    assert (said["threshold"], said["model"]) == (-half.offset_, "half")
+    expected = compactflow.load("model").set_boundary(0.5)
+    assert half.offset_ == expected.offset_ != compactflow.load("model").offset_
+    assert main(["set-boundary", "half", "--false-positive-rate", "0.25", "--out", "few"]) == 0
+    assert "outliers  signed distance above" in capsys.readouterr().out
+    assert compactflow.load("few").offset_ == expected.set_boundary(0.75).offset_
+    assert main(["set-boundary", "few", "--level", "natural", "--out", "few2", "-q"]) == 0
+    assert capsys.readouterr().out == ""
+    assert compactflow.load("few2").offset_ == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], ["either a level or a false_positive_rate", "neither"]),
+        (["--level", "0.9", "--false-positive-rate", "0.1"], ["both"]),
+        (["--level", "1.5"], ["level", "1.5"]),
+        (["--level", "high"], ["--level", "high", "natural"]),
+        (["--false-positive-rate", "0"], ["false_positive_rate", "0"]),
+        (["--level", "0.9", "--out", "model", "--force"], ["also an input"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_set_boundary_refuses_bad_options(model, folder, capsys, arguments, said):
+    refused(["set-boundary", "model", "--out", "other", *arguments], capsys, folder, *said)
+
+
+def test_a_model_that_is_a_folder_is_read(model, folder, capsys):
+    compactflow.load(model).save("kept", folder=True)
+    (folder / "new.csv").write_text("a,b\n0,0\n")
+    for name in ("model", "kept"):
+        assert main(["score", name, "new.csv", "--out", f"{name}.csv"]) == 0
+    assert (folder / "model.csv").read_bytes() == (folder / "kept.csv").read_bytes()
+
+
 def test_report_writes_one_page(model, folder, capsys):
     (folder / "new.csv").write_text("b,a\n0,0\n1,1\n0,40\n")
     assert main(["report", "model", "new.csv", "--out", "report.html"]) == 0
@@ -201,6 +242,13 @@ def test_report_writes_one_page(model, folder, capsys):
     text = (folder / "report.html").read_text()
     assert text.startswith("<!doctype html>")
     assert "model on new.csv" in text
+    (folder / "new.csv").write_text("b,a\n0,0\n0,40\n")
+    assert main(["report", "model", "new.csv", "--out", "report.html", "--force", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "rows": 2,
+        "outliers": 1,
+        "report": "report.html",
+    }
     (folder / "new.csv").write_text("b,a\n")
     refused(["report", "model", "new.csv", "--out", "other.html"], capsys, folder, "no rows")
 
@@ -410,18 +458,45 @@ def test_reproduce_passes_its_options_on(monkeypatch):
     assert main(["reproduce", "--quick", "--out", "here"]) == 0
     table = ["reproduce", "table1", "--features", "f.npz", "--detectors", "KNN,ours"]
     assert main([*table, "--seeds", "2"]) == 0
-    open_ = {"features": None, "detectors": None, "seeds": None}
-    given = {"features": Path("f.npz"), "detectors": ["KNN", "ours"], "seeds": 2}
+    open_ = {"features": None, "detectors": None, "seeds": None, "quiet": False}
+    given = {"quiet": False, "features": Path("f.npz"), "detectors": ["KNN", "ours"], "seeds": 2}
     assert calls == [
         (["fig1", "table1"], {"out": Path("here"), "quick": True, **open_}),
         (["table1"], {"out": Path("results"), "quick": False, **given}),
     ]
 
 
+def test_reproduce_as_json(monkeypatch, capsys):
+    table = Table("detector", "AUROC")
+    table.add_row("KNN", "0.987")
+    module = SimpleNamespace(
+        reproduce=lambda names, **options: {"fig1": None, "table1": table},
+        EXPERIMENTS={"fig1": ("", ("a.png",)), "table1": ("", ("t.csv", "t.md"))},
+    )
+    monkeypatch.setitem(sys.modules, "compactflow.reproduce", module)
+    assert main(["reproduce", "--json", "--out", "here"]) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "fig1": {"files": ["here/a.png"], "table": None},
+        "table1": {
+            "files": ["here/t.csv", "here/t.md"],
+            "table": [{"detector": "KNN", "AUROC": "0.987"}],
+        },
+    }
+
+
+def test_an_interrupt_ends_with_its_code(folder, monkeypatch):
+    def train(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(estimator, "train", train)
+    assert main(["fit", "train.csv", "--out", "model"]) == 130
+    assert set(contents(folder)) == {"train.csv"}
+
+
 @pytest.mark.parametrize(
     "command",
     [
-        *("fit", "score", "explain", "report", "plugins", "new-plugin"),
+        *("set-boundary", "fit", "score", "explain", "report", "plugins", "new-plugin"),
         *("reproduce", "combinations", "benchmark"),
     ],
 )
@@ -474,6 +549,11 @@ def test_new_plugin_writes_a_package(tmp_path, capsys):
     assert main(["new-plugin", "torus", "--kind", "shape", "--out", str(tmp_path)]) == 2
     errors = capsys.readouterr().err.splitlines()
     assert [line.startswith("error: ") for line in errors] == [True] * 3
+    other = ["new-plugin", "ring", "--kind", "latent", "--out", str(tmp_path), "--json"]
+    assert main(other) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["package"] == str(tmp_path / "compactflow-ring")
+    assert all(Path(path).is_file() for path in made["files"])
 
 
 def test_combinations_checks_its_data_before_any_work(tmp_path, capsys):
@@ -491,5 +571,8 @@ def test_benchmark_writes_its_tables(tmp_path, capsys):
     assert main([*arguments, "--detectors", "KNN,PCA", "--seeds", "1"]) == 0
     assert "KNN" in capsys.readouterr().out
     assert (tmp_path / "out" / "benchmark.md").is_file()
+    assert main([*arguments, "--detectors", "KNN,PCA", "--seeds", "1", "--json"]) == 0
+    ranking = json.loads(capsys.readouterr().out)
+    assert {row["detector"] for row in ranking} == {"KNN", "PCA"}
     assert main([*arguments, "--detectors", "KNM"]) == 2
     assert "KNM" in capsys.readouterr().err

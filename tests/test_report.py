@@ -7,6 +7,7 @@ import pytest
 
 import compactflow
 from compactflow.report import render
+from compactflow.survey import Survey
 
 
 class Page(HTMLParser):
@@ -35,7 +36,7 @@ def test_the_page_stands_alone(names):
         pd.DataFrame(X, columns=names)
     )
     X[3] = 50
-    text = render(detector, X, model="<m>", table="t.csv")
+    text = render(detector, Survey.of(detector, [X]), model="<m>", table="t.csv")
     page = Page(text)
     assert page.references
     assert all(reference.startswith("data:image/png;base64,") for reference in page.references)
@@ -59,6 +60,27 @@ def test_without_outliers():
         max_steps=2, backbone_options={"blocks": 2}, validation_fraction=0, random_state=0
     ).fit(X)
     detector.set_boundary(0.999)
-    text = render(detector, X, model="m", table="t")
+    text = render(detector, Survey.of(detector, [X]), model="m", table="t")
     assert "There are no outliers" in text
     assert "none were held out" in text
+
+
+def test_a_survey_of_batches_keeps_as_much_of_a_long_table():
+    rng = np.random.default_rng(0)
+    detector = compactflow.build(max_steps=2, backbone_options={"blocks": 2}, random_state=0)
+    X = rng.normal(size=(400, 2))
+    detector.fit(X[:100])
+    whole = Survey.of(detector, [X])
+    parts = Survey.of(detector, iter([X[:7], X[7:7], X[7:]]), sampled=50, furthest=3)
+    assert (whole.sample == X).all()
+    assert (parts.rows, parts.outliers) == (whole.rows, whole.outliers) == (400, whole.outliers)
+    worst = np.argsort(-detector.signed_distance(X))
+    assert (parts.places == worst[:3]).all()
+    assert (whole.places == worst[: len(whole.places)]).all()
+    assert (parts.furthest == X[worst[:3]]).all()
+    # Each row is as likely to be drawn, and the order is the table's.
+    drawn = np.flatnonzero((X[:, None] == parts.sample).all(axis=2).any(axis=1))
+    assert len(drawn) == 50
+    assert (X[drawn] == parts.sample).all()
+    assert 100 < np.median(drawn) < 300
+    assert "50 rows drawn at random" in render(detector, parts, model="m", table="t")

@@ -22,7 +22,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done; 2 wrong input, with one line on stderr that says what and why.",
+    epilog="Exit codes: 0 done; 1 a fault of the program; 2 wrong input, with one line on stderr "
+    "that says what and why; 130 interrupted.",
 )
 
 
@@ -33,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command and its arguments; those of the process if not given.
 
     Returns:
-        The exit code: 0, or 2 for wrong input, after one line on stderr that says what is wrong.
+        The exit code: 0; 2 for wrong input, after one line on stderr that says what is wrong; or
+        130 if interrupted. A fault of the program is raised, and so ends the process with 1.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     with warnings.catch_warnings():
@@ -42,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run = typer.main.get_command(app).main
             code = run(arguments, prog_name="compactflow", standalone_mode=False)
             return int(code or 0)
+        except typer.Abort:
+            return 130
         except _UsageError as error:
             message = f"{error.format_message().rstrip('.')}; see {error.ctx.command_path} --help"
         except (ValueError, OSError) as error:

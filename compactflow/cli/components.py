@@ -51,6 +51,7 @@ def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '-'.")],
     kind: Annotated[str, typer.Option(help=f"One of {', '.join(_KINDS)}.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make it in.")] = Path(),
+    as_json: AsJson = False,
 ) -> None:
     """Write a package with a working component of your own, its plugin and its tests.
 
@@ -58,7 +59,12 @@ def new_plugin(
     """
     from compactflow import scaffold
 
-    for path in scaffold.new_plugin(name, cast("Kind", kind), out):
+    paths = scaffold.new_plugin(name, cast("Kind", kind), out)
+    package = str(out / f"compactflow-{name}")
+    if as_json:
+        print_json({"package": package, "files": [str(path) for path in paths]})
+        return
+    for path in paths:
         print_line("wrote", path)
-    folder = shlex.quote(str(out / f"compactflow-{name}"))
+    folder = shlex.quote(package)
     print_line("next", f"python -m pip install -e '{folder}[test]' && pytest {folder}")

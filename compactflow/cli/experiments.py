@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from compactflow.cli.app import app
-from compactflow.cli.options import Force, Out, Quick, Seed, option
-from compactflow.cli.output import check_out
+from compactflow.cli.options import AsJson, Force, Out, Quick, Seed, option
+from compactflow.cli.output import check_out, print_json, records
 
 __all__ = ["benchmark", "combinations", "reproduce"]
 
@@ -34,6 +35,7 @@ def reproduce(
         str | None, option("For table1: names, joined by commas.", "all installed")
     ] = None,
     seeds: Annotated[int | None, option("For the tables: how many.", "3; quick 1")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Run the paper's experiments, on data that scikit-learn ships unless --features is given.
 
@@ -43,14 +45,27 @@ def reproduce(
     """
     from compactflow.reproduce import reproduce as run
 
-    run(
+    found = run(
         experiments or ["fig1", "table1"],
         out=out,
         quick=quick,
         features=features,
         detectors=detectors.split(",") if detectors else None,
         seeds=seeds,
+        quiet=as_json,
     )
+    if as_json:
+        from compactflow.reproduce import EXPERIMENTS
+
+        print_json(
+            {
+                name: {
+                    "files": [str(out / file) for file in EXPERIMENTS[name][1]],
+                    "table": table and records(table),
+                }
+                for name, table in found.items()
+            }
+        )
 
 
 @app.command(epilog="Example: compactflow combinations pendigits.npz --out combinations.csv")
@@ -59,6 +74,7 @@ def combinations(
     out: Out,
     max_steps: Annotated[int | None, option("Training steps at most.")] = None,
     seed: Seed = 0,
+    as_json: AsJson = False,
     force: Force = False,
 ) -> None:
     """Fit every backbone with every latent, plugins included, on one labelled data set.
@@ -69,7 +85,7 @@ def combinations(
     check_out(out, force=force, inputs=[data])
     from compactflow.combinations import run
 
-    Console().print(run(data, out, max_steps=max_steps, seed=seed))
+    _print(run(data, out, max_steps=max_steps, seed=seed), as_json)
 
 
 @app.command(epilog="Example: compactflow benchmark --data adbench --seeds 5 --jobs 2")
@@ -82,6 +98,7 @@ def benchmark(
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many.")] = 5,
     jobs: Annotated[int, typer.Option(help="Processes; each computes with one thread.")] = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Compare detectors on labelled data sets, by the clean one-class protocol.
 
@@ -92,4 +109,12 @@ def benchmark(
     from compactflow.benchmark import run
 
     chosen, wanted = (names.split(",") if names else None for names in (detectors, sets))
-    Console().print(run(data, out, detectors=chosen, sets=wanted, seeds=seeds, jobs=jobs))
+    _print(run(data, out, detectors=chosen, sets=wanted, seeds=seeds, jobs=jobs), as_json)
+
+
+def _print(table: Table, as_json: bool) -> None:
+    """Print a table, or its rows for machines; all digits are in the files."""
+    if as_json:
+        print_json(records(table))
+    else:
+        Console().print(table)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from compactflow.estimator import OneClassFlow
 
-__all__ = ["fit", "open_model", "score"]
+__all__ = ["fit", "open_model", "score", "set_boundary"]
 
 _SCORES = {"signed_distance": "float64", "decision_function": "float64", "is_outlier": "bool"}
 
@@ -85,7 +85,7 @@ def fit(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "validation_fraction": validation_fraction,
-        "boundary": _boundary(boundary),
+        "boundary": _share("--boundary", boundary),
         "random_state": seed,
         "device": device,
         "verbose": not (quiet or as_json) and sys.stdout.isatty(),
@@ -132,6 +132,41 @@ def score(
         print_line("scores", out)
 
 
+@app.command(
+    "set-boundary",
+    epilog="Example: compactflow set-boundary pump.model --level 0.99 --out careful.model",
+)
+def set_boundary(
+    model: Model,
+    out: Out,
+    level: Annotated[
+        str | None, typer.Option(help="Share of inliers inside, or 'natural'.")
+    ] = None,
+    false_positive_rate: Annotated[
+        float | None, typer.Option(help="Or the share of inliers to take for outliers.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    force: Force = False,
+) -> None:
+    """Move the boundary of a model without a refit, and write it as another.
+
+    Either --level or --false-positive-rate is needed. The boundary is placed by the scores of the
+    held-out inliers, which the model keeps; with 'natural' it is that of the latent support.
+    """
+    check_out(out, force=force, inputs=[model])
+    from compactflow import storage
+
+    detector: Any = storage.load(model, device="cpu")
+    detector.set_boundary(_share("--level", level), false_positive_rate=false_positive_rate)
+    detector.save(out)
+    summary = _summarise_boundary(detector, out)
+    if as_json:
+        print_json(summary)
+    elif not quiet:
+        _print_boundary(summary)
+
+
 def open_model(
     model: Path, new: Path, device: str
 ) -> tuple[OneClassFlow, Iterator[pa.RecordBatch]]:
@@ -153,15 +188,13 @@ def open_model(
     return detector, tables.read_batches(new, list(detector.feature_names_in_))
 
 
-def _boundary(text: str | None) -> float | str | None:
+def _share(name: str, text: str | None) -> float | str | None:
     if text is None or text == "natural":
         return text
     try:
         return float(text)
     except ValueError:
-        raise ValueError(
-            f"--boundary must be a number in (0, 1) or 'natural', got {text!r}"
-        ) from None
+        raise ValueError(f"{name} must be a number in (0, 1) or 'natural', got {text!r}") from None
 
 
 def _scores(
@@ -184,12 +217,18 @@ def _summarise_fit(
 ) -> dict[str, Any]:
     import numpy as np
 
-    inside = detector.calibration_.scores <= -detector.offset_
     return {
         "train": str(train),
         "rows": len(table),
         "features": table.column_names,
         "constant": [name for name in table.column_names if np.ptp(table[name].to_numpy()) == 0],
+        **_summarise_boundary(detector, out),
+    }
+
+
+def _summarise_boundary(detector: OneClassFlow, out: Path) -> dict[str, Any]:
+    inside = detector.calibration_.scores <= -detector.offset_
+    return {
         "inside": float(inside.mean()) if len(inside) else None,
         "threshold": -detector.offset_,
         "model": str(out),
@@ -204,9 +243,13 @@ def _print_fit(summary: dict[str, Any]) -> None:
     if summary["constant"]:
         names = ", ".join(summary["constant"])
         print_line("constant", f"{names}; a later deviation counts in its own unit")
+    _print_boundary(summary)
+    model = shlex.quote(summary["model"])
+    print_line("next", f"compactflow score {model} NEW.csv --out scores.csv")
+
+
+def _print_boundary(summary: dict[str, Any]) -> None:
     if summary["inside"] is not None:
         print_line("held-out rows", f"{summary['inside']:.1%} inside the boundary")
     print_line("outliers", f"signed distance above {summary['threshold']:.4g}")
     print_line("model", summary["model"])
-    model = shlex.quote(summary["model"])
-    print_line("next", f"compactflow score {model} NEW.csv --out scores.csv")

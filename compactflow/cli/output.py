@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
-__all__ = ["check_out", "print_json", "print_line"]
+__all__ = ["check_out", "print_json", "print_line", "records"]
 
 
 def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
@@ -30,6 +31,16 @@ def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
 def print_line(label: str, value: object) -> None:
     """Print a labelled line, not wrapped, so that paths and commands can be copied."""
     Console().print(Text.assemble((f"{label:>14}", "bold"), f"  {value}"), soft_wrap=True)
+
+
+def records(table: Table) -> list[dict[str, str]]:
+    """The rows of a table as it is printed, each a mapping of header to cell."""
+    columns = {
+        str(column.header): [str(cell) for cell in column.cells] for column in table.columns
+    }
+    return [
+        dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
+    ]
 
 
 def print_json(value: object) -> None:

@@ -75,28 +75,31 @@ def report(
     model: Model,
     new: New,
     out: Out,
+    as_json: AsJson = False,
     quiet: Quiet = False,
     force: Force = False,
     device: Device = "auto",
 ) -> None:
     """Write one HTML page with pictures of a model and what it says of a table.
 
-    The page needs nothing beside itself: no network, no scripts. The table is held in memory.
+    The page needs nothing beside itself: no network, no scripts. Memory is constant: all rows are
+    counted, and the pictures show a random sample of a long table.
     """
     import numpy as np
 
     from compactflow import files
-    from compactflow import report as page
+    from compactflow.report import render
+    from compactflow.survey import Survey
 
     check_out(out, force=force, inputs=[model, new])
     detector, batches = open_model(model, new, device)
-    blocks = [np.column_stack([column.to_numpy() for column in batch]) for batch in batches]
-    X = np.concatenate(blocks) if blocks else np.empty((0, 0))
-    if not len(X):
-        raise ValueError(f"{new} has no rows to report on")
-    text = page.render(detector, X, model=model.name, table=new.name)
+    arrays = (np.column_stack([column.to_numpy() for column in batch]) for batch in batches)
+    survey = Survey.of(detector, arrays)
+    text = render(detector, survey, model=model.name, table=new.name)
     files.write_atomically(out, lambda temporary: _write_text(temporary, text))
-    if not quiet:
+    if as_json:
+        print_json({"rows": survey.rows, "outliers": survey.outliers, "report": str(out)})
+    elif not quiet:
         print_line("report", out)
 
 

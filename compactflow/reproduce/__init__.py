@@ -34,7 +34,8 @@ def reproduce(
     detectors: Sequence[str] | None = None,
     seeds: int | None = None,
     seed: int = 0,
-) -> None:
+    quiet: bool = False,
+) -> dict[str, Table | None]:
     """Run experiments and write their pictures and tables.
 
     Args:
@@ -47,6 +48,10 @@ def reproduce(
             those that are installed, and when quick without deepod's, which take minutes.
         seeds: For ``table1`` and ``table2``, how many; by default 3, or 1 when quick.
         seed: The first seed.
+        quiet: Whether to print nothing.
+
+    Returns:
+        The table of each experiment that has one.
 
     Raises:
         FileNotFoundError: If there is no such feature file.
@@ -81,13 +86,15 @@ def reproduce(
         "theorem": lambda: theorem.run(out, quick=quick, seed=seed),
         "gaps": lambda: gaps.run(out, quick=quick, seed=seed),
     }
-    console = Console()
+    console = Console(quiet=quiet)
+    tables: dict[str, Table | None] = {}
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
         title, files = EXPERIMENTS[name]
         console.print(f"{name}: {title} …")
-        table = run[name]()
+        tables[name] = table = run[name]()
         if table is not None:
             console.print(table)
         for file in files:
             console.print(f"wrote {out / file}")
+    return tables
