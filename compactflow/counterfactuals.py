@@ -16,7 +16,9 @@ __all__ = ["change_features", "project", "shorten"]
 
 Array = NDArray[np.float64]
 
-_VALUES = 33  # tried for each feature
+_VALUES = 33  # to choose from for each feature
+_STEP = 4  # of these every fourth is tried for each feature, and those between for
+_REFINED = 16  # the most promising features
 _CHUNK = 1 << 21  # numbers in the rows tried at a time
 _HALVINGS = 40
 
@@ -41,30 +43,52 @@ def change_features(
     """
     values = np.quantile(typical, np.linspace(0, 1, _VALUES), axis=0).T
     X, found = X.copy(), np.zeros(len(X), dtype=bool)
+    rows_at_once = max(1, _CHUNK * _STEP // (values.size * X.shape[1]))
     for _ in range(changes):
         left = np.flatnonzero(~found)
-        if not len(left):
-            break
-        distance = _try_values(detector, X[left], values).reshape(len(left), -1)
-        best = distance.argmin(axis=1)
-        feature, value = np.divmod(best, _VALUES)
-        X[left, feature] = values[feature, value]
-        found[left] = distance[np.arange(len(left)), best] <= -detector.offset_
+        for first in range(0, len(left), rows_at_once):
+            rows = left[first : first + rows_at_once]
+            feature, value, distance = _best_change(detector, X[rows], values)
+            X[rows, feature] = value
+            found[rows] = distance <= -detector.offset_
     return X, found
 
 
-def _try_values(detector: OneClassFlow, X: Array, values: Array) -> Array:
-    """Signed distance of each row with each feature set to each value, ``(N, D, V)``."""
+def _best_change(
+    detector: OneClassFlow, X: Array, values: Array
+) -> tuple[NDArray[np.int64], Array, Array]:
+    """The change of one feature to one of its values that lowers the signed distance most.
+
+    Between values the distance mostly has one valley, so a coarse search shows where to refine.
+
+    Args:
+        detector: A fitted detector.
+        X: Rows, ``(N, D)``.
+        values: The values of each feature, ascending, ``(D, V)``.
+
+    Returns:
+        The feature, its value and the signed distance then, each ``(N,)``.
+    """
     n, dim = X.shape
-    row, feature = np.divmod(np.arange(n * dim), dim)
-    parts = []
-    for pairs in np.array_split(np.arange(n * dim), 1 + n * dim * dim * _VALUES // _CHUNK):
-        tried = np.repeat(X[row[pairs]], _VALUES, axis=0)
-        tried[np.arange(len(tried)), np.repeat(feature[pairs], _VALUES)] = values[
-            feature[pairs]
-        ].ravel()
-        parts.append(detector.signed_distance(tried))
-    return np.concatenate(parts).reshape(n, dim, _VALUES)
+    distance = np.full((n, *values.shape), np.inf)
+
+    def attempt(row: NDArray[np.int64], feature: NDArray[np.int64], k: NDArray[np.int64]) -> None:
+        tried = X[row]
+        tried[np.arange(len(row)), feature] = values[feature, k]
+        distance[row, feature, k] = detector.signed_distance(tried)
+
+    attempt(*(each.ravel() for each in np.mgrid[:n, :dim, :_VALUES:_STEP]))
+    promising = np.argsort(distance.min(axis=2), axis=1, kind="stable")[:, :_REFINED]
+    row, feature = np.arange(n).repeat(promising.shape[1]), promising.ravel()
+    step = _STEP // 2
+    while step:
+        k = distance[row, feature].argmin(axis=1)
+        sides = np.concatenate([k - step, k + step]).clip(0, _VALUES - 1)
+        attempt(np.tile(row, 2), np.tile(feature, 2), sides)
+        step //= 2
+    best = distance.reshape(n, -1).argmin(axis=1)
+    feature, k = np.divmod(best, _VALUES)
+    return feature, values[feature, k], distance[np.arange(n), feature, k]
 
 
 def project(detector: OneClassFlow, X: Array, typical: Array) -> Array:

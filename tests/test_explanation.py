@@ -6,6 +6,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer
 
 import compactflow
+from compactflow.counterfactuals import change_features
 
 SMALL = {"max_steps": 100, "backbone_options": {"blocks": 4, "width": 32}, "random_state": 0}
 
@@ -67,6 +68,33 @@ def test_counterfactuals_are_inliers_near_the_boundary(latent, boundary):
     assert (explanation.difference[~outlier] == 0).all()
     assert np.abs(explanation.difference[outlier]).sum(axis=1).min() > 0
     np.testing.assert_allclose(explanation.X + explanation.difference, explanation.counterfactual)
+
+
+def test_the_search_finds_what_trying_all_values_finds(detector, monkeypatch):
+    X = correlated(200, seed=4)
+    X, _ = plant(X, detector.predict(X) == 1, 6, seed=5)
+    X = X[detector.predict(X) == -1][:40]
+    typical = detector.sample(500, random_state=0)
+    values = np.quantile(typical, np.linspace(0, 1, 33), axis=0)
+    tried = np.tile(X[:, None, None], (1, 6, 33, 1))
+    for j in range(6):
+        tried[:, j, :, j] = values[:, j]
+    lowest = detector.signed_distance(tried.reshape(-1, 6)).reshape(len(X), -1).min(axis=1)
+    scored = []
+
+    def counted(rows, original=detector.signed_distance):
+        scored.append(len(rows))
+        return original(rows)
+
+    monkeypatch.setattr(detector, "signed_distance", counted)
+    changed, found = change_features(detector, X, typical, changes=1)
+    assert sum(scored) < 0.5 * tried[..., 0].size
+    monkeypatch.undo()
+    assert ((changed != X).sum(axis=1) == 1).all()
+    np.testing.assert_array_equal(found, detector.predict(changed) == 1)
+    distance = detector.signed_distance(changed)
+    assert (distance >= lowest - 1e-9).all()
+    assert np.isclose(distance, lowest).mean() > 0.95
 
 
 def test_far_off_in_every_feature_is_projected_in_latent_space(detector):
