@@ -138,8 +138,8 @@ def test_other_parts_go_on_too(options, tmp_path):
     assert same(build(**options).fit(X, checkpoint=tmp_path), whole)
 
 
+@pytest.mark.usefixtures("first_party_plugins")
 def test_a_warm_up_is_gone_on_with(tmp_path, monkeypatch):
-    pytest.importorskip("compactflow_union")
     from compactflow.training import trainer
 
     whole = build(latent="union", max_steps=40).fit(X)

@@ -1,4 +1,4 @@
-"""Every code block of the README and the site runs as written, and the site builds offline.
+"""Every code block of the READMEs and the site runs as written, and the site builds offline.
 
 The blocks of a page run in order in one empty folder: the Python ones in one namespace, the shell
 ones line by line. A comment ``<!-- not run: reason -->`` above a block exempts it; it must parse
@@ -24,7 +24,11 @@ from compactflow import cli, plotting, plugins, testing
 from compactflow.builtins import BUILTINS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "plugins").glob("*/README.md")),
+]
 EXEMPT = re.compile(r"<!-- not run: \w.*-->", re.DOTALL)
 GUIDE = "writing-a-plugin.md"  # its Python is that of a generated package: see test_guide.py
 
@@ -57,6 +61,7 @@ def parse_shell(line):
             group.commands[words[1]].make_context(words[1], words[2:])
 
 
+@pytest.mark.usefixtures("first_party_plugins")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_code_runs_as_written(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
