@@ -76,8 +76,12 @@ def tabulate(
     values = np.full((len(sets), len(detectors), len(seeds)), np.nan)
     for row in rows:
         if row["set"] in sets and row["detector"] in detectors and row[column] is not None:
-            place = sets.index(row["set"]), detectors.index(row["detector"])
-            values[(*place, seeds.index(row["seed"]))] = row[column]
+            place = (
+                sets.index(row["set"]),
+                detectors.index(row["detector"]),
+                seeds.index(row["seed"]),
+            )
+            values[place] = row[column]
     return values
 
 
