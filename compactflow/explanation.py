@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from compactflow.counterfactuals import change_features, project, shorten
+from compactflow.names import without_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,9 +134,7 @@ def explain(detector: OneClassFlow, X: Array) -> Explanation:
         ValueError: If the boundary leaves out all of 2000 decoded latents.
     """
     names = getattr(detector, "feature_names_in_", [f"x{j}" for j in range(X.shape[1])])
-    # Without names, arrays can be scored without scikit-learn's warning.
-    detector = copy.copy(detector)
-    detector.__dict__.pop("feature_names_in_", None)
+    detector = without_names(detector)
     typical = detector.sample(_SAMPLES, random_state=0)
     typical = typical[detector.predict(typical) == 1]
     if not len(typical):

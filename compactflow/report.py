@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import compactflow
 from compactflow import plotting
 from compactflow.explanation import explain
-from compactflow.plotting.axes import without_names
+from compactflow.names import without_names
 from compactflow.survey import Survey
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 from numpy.typing import NDArray
 
-from compactflow.plotting.axes import without_names
+from compactflow.names import without_names
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from numpy.typing import NDArray
 
-from compactflow.plotting.axes import ink, make_axes, without_names
+from compactflow.names import without_names
+from compactflow.plotting.axes import ink, make_axes
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
