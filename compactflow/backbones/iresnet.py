@@ -74,22 +74,40 @@ class IResNet(Backbone):
             x = block(x)
         return x
 
-    @torch.no_grad()
     def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``, from `start` if given, without a gradient.
 
         Raises:
             ConvergenceError: If rows do not converge; the message says which.
         """
+        with torch.no_grad():
+            return self._inverse(z, [block.weights() for block in self._blocks()], start)
+
+    def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Decode latents ``(N, D)`` and encode the result, with its gradient, ``(N, D)``.
+
+        Both directions share the bounded weights, which cost as much as some passes.
+
+        Raises:
+            ConvergenceError: If rows do not converge; the message says which.
+        """
         weights = [block.weights() for block in self._blocks()]
-        starts: list[Tensor | None] = [None] * len(weights)
+        with torch.no_grad():
+            x = self._inverse(z, weights, start)
+        for block, w in zip(self._blocks(), weights, strict=True):
+            x = block.map(x, w)
+        return x
+
+    def _inverse(self, z: Tensor, weights: list[Weights], start: Tensor | None) -> Tensor:
+        parts = list(zip(self._blocks(), weights, strict=True))
+        images: list[tuple[Tensor, Tensor] | None] = [None] * len(parts)
         if start is not None:
-            for i, (block, w) in enumerate(zip(self._blocks(), weights, strict=True)):
-                starts[i], start = start, block.map(start, w)
+            for i, (block, w) in enumerate(parts):
+                image = block.map(start, w)
+                images[i], start = (start, image), image
         self.iterations = []
-        parts = list(zip(self._blocks(), weights, starts, strict=True))
-        for block, w, guess in reversed(parts):
-            z, iterations = block.inverse(z, w, guess, self.max_iterations)
+        for (block, w), known in zip(reversed(parts), reversed(images), strict=True):
+            z, iterations = block.inverse(z, w, known, self.max_iterations)
             self.iterations.append(iterations)
         return z
 
@@ -108,12 +126,19 @@ class _Block(nn.Module):
         self.shift = nn.Parameter(torch.zeros(dim))
 
     def weights(self) -> Weights:
-        """Weight matrices, of spectral norm at most `bound`, and biases."""
-        layers = cast("list[nn.Linear]", list(self.linears))
-        return [(self._bounded(layer.weight), layer.bias) for layer in layers]
+        """Weight matrices, of spectral norm at most `bound` times the slope before, and biases.
 
-    def _bounded(self, weight: Tensor) -> Tensor:
-        return weight * (self.bound / spectral_bound(weight)).clamp(max=1)
+        The slope of the activation is divided out here, once, and not in every pass.
+        """
+        layers = cast("list[nn.Linear]", list(self.linears))
+        slopes = [1.0] + [_SILU_SLOPE] * (len(layers) - 1)
+        return [
+            (self._bounded(layer.weight, slope), layer.bias)
+            for layer, slope in zip(layers, slopes, strict=True)
+        ]
+
+    def _bounded(self, weight: Tensor, slope: float) -> Tensor:
+        return weight * ((self.bound / spectral_bound(weight)).clamp(max=1) / slope)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.map(x, self.weights())
@@ -122,25 +147,33 @@ class _Block(nn.Module):
         return (x + _residual(x, weights)) * softplus(self.scale) + self.shift
 
     def inverse(
-        self, y: Tensor, weights: Weights, start: Tensor | None, max_iterations: int
+        self,
+        y: Tensor,
+        weights: Weights,
+        known: tuple[Tensor, Tensor] | None,
+        max_iterations: int,
     ) -> tuple[Tensor, int]:
-        u = (y - self.shift) / softplus(self.scale)
+        """The inverse at `y`, with its iterations; `known` is a point near it and its image."""
+        scale = softplus(self.scale)
+        u = (y - self.shift) / scale
 
         def step(x: Tensor, rows: Tensor) -> Tensor:
             return u[rows] - _residual(x, weights)
 
-        return anderson(step, u if start is None else start, max_iterations=max_iterations)
+        # Near a known point the first step needs no evaluation.
+        start = u if known is None else known[0] + (y - known[1]) / scale
+        return anderson(step, start, max_iterations=max_iterations)
 
 
 def _residual(x: Tensor, weights: Weights) -> Tensor:
     *hidden, (weight, bias) = weights
     for w, b in hidden:
-        x = silu(linear(x, w, b)) / _SILU_SLOPE
+        x = silu(linear(x, w, b), inplace=not torch.is_grad_enabled())
     return linear(x, weight, bias)
 
 
 def spectral_bound(weight: Tensor) -> Tensor:
-    """An upper bound on a matrix's spectral norm, differentiable, a scalar.
+    """An upper bound on a matrix's spectral norm, differentiable once, a scalar.
 
     ``σ₁ ≤ |(WᵀW)^p|_F^(1/2p)`` for every p; with p = 16, by repeated squaring, it is at most
     ``n^(1/64)`` times too large for rank n: 8 % for n = 128, and far less if few singular values
@@ -154,13 +187,34 @@ def spectral_bound(weight: Tensor) -> Tensor:
         convolutional layers by Gram iteration*.
     """
     tall = weight if weight.shape[0] >= weight.shape[1] else weight.T
-    gram = tall.T @ tall
-    log_norm = gram.new_zeros(())
+    differentiable = torch.is_grad_enabled() and weight.requires_grad
+    with torch.no_grad():
+        bound, powers = _bound_and_powers(tall)
+        if not differentiable:
+            return bound
+        # The bound is homogeneous, so it is the product of W with its own gradient, and that is
+        # along W G³¹, with G = WᵀW. Taken so, it costs no backward pass.
+        gradient = tall
+        for power in powers:
+            gradient = gradient @ power
+        gradient = gradient * (bound / _positive((gradient * tall).sum()))
+    return (gradient * tall).sum().clamp_min(torch.finfo(weight.dtype).eps)
+
+
+def _bound_and_powers(tall: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """The bound, and the powers 1, 2, 4 … of WᵀW, each up to a factor."""
+    power = tall.T @ tall
+    powers = []
+    log_norm = power.new_zeros(())
     for _ in range(_SQUARINGS):
         # Divided by its norm, so that powers neither overflow nor vanish.
-        norm = gram.norm().clamp_min(torch.finfo(gram.dtype).tiny)
-        gram = gram / norm
-        gram = gram @ gram
+        norm = _positive(power.norm())
+        powers.append(power / norm)
+        power = powers[-1] @ powers[-1]
         log_norm = 2 * (log_norm + norm.log())
-    log_norm = log_norm + gram.norm().clamp_min(torch.finfo(gram.dtype).tiny).log()
-    return (1 + _MARGIN) * (log_norm / 2 ** (_SQUARINGS + 1)).exp()
+    log_norm = log_norm + _positive(power.norm()).log()
+    return (1 + _MARGIN) * (log_norm / 2 ** (_SQUARINGS + 1)).exp(), [*powers, power]
+
+
+def _positive(x: Tensor) -> Tensor:
+    return x.clamp_min(torch.finfo(x.dtype).tiny)

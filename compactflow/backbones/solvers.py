@@ -15,14 +15,17 @@ __all__ = ["Step", "anderson", "picard", "tolerance"]
 #: Maps values ``(n, D)`` of some rows, and the indices ``(n,)`` of those rows, to ``(n, D)``.
 Step: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Result: TypeAlias = tuple[Tensor, int]
+Pair: TypeAlias = tuple[Tensor, Tensor]
 
-_HISTORY = 5  # Anderson's window: more costs more and gains little
+_HISTORY = 4  # Anderson's window: more costs more and gains little
+_DEPENDENT = 100.0  # times the precision: a smaller share of a squared change is rounding
+_FEW = 0.25  # where no more rows than this share have yet to converge, the others are left out
 _RISE = 2.0  # a residual that grows by more in one iteration calls for a plain step
 
 
 def tolerance(x: Tensor) -> float:
     """The relative change at which an iteration has converged in x's dtype."""
-    return 16 * torch.finfo(x.dtype).eps
+    return 8 * torch.finfo(x.dtype).eps
 
 
 def picard(step: Step, start: Tensor, *, max_iterations: int, exact: bool = False) -> Result:
@@ -60,7 +63,7 @@ def anderson(step: Step, start: Tensor, *, max_iterations: int) -> Result:
 
     The next iterate is the combination of the last few images whose residuals combine to the
     least. A row whose residual has jumped takes the plain step instead, which a contraction makes
-    safe.
+    safe; so does one that has converged and waits for the others.
 
     Args:
         step: The contraction; a row's image depends on that row alone.
@@ -78,41 +81,60 @@ def anderson(step: Step, start: Tensor, *, max_iterations: int) -> Result:
     """
     solution = start.clone()
     rows = torch.arange(len(start), device=start.device)
-    x, images = start, start.new_zeros(len(start), 0, start.shape[1])
-    residuals = images
+    x, going = start, torch.ones_like(rows, dtype=torch.bool)
     last = torch.full_like(start[:, 0], torch.inf)
+    previous: Pair | None = None
+    history: list[Pair] = []
     for iteration in range(1, max_iterations + 1):
         image = step(x, rows)
         residual = image - x
         change = _relative(residual, image)
-        solution[rows] = image
-        going = ~(change <= tolerance(x))
-        if not going.any():
+        going = going & ~(change <= tolerance(x))
+        remaining = int(going.sum())
+        if not remaining:
+            solution[rows] = image
             return solution, iteration
-        images = torch.cat([images[:, -_HISTORY + 1 :], image[:, None]], dim=1)[going]
-        residuals = torch.cat([residuals[:, -_HISTORY + 1 :], residual[:, None]], dim=1)[going]
-        rows, image = rows[going], image[going]
-        safe = change[going] <= _RISE * last[going]
-        last = change[going]
-        mixed = image - _correction(images, residuals)
-        x = torch.where((safe & mixed.isfinite().all(dim=1))[:, None], mixed, image)
-    raise _failure(rows, last, max_iterations)
+        if previous is not None:
+            history = [(residual - previous[0], image - previous[1]), *history][:_HISTORY]
+        safe = going & (change <= _RISE * last)
+        x = _mix(image, residual, history, safe[:, None])
+        last, previous = change, (residual, image)
+        if remaining <= _FEW * len(rows):
+            solution[rows] = image
+            rows, x, last = rows[going], x[going], last[going]
+            previous = (residual[going], image[going])
+            history = [(change[going], move[going]) for change, move in history]
+            going = going[going]
+    raise _failure(rows[going], last[going], max_iterations)
 
 
-def _correction(images: Tensor, residuals: Tensor) -> Tensor:
-    """What to subtract from the last of the images ``(N, M, D)``, ``(N, D)``.
+def _mix(image: Tensor, residual: Tensor, history: list[Pair], safe: Tensor) -> Tensor:
+    """The image ``(N, D)`` moved so that the residual, were it linear, would be least.
 
-    The combination of their differences whose residual is nearest to the last residual.
+    Args:
+        image: The latest image.
+        residual: Its difference from the point.
+        history: Changes of the residual and the moves that made them, the newest first: older
+            ones count only for what is orthogonal to newer ones.
+        safe: Which rows to move, ``(N, 1)``.
     """
-    steps, changes = images.diff(dim=1), residuals.diff(dim=1)
-    # In units of their own length, as they shrink by orders of magnitude from one to the next.
-    length = changes.norm(dim=2, keepdim=True).clamp_min(torch.finfo(changes.dtype).tiny)
-    steps, changes = steps / length, changes / length
-    gram = changes @ changes.mT
-    ridge = 100 * torch.finfo(gram.dtype).eps
-    gram = gram + ridge * torch.eye(gram.shape[1], dtype=gram.dtype, device=gram.device)
-    weights = torch.linalg.solve_ex(gram, changes @ residuals[:, -1:].mT).result
-    return (weights.mT @ steps).squeeze(1)
+    basis: list[tuple[Tensor, Tensor, Tensor]] = []
+    for change, move in history:
+        least = _DEPENDENT * torch.finfo(change.dtype).eps * _dot(change, change)
+        for newer, its_move, inverse in basis:
+            part = _dot(newer, change) * inverse
+            change = torch.addcmul(change, part, newer, value=-1)
+            move = torch.addcmul(move, part, its_move, value=-1)
+        square = _dot(change, change)
+        inverse = torch.where(square > least, 1 / square, 0)
+        basis.append((change, move, inverse))
+        weight = torch.where(safe, _dot(change, residual) * inverse, 0)
+        image = torch.addcmul(image, weight, move, value=-1)
+    return image
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.linalg.vecdot(a, b)[:, None]
 
 
 def _relative(difference: Tensor, value: Tensor) -> Tensor:
