@@ -1,51 +1,142 @@
-"""Markdown tables of a ``--benchmark-json`` file: ``python -m benchmarks.report FILE``."""
+"""Tables and plots of ``--benchmark-json`` files: ``python -m benchmarks.report FILE``."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Annotated, Any, final
 
-__all__ = ["report"]
+import typer
 
-_REFERENCE = "FrEIA"
+from benchmarks.plots import plot
+
+__all__ = ["Row", "read", "report"]
+
+_PRODUCTS = ", products alone"
+# What else is measured, and how it is written.
+_EXTRAS = {
+    "error": ".1e",
+    "iterations": "d",
+    "auroc": ".3f",
+    "rows_per_second": ",.0f",
+    "peak_mib": ".0f",
+}
 
 
-def report(path: Path) -> str:
-    """The tables: medians with quartiles, and the ratio to FrEIA's in the same group."""
-    record = json.loads(path.read_text())
-    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in record["benchmarks"]:
-        groups[row["group"]].append(row)
+@final
+class Row:
+    """All timings of one contender of a group.
+
+    Args:
+        records: Its records, one a pass.
+    """
+
+    def __init__(self, records: list[dict[str, Any]]) -> None:
+        self.info = records[0]["extra_info"]
+        self.medians = {
+            each["extra_info"]["turn"]: 1e3 * each["stats"]["median"] for each in records
+        }
+        self.quartiles = tuple(
+            1e3 * median(each["stats"][q] for each in records) for q in ("q1", "q3")
+        )
+        self.extras = {
+            key: median(each["extra_info"][key] for each in records)
+            for key in _EXTRAS
+            if key in self.info
+        }
+
+    @property
+    def milliseconds(self) -> float:
+        """The median of the passes' medians."""
+        return median(self.medians.values())
+
+    def ratios(self, other: Row) -> list[float]:
+        """This one's time over another's, in each pass that has both, in order of size."""
+        shared = self.medians.keys() & other.medians.keys()
+        return sorted(self.medians[turn] / other.medians[turn] for turn in shared)
+
+
+Groups = dict[str, dict[str, Row]]
+
+
+def read(record: dict[str, Any]) -> Groups:
+    """The rows of each group, by name, from the content of a ``--benchmark-json`` file."""
+    records: dict[str, dict[str, list[dict[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    finished = [each for each in record["benchmarks"] if each["group"] is not None]
+    for each in finished:
+        records[each["group"]][each["extra_info"]["name"]].append(each)
+    return {
+        group: {name: Row(each) for name, each in rows.items()}
+        for group, rows in sorted(records.items())
+    }
+
+
+def report(record: dict[str, Any]) -> str:
+    """The tables: medians with quartiles, and the ratio to the reference in the same pass."""
     machine = record["machine_info"]
     info = record["benchmarks"][0]["extra_info"]
+    versions = ", ".join(f"{name} {version}" for name, version in info["versions"].items())
     lines = [
-        "# Timings",
-        "",
-        f"{machine['cpu']['brand_raw']}, {info['threads']} threads, {info['dtype']}, torch "
-        f"{info['torch']}, Python {machine['python_version']}; {record['datetime'][:10]}. Times "
-        "are medians with quartiles; the ratio is to FrEIA in the same run.",
+        f"{machine['cpu']['brand_raw']}, {machine['cpu']['count']} cores, {info['threads']} "
+        f"threads, Python {machine['python_version']}, {versions}; {record['datetime'][:10]}.",
     ]
-    for group, rows in sorted(groups.items()):
-        lines += ["", f"## {group}", "", "| what | ms | quartiles | ratio |", "|---|---|---|---|"]
-        lines += [_line(row, rows) for row in sorted(rows, key=_median)]
+    for group, rows in read(record).items():
+        lines += ["", *_table(group, rows)]
     return "\n".join(lines) + "\n"
 
 
-def _line(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    stats = row["stats"]
-    reference = [_median(each) for each in rows if each["extra_info"]["name"] == _REFERENCE]
-    ratio = f"{_median(row) / reference[0]:.2f}" if reference else ""
-    quartiles = f"{1e3 * stats['q1']:.2f} to {1e3 * stats['q3']:.2f}"
-    what = " ".join(filter(None, (row["extra_info"]["name"], row["extra_info"].get("push"))))
-    return f"| {what} | {1e3 * _median(row):.2f} | {quartiles} | {ratio} |"
+def _table(group: str, rows: dict[str, Row]) -> list[str]:
+    shown = {name: row for name, row in rows.items() if not name.endswith(_PRODUCTS)}
+    extras = [key for key in _EXTRAS if any(key in row.extras for row in shown.values())]
+    # What a memory measurement takes is not of interest.
+    timed = "peak_mib" not in extras
+    reference = next(iter(shown.values())).info["reference"]
+    columns = ["what"]
+    columns += ["ms", "quartiles", f"ratio to {reference}"] if timed else []
+    has_products = len(shown) < len(rows)
+    columns += ["ratio to its products alone"] if has_products else []
+    columns += [key.replace("_", " ") for key in extras]
+    lines = [f"### {group}", "", _line(columns), _line(["---"] * len(columns))]
+    for name, row in sorted(shown.items(), key=lambda item: item[1].milliseconds):
+        cells = [name]
+        if timed:
+            low, high = row.quartiles
+            cells += [f"{row.milliseconds:.2f}", f"{low:.2f} to {high:.2f}"]
+            cells.append(_ratio(row, rows.get(reference)))
+        if has_products:
+            cells.append(_ratio(row, rows.get(name + _PRODUCTS)))
+        cells += [
+            format(row.extras[key], _EXTRAS[key]) if key in row.extras else "" for key in extras
+        ]
+        lines.append(_line(cells))
+    return lines
 
 
-def _median(row: dict[str, Any]) -> float:
-    return float(row["stats"]["median"])
+def _ratio(row: Row, other: Row | None) -> str:
+    """The median ratio of the passes; where there are several, with the least and the largest."""
+    ratios = row.ratios(other) if other else []
+    if not ratios:
+        return ""
+    spread = f" ({ratios[0]:.2f} to {ratios[-1]:.2f})" if len(ratios) > 1 else ""
+    return f"{median(ratios):.2f}{spread}"
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def main(
+    file: Annotated[Path, typer.Argument(help="What --benchmark-json wrote.")],
+    plots: Annotated[Path | None, typer.Option(help="Where the plot of the sizes goes.")] = None,
+) -> None:
+    """Print the tables, and draw the plots."""
+    record = json.loads(file.read_text())
+    if plots is not None:
+        plot(read(record), plots)
+    typer.echo(report(record), nl=False)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(report(Path(sys.argv[1])))
+    typer.run(main)

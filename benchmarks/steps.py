@@ -1,0 +1,37 @@
+"""One training step, as the trainer makes it but for the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.peers import make
+from benchmarks.sizes import Size
+from compactflow import registry
+from compactflow.flow import CompactFlow
+
+__all__ = ["make_step"]
+
+
+def make_step(name: str, push_name: str, size: Size, device: torch.device) -> Callable[[], None]:
+    """Make a call of loss and gradient of one batch, with a fresh network.
+
+    Args:
+        name: A backbone or a peer.
+        push_name: A push; a peer has a log-det but no fast inverse, so only ``"likelihood"``.
+        size: Of network and batch.
+        device: Where it runs.
+    """
+    latent = registry.load("latent", "gaussian" if push_name == "likelihood" else "cube")(size.dim)
+    flow = CompactFlow(make(name, size), latent).to(device)
+    push = registry.load("push", push_name)()
+    pull_name = latent.confining_pull if push.entropic else latent.default_pull
+    pull = registry.load("pull", pull_name)(latent).to(device)
+    x = torch.randn(size.batch, size.dim, device=device)
+
+    def step() -> None:
+        flow.zero_grad(set_to_none=True)
+        push.loss(flow, x, pull).backward()
+
+    return step
