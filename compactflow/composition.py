@@ -37,6 +37,8 @@ __all__ = [
     "make_probe",
 ]
 
+_MEMBERS = 4  # beyond which more gain little
+
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 
 
@@ -55,11 +57,14 @@ def find_settings(detector: OneClassFlow) -> Settings:
         push=detector.push,
         preprocessing=detector.preprocessing,
         noise=detector.noise,
+        members=detector.members,
         max_steps=detector.max_steps,
         batch_size=detector.batch_size,
         learning_rate=detector.learning_rate,
         boundary=detector.boundary,
     )
+    if settings.members != "auto":
+        check_scalar(settings.members, "members", int, min_val=1)
     if settings.max_steps != "auto":
         check_scalar(settings.max_steps, "max_steps", int, min_val=1)
     check_scalar(settings.batch_size, "batch_size", int, min_val=1)
@@ -133,20 +138,36 @@ def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
 
 
 def compose(
-    parts: Mapping[Kind, Part], preprocessing: Preprocessing
-) -> tuple[CompactFlow, Pull, Push]:
-    """Make a flow, pull and push, of the preprocessing's dimension.
+    parts: Mapping[Kind, Part], preprocessing: Preprocessing, members: int | str = 1
+) -> tuple[list[CompactFlow], Pull, Push]:
+    """Make an ensemble of flows, their pull and push, of the preprocessing's dimension.
 
     Components given as instances are copied, so that a fit leaves them as they were.
 
+    Args:
+        parts: The components.
+        preprocessing: The flows' first layer, which they share like the latent.
+        members: The number of flows, or ``"auto"``: see `compactflow.presets.Settings`.
+
     Raises:
-        ValueError: If a component is unknown, not of its kind, or refuses its options.
+        ValueError: If a component is unknown, not of its kind, or refuses its options; or if
+            several flows are to be made of one backbone instance.
     """
     backbone = _make("backbone", parts, preprocessing.dim)
+    given = isinstance(parts["backbone"].choice, Backbone)
+    if members == "auto":
+        members = 1 if given or not backbone.parallel else _MEMBERS
+    elif given and members != 1:
+        raise ValueError(
+            f"members must be 1 for a backbone given as an instance, got {members}, as its copies "
+            "would all start equal; give the backbone by name or class"
+        )
+    others = [_make("backbone", parts, preprocessing.dim) for _ in range(int(members) - 1)]
     latent = _make("latent", parts, preprocessing.dim)
     pull = _make("pull", parts, latent)
     push = _make("push", parts)
-    return CompactFlow(backbone, latent, preprocessing), pull, push
+    flows = [CompactFlow(each, latent, preprocessing) for each in (backbone, *others)]
+    return flows, pull, push
 
 
 def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:

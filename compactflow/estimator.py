@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    OutlierMixin,
-    TransformerMixin,
-)
-from sklearn.utils import check_random_state, check_scalar
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.base import BaseEstimator, OutlierMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from compactflow import storage
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.stack import Stack
 from compactflow.calibration import Calibration
 from compactflow.composition import (
     balance,
@@ -33,6 +28,7 @@ from compactflow.composition import (
 )
 from compactflow.decisions import DecisionMixin
 from compactflow.devices import find_device, move
+from compactflow.encoding import EncodingMixin
 from compactflow.flow import CompactFlow
 from compactflow.latents.base import Latent
 from compactflow.preprocessing import Method, Preprocessing
@@ -47,15 +43,12 @@ __all__ = ["OneClassFlow", "build"]
 Array = NDArray[np.float64]
 Options = Mapping[str, Any] | None
 
-_CHUNK = 8192  # rows scored at a time, so that memory does not grow with their number
 _LARGEST = 1e100  # the square of what is larger would overflow somewhere
 _MIN_VALIDATION = 5  # with fewer held-out rows than this, all rows train and validate
 
 
 @final
-class OneClassFlow(
-    DecisionMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator
-):
+class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
     """One-class learning with a compact-latent flow.
 
     Trains an invertible network so that inliers fill a compact support in latent space; the
@@ -78,9 +71,12 @@ class OneClassFlow(
             ``"none"``.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
+        members: Flows in the ensemble, whose mean signed distance is the score: trained side by
+            side, each from its own random start. ``"auto"`` is 4 for a backbone whose networks
+            run as one, such as ``"coupling"``, and else 1.
         max_steps: Optimiser steps at most, as a push that drifts is stopped sooner, or
             ``"auto"`` for 2000 in up to 64 dimensions and ``2000 · 64/D`` in more.
-        batch_size: Rows per step, drawn with replacement.
+        batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
         validation_fraction: Share of the rows held out to monitor training and to place the
             decision boundary, in [0, 1). When it comes to fewer than 5 rows, no row is held out
@@ -93,7 +89,9 @@ class OneClassFlow(
         verbose: Show a progress bar.
 
     Attributes:
-        flow_: The fitted `CompactFlow`, in float64 where the device has it.
+        flows_: The fitted flows, in float64 where the device has it. They share preprocessing and
+            latent.
+        flow_: The first of them: see `EncodingMixin`.
         pull_: The pull of the training.
         calibration_, offset_: See `DecisionMixin`.
         history_: Per check of training: step, loss, energy distance, inlier fraction,
@@ -106,7 +104,6 @@ class OneClassFlow(
         one-class networks*.
     """
 
-    flow_: CompactFlow
     pull_: Pull
     history_: dict[str, list[float]]
 
@@ -124,6 +121,7 @@ class OneClassFlow(
         preset: Literal["paper"] | None = None,
         preprocessing: Method | None = None,
         noise: float | Literal["auto"] | None = None,
+        members: int | Literal["auto"] | None = None,
         max_steps: int | Literal["auto"] | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
@@ -144,6 +142,7 @@ class OneClassFlow(
         self.preset = preset
         self.preprocessing = preprocessing
         self.noise = noise
+        self.members = members
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -207,7 +206,10 @@ class OneClassFlow(
     ) -> None:
         n, dim = training.shape
         preprocessing = Preprocessing.fit(training, settings.preprocessing)
-        flow, pull, push = compose(find_parts(self), preprocessing)
+        flows, pull, push = compose(find_parts(self), preprocessing, settings.members)
+        networks = [flow.backbone for flow in flows]
+        stack = Stack(networks)
+        flow = CompactFlow(stack, flows[0].latent, preprocessing)
         move(flow, device, torch.float64)
         # Training is in float32, but the preprocessing stays exact: it may have large offsets.
         flow.backbone.float()
@@ -228,76 +230,44 @@ class OneClassFlow(
             anchors=anchors,
             checkpoint=checkpoint,
         )
-        self.flow_, self.pull_ = flow.eval(), pull
+        stack.unstack(networks)
+        self.flows_, self.pull_ = [flow.eval() for flow in flows], pull
         # Inference is in float64: the same row then scores the same in any batch, and decoding
         # inverts encoding to rounding error.
-        move(self.flow_, device, torch.float64)
+        for each in flows:
+            move(each, device, torch.float64)
         self.pull_.to(self.flow_.latent.like)
         self.calibration_ = Calibration.of(
-            self._batched(self.flow_.signed_distance, validation),
+            self._batched(self._signed_distance, validation),
             held_out=validation is not training,
         )
         self.offset_ = -self.calibration_.threshold(settings.boundary)
 
     def signed_distance(self, X: ArrayLike) -> Array:
-        """Signed distance of each row to the support's boundary, ``(N,)``: negative inside."""
-        rows = self._validate(X)
-        return self._batched(self.flow_.signed_distance, rows)
+        """Signed distance of each row to the support's boundary, ``(N,)``: negative inside.
+
+        The mean over the ensemble's flows.
+        """
+        return self._batched(self._signed_distance, self._validate(X))
 
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
 
-        Minus this is the loss that the likelihood push minimises.
+        The mean over the ensemble's flows. Minus this is the loss of the likelihood push.
         """
-        rows = self._validate(X)
-        return self._batched(partial(self.flow_.log_density, self.pull_), rows)
-
-    def transform(self, X: ArrayLike) -> Array:
-        """Encode: the latents of data ``(N, D)``, ``(N, D)``."""
-        rows = self._validate(X)
-        return self._batched(self.flow_.encode, rows)
-
-    def inverse_transform(self, X: ArrayLike) -> Array:
-        """Decode: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
-        check_is_fitted(self)
-        Z = check_array(X, dtype=np.float64, input_name="X", force_writeable=True)
-        if Z.shape[1] != self.n_features_in_:
-            raise ValueError(
-                f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
-                f"{self.n_features_in_}"
-            )
-        return self._batched(self.flow_.decode, Z)
-
-    def sample(
-        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
-    ) -> Array:
-        """Draw inliers by decoding latent samples, ``(n_samples, D)``, in data units."""
-        check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", int, min_val=1)
-        seed = int(check_random_state(random_state).randint(2**31))
-        generator = torch.Generator(self.flow_.latent.like.device).manual_seed(seed)
-        with torch.no_grad():
-            return self.flow_.sample(n_samples, generator).double().cpu().numpy()
+        return self._batched(self._log_density, self._validate(X))
 
     def save(self, path: str | os.PathLike[str], *, folder: bool = False) -> None:
         """Write the fitted detector to a file or a folder: see `compactflow.storage.save`."""
         check_is_fitted(self)
         storage.save(self, path, folder=folder)
 
-    @property
-    def _n_features_out(self) -> int:
-        return self.n_features_in_
+    def _signed_distance(self, x: Tensor) -> Tensor:
+        return torch.stack([flow.signed_distance(x) for flow in self.flows_]).mean(dim=0)
 
-    def _validate(self, X: ArrayLike) -> Array:
-        check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False, force_writeable=True)
-
-    def _batched(self, function: Callable[[Tensor], Tensor], X: Array) -> Array:
-        device, dtype = self.flow_.latent.like.device, self.flow_.preprocessing.mean.dtype
-        with torch.no_grad():
-            chunks = torch.split(torch.from_numpy(X), _CHUNK)
-            parts = [function(x.to(device, dtype)).double().cpu() for x in chunks]
-        return torch.cat(parts).numpy()
+    def _log_density(self, x: Tensor) -> Tensor:
+        pull = self.pull_
+        return torch.stack([flow.log_density(pull, x) for flow in self.flows_]).mean(dim=0)
 
 
 def build(

@@ -12,7 +12,7 @@ from compactflow.plugins import Kind
 
 __all__ = ["MIGRATIONS", "VERSION"]
 
-VERSION = 2  # of the layout that `compactflow.storage` writes
+VERSION = 3  # of the layout that `compactflow.storage` writes
 
 Content = dict[str, Any]
 
@@ -86,4 +86,9 @@ def _from_1(content: Content) -> Content:
     }
 
 
-MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1}
+def _from_2(content: Content) -> Content:
+    """Say that there is a single flow, as there always was in version 2."""
+    return content | {"params": content["params"] | {"members": 1}, "further_members": []}
+
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2}

@@ -22,6 +22,8 @@ class Settings:
         preprocessing: The fixed first layer.
         noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
             ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
+        members: Flows in the ensemble, or ``"auto"`` for 4 of a backbone whose networks train side
+            by side, given by name or class, and 1 of any other.
         max_steps: Optimiser steps at most, or ``"auto"`` for 2000 in up to 64 dimensions and
             ``2000 · 64/D`` in more, as a step's cost grows with D.
         batch_size: Rows per step.
@@ -34,6 +36,7 @@ class Settings:
     pull: Any
     preprocessing: Method
     noise: float | str
+    members: int | str
     max_steps: int | str
     batch_size: int
     learning_rate: float
@@ -63,6 +66,7 @@ PRESETS = {
         pull=None,
         preprocessing="whiten",
         noise="auto",
+        members="auto",
         max_steps="auto",
         batch_size=256,
         learning_rate=3e-3,
@@ -76,6 +80,7 @@ PRESETS = {
         pull="max-abs",
         preprocessing="standardise",
         noise=0.05,
+        members=1,
         max_steps=2000,
         batch_size=256,
         learning_rate=1e-4,

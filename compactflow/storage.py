@@ -35,6 +35,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "params": dict,
     "feature_names": list,
     "weights": dict,
+    "further_members": list,
     "pull": dict,
     "pull_weight": (int, float),
     "offset": (int, float),
@@ -70,7 +71,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str], *, folder: bool =
             params[kind] = registry.name_of(kind, params[kind])
     if not isinstance(params["random_state"], int | None):
         params["random_state"] = None  # the state of a generator is not part of the model
-    for module in (detector.flow_, detector.pull_):
+    for module in (*detector.flows_, detector.pull_):
         _check_finite(module)
     content = {
         "versions": versions(),
@@ -78,6 +79,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str], *, folder: bool =
         "params": params,
         "feature_names": [str(name) for name in getattr(detector, "feature_names_in_", [])],
         "weights": detector.flow_.state_dict(),
+        "further_members": [flow.backbone.state_dict() for flow in detector.flows_[1:]],
         "pull": detector.pull_.state_dict(),
         "pull_weight": detector.pull_.weight,
         "offset": detector.offset_,
@@ -127,12 +129,12 @@ def load(
             f"{os.fspath(path)!r} does not describe a model: {error}{note}"
         ) from error
     detector.device = device
-    flow, pull = detector.flow_, detector.pull_
-    move(flow, place, flow.preprocessing.mean.dtype)
-    if precision is not None:
-        flow.backbone.to(precision)
-        flow.latent.to(precision)
-    pull.to(flow.latent.like)
+    for flow in detector.flows_:
+        move(flow, place, flow.preprocessing.mean.dtype)
+        if precision is not None:
+            flow.backbone.to(precision)
+            flow.latent.to(precision)
+    detector.pull_.to(detector.flow_.latent.like)
     return detector
 
 
@@ -199,15 +201,18 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     if weights["preprocessing.matrix"].shape != (dim, dim):
         raise ValueError(f"its preprocessing is not of {dim} features")
     # The weights bound what honest options ask for.
-    with allocation_limit(sum(tensor.numel() for tensor in weights.values())):
-        flow, pull, _ = compose(parts, Preprocessing.identity(dim))
-    flow.to(mean.dtype)
-    flow.load_state_dict(weights)
+    further = content["further_members"]
+    members = [weights, *further]
+    with allocation_limit(sum(tensor.numel() for state in members for tensor in state.values())):
+        flows, pull, _ = compose(parts, Preprocessing.identity(dim), len(members))
+    flows[0].to(mean.dtype).load_state_dict(weights)
+    for flow, state in zip(flows[1:], further, strict=True):
+        flow.to(mean.dtype).backbone.load_state_dict(state)
     pull.load_state_dict(content["pull"])
     pull.weight = content["pull_weight"]
-    for module in (flow, pull):
+    for module in (*flows, pull):
         _check_finite(module)
-    detector.flow_, detector.pull_ = flow.eval(), pull
+    detector.flows_, detector.pull_ = [flow.eval() for flow in flows], pull
     scores = content["calibration"]["scores"].numpy()
     if scores.ndim != 1 or scores.dtype != np.float64 or not np.isfinite(scores).all():
         raise ValueError("its calibration scores are not finite numbers")

@@ -10,13 +10,8 @@ from zuko.nn import MaskedMLP
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.solvers import picard
-from compactflow.backbones.transforms import (
-    ChannelTransform,
-    Constant,
-    TransformName,
-    make_transform,
-    squash,
-)
+from compactflow.backbones.subnets import Constant, squash
+from compactflow.backbones.transforms import ChannelTransform, TransformName, make_transform
 
 __all__ = ["Autoregressive"]
 

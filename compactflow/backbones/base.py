@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -23,15 +24,25 @@ class Backbone(nn.Module, ABC):
     Args:
         dim: The dimension D, at least 1.
 
+    Attributes:
+        parallel: Whether M networks of this class run as one: every method then takes rows
+            ``(M, N, D)`` as well, when each parameter and buffer is the M networks' own, stacked
+            along a new first axis.
+        members: How many networks it consists of, more than 1 for a
+            `compactflow.backbones.stack.Stack` only.
+
     Raises:
         ValueError: If `dim` is smaller than 1.
     """
+
+    parallel: ClassVar[bool] = False
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         if dim < 1:
             raise ValueError(f"dim is the number of features and must be at least 1, got {dim}")
         self.dim = dim
+        self.members = 1
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

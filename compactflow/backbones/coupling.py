@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp, log
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,12 +12,11 @@ from torch.autograd.function import Function, once_differentiable
 from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.subnets import Constant, Subnet
 from compactflow.backbones.transforms import (
     ChannelTransform,
-    Constant,
     TransformName,
     make_transform,
-    squash,
 )
 
 if TYPE_CHECKING:
@@ -34,6 +33,9 @@ _UNIT_SCALE = 2.0 * log(exp(5.0) - 1.0)
 @final
 class Coupling(Backbone):
     """Creates a coupling flow with an analytic inverse and log-det.
+
+    It is parallel: all below holds with M networks side by side, of parameters ``(M, ...)``, for
+    rows ``(M, N, D)`` in place of ``(N, D)``.
 
     One block maps ``x = (x1, x2)``, ``x1`` the first ⌈D/2⌉ channels, by
 
@@ -66,6 +68,8 @@ class Coupling(Backbone):
         one-class networks*. Ardizzone et al. (2018-2022), *FrEIA*, AllInOneBlock. Dinh,
         Sohl-Dickstein, Bengio (2017), *Density estimation using Real NVP*.
     """
+
+    parallel: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -114,10 +118,10 @@ class Coupling(Backbone):
 
     def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
-        total = x.new_zeros(len(x))
+        total = x.new_zeros(x.shape[:-1])
         for block in self._blocks():
             x, log_slope = block(x)
-            total = total + log_slope.sum(dim=1) + block.global_scale().log().sum()
+            total = total + log_slope.sum(dim=-1) + block.global_scale().log().sum(dim=-1)
         return x, total
 
     def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
@@ -149,12 +153,9 @@ class _Block(nn.Module):
         super().__init__()
         self.passive = (dim + 1) // 2 if dim > 1 else 0
         self.transform = transform
-        self.horizon = horizon
         outputs = (dim - self.passive) * transform.size
         self.subnet = (
-            nn.Sequential(nn.Linear(self.passive, width), nn.ReLU(), nn.Linear(width, outputs))
-            if self.passive
-            else Constant(outputs)
+            Subnet(self.passive, width, outputs, horizon) if self.passive else Constant(outputs)
         )
         self.scale = nn.Parameter(torch.full((dim,), _UNIT_SCALE))
         self.shift = nn.Parameter(torch.zeros(dim))
@@ -168,56 +169,51 @@ class _Block(nn.Module):
             # longer be the inverse: two Newton-Schulz steps restore orthogonality.
             for _ in range(2):
                 r = self.rotation
-                self.rotation = 1.5 * r - 0.5 * r @ (r.T @ r)
+                self.rotation = 1.5 * r - 0.5 * r @ (r.mT @ r)
         return self
 
-    def _predict(self, passive: Tensor) -> Tensor:
+    def _predict(self, passive: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What the subnet predicts for the active channels, ``(N, size, D - passive)``."""
-        if self.horizon is not None:
-            passive = squash(passive, self.horizon)
-        outputs: Tensor = 0.1 * self.subnet(passive)
-        return outputs.view(len(outputs), self.transform.size, -1)
+        outputs, kept = self.subnet.evaluate(passive)
+        return (0.1 * outputs).view(*outputs.shape[:-1], self.transform.size, -1), kept
 
     def global_scale(self) -> Tensor:
-        """Ψ(g), ``(D,)``."""
-        return 0.2 * softplus(self.scale / 2)
+        """Ψ(g), ``(1, D)``."""
+        return 0.2 * softplus(self.scale / 2).unsqueeze(-2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(N, D)`` to ``(N, D)``, with the log-slopes of the coupling."""
         x1, x2 = self._split(x)
-        v, log_slope = self._mend(x1, x2, self._predict(x1))
-        return v @ self.rotation.T, log_slope
+        u2, log_slope = self.transform.forward(x2, self._predict(x1)[0])
+        u = torch.cat([x1, u2], dim=-1)
+        v = torch.addcmul(self.shift.unsqueeze(-2), u, self.global_scale())
+        return v @ self.rotation.mT, log_slope
 
     def inverse(self, y: Tensor) -> Tensor:
-        x1, u2 = self._undo_affine(y @ self.rotation)
-        return torch.cat([x1, self.transform.inverse(u2, self._predict(x1))], dim=1)
+        x1, u2 = self._split(self._undo_affine(y @ self.rotation))
+        return torch.cat([x1, self.transform.inverse(u2, self._predict(x1)[0])], dim=-1)
 
     @torch.no_grad()
     def pull_back(self, y: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The inverse of y, and what a gradient at y is there and for each of the parameters."""
-        v, gradient = (torch.cat([y, gradient]) @ self.rotation).chunk(2)
-        x1, u2 = self._undo_affine(v)
-        with torch.enable_grad():
-            parameters = self._predict(x1.requires_grad_())
+        u, gradient = self._undo_affine(y @ self.rotation), gradient @ self.rotation
+        x1, u2 = self._split(u)
+        parameters, kept = self._predict(x1)
         x2 = self.transform.inverse(u2, parameters)
-        with torch.enable_grad():
-            v, _ = self._mend(x1, x2.requires_grad_(), parameters)
-        wanted = [x1, x2, *self.parameters()]
-        first, second, *rest = torch.autograd.grad(v, wanted, gradient)
-        return torch.cat([x1, x2], dim=1).detach(), torch.cat([first, second], dim=1), rest
+        of_scale = (gradient * u).sum(dim=-2) * 0.1 * torch.sigmoid(self.scale / 2)
+        of_shift = gradient.sum(dim=-2)
+        first, second = self._split(gradient * self.global_scale())
+        of_x2, of_parameters = self.transform.pull_back(x2, parameters, second)
+        of_x1, of_subnet = self.subnet.pull_back(kept, 0.1 * of_parameters.flatten(-2))
+        x, of_x = torch.cat([x1, x2], dim=-1), torch.cat([first + of_x1, of_x2], dim=-1)
+        return x, of_x, [of_scale, of_shift, *of_subnet]
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x1, x2 = x.tensor_split((self.passive,), dim=1)
+        x1, x2 = x.tensor_split((self.passive,), dim=-1)
         return x1, x2
 
-    def _mend(self, x1: Tensor, x2: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """All of a block but the rotation, ``(N, D)``, and the log-slopes."""
-        u2, log_slope = self.transform.forward(x2, parameters)
-        u = torch.cat([x1, u2], dim=1)
-        return torch.addcmul(self.shift, u, self.global_scale()), log_slope
-
-    def _undo_affine(self, v: Tensor) -> tuple[Tensor, Tensor]:
-        return self._split((v - self.shift) / self.global_scale())
+    def _undo_affine(self, v: Tensor) -> Tensor:
+        return (v - self.shift.unsqueeze(-2)) / self.global_scale()
 
 
 @final

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import log
-from typing import Any, Literal, TypeAlias, final, get_args
+from typing import Literal, TypeAlias, final, get_args
 
 import torch
-from torch import Tensor, nn
-from torch.autograd.function import Function
+from torch import Tensor
 from torch.nn.functional import pad, softplus
 
 __all__ = [
     "Additive",
     "Affine",
     "ChannelTransform",
-    "Constant",
     "Spline",
     "TransformName",
     "make_transform",
-    "squash",
 ]
 
 TransformName: TypeAlias = Literal["affine", "additive", "volume-preserving", "spline"]
@@ -32,8 +29,8 @@ _LEAST = 1e-2
 class ChannelTransform(ABC):
     """An increasing map of each channel, given `size` parameters per channel.
 
-    With all parameters 0 it is the identity. Shapes: values ``(N, C)``, parameters
-    ``(N, size, C)``.
+    With all parameters 0 it is the identity. Shapes: values ``(..., N, C)``, parameters
+    ``(..., N, size, C)``; below, N stands for ``..., N``.
     """
 
     size: int
@@ -45,6 +42,14 @@ class ChannelTransform(ABC):
     @abstractmethod
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
+
+    def pull_back(self, x: Tensor, parameters: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """What a gradient at y, ``(N, C)``, is at x and at the parameters."""
+        with torch.enable_grad():
+            inputs = x.detach().requires_grad_(), parameters.detach().requires_grad_()
+            y, _ = self.forward(*inputs)
+        of_x, of_parameters = torch.autograd.grad(y, inputs, gradient)
+        return of_x, of_parameters
 
 
 @final
@@ -78,11 +83,20 @@ class Affine(ChannelTransform):
         log_scale, shift = self._split(parameters)
         return (y - shift) * (-log_scale).exp()
 
+    def pull_back(self, x: Tensor, parameters: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        """What a gradient at y, ``(N, C)``, is at x and at the parameters."""
+        if self.preserve_volume:
+            return super().pull_back(x, parameters, gradient)
+        log_scale, _ = self._split(parameters)
+        of_x = gradient * log_scale.exp()
+        slope = 1 - (log_scale / self.clamp).square()
+        return of_x, torch.stack([of_x * x * slope, gradient], dim=-2)
+
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Log-scale and shift, ``(N, C)`` each."""
-        raw, shift = parameters.unbind(dim=1)
+        raw, shift = parameters.unbind(dim=-2)
         s = self.clamp * torch.tanh(raw / self.clamp)
-        return (s - s.mean(dim=1, keepdim=True) if self.preserve_volume else s), shift
+        return (s - s.mean(dim=-1, keepdim=True) if self.preserve_volume else s), shift
 
 
 @final
@@ -97,11 +111,11 @@ class Additive(ChannelTransform):
 
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Map ``(N, C)`` to y, with 0, ``(N, C)`` each."""
-        return x + parameters[:, 0], torch.zeros_like(x)
+        return x + parameters[..., 0, :], torch.zeros_like(x)
 
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
-        return y - parameters[:, 0]
+        return y - parameters[..., 0, :]
 
 
 @final
@@ -134,12 +148,12 @@ class Spline(ChannelTransform):
         scale = s + (d0 + d1 - 2 * s) * u
         y = y0 + height * (s * t * t + d0 * u) / scale
         slope = (d1 * t * t + 2 * s * u + d0 * (1 - t) ** 2) * (s / scale) ** 2
-        y, log_scale = self.affine.forward(torch.where(inside, y, x), parameters[:, :2])
+        y, log_scale = self.affine.forward(torch.where(inside, y, x), parameters[..., :2, :])
         return y, torch.where(inside, slope, torch.ones_like(x)).log() + log_scale
 
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
-        y = self.affine.inverse(y, parameters[:, :2])
+        y = self.affine.inverse(y, parameters[..., :2, :])
         x0, y0, width, height, d0, d1, inside = self._bin(y, parameters, on="y")
         s, v = height / width, ((y - y0) / height).clamp(0, 1)
         # The root in [0, 1] of a t² + b t + c = 0, in the form that does not cancel.
@@ -152,8 +166,8 @@ class Spline(ChannelTransform):
         self, value: Tensor, parameters: Tensor, *, on: Literal["x", "y"]
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
         """The bin of each value: its corner, size and end slopes, and whether it is in one."""
-        widths, heights, slopes = (
-            parameters[:, 2:].transpose(1, 2).tensor_split((self.bins, 2 * self.bins), dim=-1)
+        widths, heights, slopes = parameters[..., 2:, :].mT.tensor_split(
+            (self.bins, 2 * self.bins), dim=-1
         )
         x, y = self._knots(widths), self._knots(heights)
         # softplus(0 + this) = 1, so that with parameters 0 every slope is 1.
@@ -181,52 +195,6 @@ class Spline(ChannelTransform):
             ],
             dim=-1,
         )
-
-
-@final
-class Constant(nn.Module):
-    """Predicts the same outputs for every row: for a transform that has nothing to depend on."""
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.values = nn.Parameter(torch.zeros(outputs))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The outputs for each row of ``(N, D)``, ``(N, outputs)``."""
-        return self.values.expand(len(x), -1)
-
-
-def squash(x: Tensor, horizon: float) -> Tensor:
-    """``c asinh(x / c)`` with c the horizon: what a network sees of values that may be far."""
-    squashed: Tensor = _Squash.apply(x, horizon)  # type: ignore[no-untyped-call]
-    return squashed
-
-
-@final
-class _Squash(Function):
-    """``c asinh(x / c)``, many times faster than `torch.asinh`, which is not vectorised."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, horizon: float) -> Tensor:
-        r = (x / horizon).abs()
-        return torch.copysign(horizon * (r + _root(r)).log(), x)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, float], output: Tensor) -> None:  # noqa: ANN401
-        x, ctx.horizon = inputs
-        ctx.save_for_backward(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401
-        (x,) = ctx.saved_tensors
-        return gradient / _root(x / ctx.horizon), None
-
-
-def _root(r: Tensor) -> Tensor:
-    """``sqrt(1 + r²)``, which does not overflow."""
-    return torch.hypot(r, r.new_ones(()))
 
 
 def make_transform(

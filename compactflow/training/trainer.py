@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from compactflow.backbones.base import Backbone, ConvergenceError
+from compactflow.backbones.base import ConvergenceError
 from compactflow.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -46,7 +45,7 @@ class TrainingOptions:
 
     Attributes:
         max_steps: Optimiser steps at most.
-        batch_size: Rows per step, drawn with replacement.
+        batch_size: Rows per step and network of the backbone, drawn with replacement.
         learning_rate: Peak of Adam's one-cycle schedule.
         noise: Standard deviation of the normal noise added to each batch, in preprocessed units.
         clip: Bound on the gradient's norm.
@@ -142,23 +141,23 @@ class _Run:
     ) -> None:
         self.anchors = anchors
         self.warm_up = 0 if anchors is None else int(options.warm_up * options.max_steps)
-        self.flow, self.x, self.validation = flow, x, validation
+        self.flow, self.x = flow, x
+        # Each member sees every row, as rows pass through the members in turn.
+        self.validation = validation.repeat_interleave(flow.backbone.members, dim=0)
         self.pull, self.push, self.options = pull, push, options
         self.interval = max(1, options.max_steps // options.checks)
-        self.optimizer = torch.optim.Adam(flow.backbone.parameters(), lr=options.learning_rate)
+        self.parameters: list[Tensor] = list(flow.backbone.parameters())
+        self.optimizer = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
         )
-        averaging = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
-        self.average = AveragedModel(flow.backbone, multi_avg_fn=averaging)
-        self.averaged_flow = CompactFlow(
-            self._averaged_backbone(), flow.latent, flow.preprocessing
-        )
-        settled = sample_equilibrium(pull, push, 2 * _REFERENCE_ROWS)
-        self.reference = settled[:_REFERENCE_ROWS]
+        self.average = copy.deepcopy(flow.backbone)
+        self.averages: list[Tensor] = list(self.average.parameters())
+        self.averaged_flow = CompactFlow(self.average, flow.latent, flow.preprocessing)
+        self.reference, settled = sample_equilibrium(pull, push, 2 * _REFERENCE_ROWS).chunk(2)
         self.history: History = {}
         self.best, self.checks_since_best = math.inf, 0
-        self.noise = _noise(settled[_REFERENCE_ROWS:], len(x), self.reference)
+        self.noise = _noise(settled, len(x), self.reference)
         self.kept_weights = copy.deepcopy(flow.backbone.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
@@ -183,14 +182,11 @@ class _Run:
         if device.type == "cuda" and state["cuda_random"] is not None:
             torch.cuda.set_rng_state(state["cuda_random"], device)
 
-    def _averaged_backbone(self) -> Backbone:
-        assert isinstance(self.average.module, Backbone)
-        return self.average.module
-
     def step(self, step: int) -> Tensor:
         """One optimiser step on one batch; returns its loss."""
         options = self.options
-        rows = torch.randint(len(self.x), (options.batch_size,), device=self.x.device)
+        members = self.flow.backbone.members
+        rows = torch.randint(len(self.x), (members * options.batch_size,), device=self.x.device)
         x = self.x[rows]
         x = x + options.noise * torch.randn_like(x)
         if self.anchors is not None and step <= self.warm_up:
@@ -199,10 +195,13 @@ class _Run:
             loss = self.push.loss(self.flow, x, self.pull)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.flow.backbone.parameters(), options.clip)
+        # The loss is the mean over the members, so each has a gradient of 1/M its own.
+        clip = options.clip / math.sqrt(members)
+        torch.nn.utils.clip_grad_norm_(self.parameters, clip, foreach=True)
         self.optimizer.step()
         self.schedule.step()
-        self.average.update_parameters(self.flow.backbone)
+        with torch.no_grad():
+            torch._foreach_lerp_(self.averages, self.parameters, 1 - options.ema)
         return loss.detach()
 
     @torch.no_grad()
@@ -235,7 +234,7 @@ class _Run:
         # push is stable: there the longest trained detects best, even where it is not nearest.
         if energy <= self.best + self.noise or (self.push.entropic and not runaway):
             self.checks_since_best = 0
-            self.kept_weights = copy.deepcopy(self._averaged_backbone().state_dict())
+            self.kept_weights = copy.deepcopy(self.average.state_dict())
         else:
             self.checks_since_best += 1
         go_on = self.checks_since_best < self.options.patience and step < self.options.max_steps
@@ -259,5 +258,6 @@ class _Run:
 def _noise(settled: Tensor, rows: int, reference: Tensor) -> float:
     """Standard deviation of the energy distance of `rows` settled latents from the reference."""
     rows = min(rows, _REFERENCE_ROWS)
-    draws = (settled[torch.randperm(len(settled))[:rows]] for _ in range(_DRAWS))
+    # With replacement, as there may be no more settled latents than rows.
+    draws = (settled[torch.randint(len(settled), (rows,))] for _ in range(_DRAWS))
     return float(np.std([energy_distance(draw, reference) for draw in draws]))

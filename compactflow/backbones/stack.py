@@ -1,0 +1,107 @@
+"""Several networks side by side, to train an ensemble as one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import TypeVar, cast, final
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from compactflow.backbones.base import Backbone
+
+__all__ = ["Stack"]
+
+_Result = TypeVar("_Result", Tensor, tuple[Tensor, Tensor])
+
+
+@final
+class Stack(Backbone):
+    """Creates a backbone of M networks of one class, through which rows pass in turn.
+
+    Row i of a batch passes through network ``i mod M``. A batch of independent rows thus trains
+    every network on rows of its own, and a loss that is a mean over rows is the mean of the
+    networks' losses. Networks of a parallel class run as one, which in few dimensions costs little
+    more than a single one.
+
+    Args:
+        networks: The networks, of one class, dimension and set of options; they are copied.
+    """
+
+    def __init__(self, networks: Sequence[Backbone]) -> None:
+        super().__init__(networks[0].dim)
+        self.members = len(networks)
+        self.parallel_networks = networks[0].parallel
+        self.networks = nn.ModuleList(
+            [_stack(networks)] if self.parallel_networks else copy.deepcopy(list(networks))
+        )
+
+    def unstack(self, networks: Sequence[Backbone]) -> None:
+        """Copy the weights into M single networks."""
+        states = [network.state_dict() for network in self.networks]
+        for m, network in enumerate(networks):
+            if self.parallel_networks:
+                state = {name: values[m] for name, values in states[0].items()}
+            else:
+                state = states[m]
+            network.load_state_dict(state)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``."""
+        return self._in_turn(lambda network, x: cast("Tensor", network(x)), x)
+
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Map latents ``(N, D)`` to data ``(N, D)``."""
+        if start is None:
+            return self._in_turn(lambda network, z: network.inverse(z), z)
+        return self._in_turn(lambda network, z, start: network.inverse(z, start=start), z, start)
+
+    def log_abs_det(self, x: Tensor) -> Tensor:
+        """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
+        return self._in_turn(lambda network, x: network.log_abs_det(x), x)
+
+    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The latents ``(N, D)`` of data ``(N, D)`` and their `log_abs_det`, ``(N,)``."""
+        return self._in_turn(lambda network, x: network.forward_and_log_abs_det(x), x)
+
+    def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Decode latents ``(N, D)`` and encode the result, each by its network."""
+        if start is None:
+            return self._in_turn(lambda network, z: network.recode(z), z)
+        return self._in_turn(lambda network, z, start: network.recode(z, start=start), z, start)
+
+    def _in_turn(self, function: Callable[..., _Result], *rows: Tensor) -> _Result:
+        """Apply a function of a network and its rows, with row i for network ``i mod M``."""
+        n, m = len(rows[0]), self.members
+        # (N, ...) -> (M, N/M, ...), after as many rows of zeros as it takes.
+        split = [pad(r, (0, 0, 0, -n % m)).view(-1, m, *r.shape[1:]).transpose(0, 1) for r in rows]
+
+        def merge(parts: Sequence[Tensor]) -> Tensor:
+            return torch.stack(list(parts), dim=1).flatten(0, 1)[:n]
+
+        if self.parallel_networks:
+            result = function(self.networks[0], *split)
+            if isinstance(result, Tensor):
+                return merge(result.unbind())
+            return merge(result[0].unbind()), merge(result[1].unbind())
+        results = [function(net, *each) for net, *each in zip(self.networks, *split, strict=True)]
+        if isinstance(results[0], Tensor):
+            return merge(results)
+        first, second = zip(*results, strict=True)
+        return merge(first), merge(second)
+
+
+def _stack(networks: Sequence[Backbone]) -> Backbone:
+    """One parallel network with every parameter and buffer of the networks."""
+    merged = copy.deepcopy(networks[0])
+    modules = [dict(network.named_modules()) for network in networks]
+    for path, module in merged.named_modules():
+        originals = [of_network[path] for of_network in modules]
+        for name in module._parameters:
+            values = torch.stack([getattr(original, name).detach() for original in originals])
+            setattr(module, name, nn.Parameter(values))
+        for name in module._buffers:
+            setattr(module, name, torch.stack([getattr(o, name) for o in originals]))
+    return merged

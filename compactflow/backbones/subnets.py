@@ -1,0 +1,94 @@
+"""The networks inside coupling blocks, with gradients by hand from activations that are kept."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, final
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Constant", "Subnet", "squash"]
+
+Kept: TypeAlias = tuple[Tensor, ...]
+
+
+@final
+class Subnet(nn.Sequential):
+    """Creates a network of one hidden layer, or M of them side by side.
+
+    Args:
+        inputs: Number of inputs.
+        width: Units of the hidden layer.
+        outputs: Number of outputs.
+        horizon: c, where the network sees ``c asinh(x / c)``, or ``None``.
+    """
+
+    def __init__(self, inputs: int, width: int, outputs: int, horizon: float | None) -> None:
+        super().__init__(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))
+        self.horizon = horizon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The outputs for ``(..., N, inputs)``, ``(..., N, outputs)``."""
+        return self.evaluate(x)[0]
+
+    def evaluate(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """The outputs, and what `pull_back` needs."""
+        seen = x if self.horizon is None else squash(x, self.horizon)
+        hidden = _linear(self._layer(0), seen).relu()
+        return _linear(self._layer(2), hidden), (x, seen, hidden)
+
+    def pull_back(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What a gradient at the outputs is at the inputs and for each of the parameters."""
+        x, seen, hidden = kept
+        of_hidden = (gradient @ self._layer(2).weight) * hidden.sign()
+        of_x = of_hidden @ self._layer(0).weight
+        if self.horizon is not None:
+            of_x /= torch.hypot(x / self.horizon, x.new_ones(()))
+        return of_x, [
+            of_hidden.mT @ seen,
+            of_hidden.sum(dim=-2),
+            gradient.mT @ hidden,
+            gradient.sum(dim=-2),
+        ]
+
+    def _layer(self, index: int) -> nn.Linear:
+        layer = self[index]
+        assert isinstance(layer, nn.Linear)
+        return layer
+
+
+@final
+class Constant(nn.Module):
+    """Creates a network without inputs, whose outputs are free parameters."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.values = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The outputs for each row of ``(..., N, 0)``, ``(..., N, outputs)``."""
+        return self.evaluate(x)[0]
+
+    def evaluate(self, x: Tensor) -> tuple[Tensor, Kept]:
+        """The outputs, and what `pull_back` needs."""
+        return self.values.unsqueeze(-2).expand(*x.shape[:-1], -1), (x,)
+
+    def pull_back(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What a gradient at the outputs is at the inputs and for each of the parameters."""
+        return torch.zeros_like(kept[0]), [gradient.sum(dim=-2)]
+
+
+def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
+    if layer.weight.ndim == 2:
+        outputs: Tensor = layer(x)
+        return outputs
+    return torch.baddbmm(layer.bias.unsqueeze(1), x, layer.weight.mT)
+
+
+def squash(x: Tensor, horizon: float) -> Tensor:
+    """``c asinh(x / c)`` with c the horizon, which tames values that are far."""
+    # `torch.asinh` is not vectorised; on |x| the logarithm does not cancel, and hypot does not
+    # overflow.
+    sign = torch.copysign(x.new_full((), horizon), x.detach())
+    r = x / sign
+    return sign * (r + torch.hypot(r, r.new_ones(()))).log()
