@@ -24,7 +24,7 @@ def count_subnets(backbone, call):
     """Rows that the subnets of a coupling flow see in a call, in passes of a batch."""
     rows = []
     hooks = [
-        block.subnet.register_forward_hook(lambda module, args, output: rows.append(len(args[0])))
+        block.subnet[0].register_forward_hook(lambda _, args, output: rows.append(len(args[0])))
         for block in backbone.blocks
     ]
     call()

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
@@ -246,3 +247,32 @@ def test_a_pull_that_cannot_balance_the_push_is_refused(pull, push, reason):
 
 def test_an_entropic_push_does_without_convexity():
     compactflow.build(pull=Hollow, push="stein")
+
+
+def test_members_score_by_their_mean_and_the_first_encodes(X):
+    detector = compactflow.build(members=2, max_steps=20, random_state=0).fit(X)
+    first, second = detector.flows_
+    x = torch.from_numpy(X)
+    with torch.no_grad():
+        distances = [flow.signed_distance(x).numpy() for flow in (first, second)]
+        latents = first.encode(x).numpy()
+    assert np.abs(distances[0] - distances[1]).max() > 0.01
+    np.testing.assert_allclose(detector.signed_distance(X), np.mean(distances, axis=0))
+    np.testing.assert_allclose(detector.transform(X), latents)
+    decoded = detector.inverse_transform(detector.transform(X))
+    np.testing.assert_allclose(decoded, X, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("backbone", "members"), [("coupling", 4), ("autoregressive", 1), (Coupling(4, blocks=2), 1)]
+)
+def test_the_ensemble_is_of_four_where_that_is_cheap(backbone, members, X):
+    detector = compactflow.build(backbone, max_steps=2, random_state=0).fit(X)
+    assert len(detector.flows_) == members
+
+
+def test_one_instance_makes_no_ensemble(X):
+    with pytest.raises(ValueError, match="members must be 1"):
+        compactflow.build(Coupling(4, blocks=2), members=3, max_steps=2).fit(X)
+    with pytest.raises(ValueError, match="members"):
+        compactflow.build(members=0)

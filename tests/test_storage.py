@@ -344,6 +344,29 @@ def test_version_1_keeps_the_order_of_parameters_and_the_sharpness():
     np.testing.assert_allclose(detector.log_density(X), densities, rtol=1e-9)
 
 
+def test_version_2_loads_as_a_single_flow(tmp_path):
+    old = compactflow.load(DATA / "model-2.safetensors", device="cpu")
+    old.save(tmp_path / "new")
+    X = np.random.default_rng(0).normal(3, 1, size=(60, 3))[:3]
+    for detector in (old, compactflow.load(tmp_path / "new", device="cpu")):
+        assert detector.members == len(detector.flows_) == 1
+        distances = [-0.5483732671124377, -0.1795851927051343, 0.6303431854512975]
+        densities = [-0.22484021048388697, -0.4843299753297962, -2.8434020861604354]
+        np.testing.assert_allclose(detector.signed_distance(X), distances, rtol=1e-9)
+        np.testing.assert_allclose(detector.log_density(X), densities, rtol=1e-9)
+        np.testing.assert_allclose(detector.p_values(X), [1, 6 / 7, 4 / 7])
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_every_member_is_kept(folder, X, tmp_path):
+    detector = compactflow.build(members=3, max_steps=5, random_state=0).fit(X)
+    detector.save(tmp_path / "model", folder=folder)
+    loaded = compactflow.load(tmp_path / "model", device="cpu")
+    assert len(loaded.flows_) == 3
+    np.testing.assert_array_equal(loaded.signed_distance(X), detector.signed_distance(X))
+    np.testing.assert_array_equal(loaded.log_density(X), detector.log_density(X))
+
+
 def test_later_defaults_do_not_change_a_model(model, detector, X, monkeypatch):
     from compactflow import presets
 
