@@ -92,7 +92,9 @@ def plot_boundary(
     points: int = 20_000,
     **style: Any,  # noqa: ANN401
 ) -> Axes:
-    """Draw the boundary of the latent support, mapped back into data space.
+    """Draw the boundary of the latent support, mapped back into data space by the first flow.
+
+    Only for a detector of one flow, ``members=1``, is it the line of signed distance 0.
 
     Args:
         detector: A fitted detector of two features.

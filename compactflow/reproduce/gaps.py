@@ -62,6 +62,7 @@ def fit(shape: str, latent: str | None, seed: int) -> OneClassFlow:
     """Fit the cube, or for ``None`` the support in several pieces, to a shape."""
     detector = build(
         latent=latent or _LATENTS[shape],
+        members=1,  # the one whose boundary is drawn
         max_steps=3000,
         learning_rate=0.01,
         pull_options={"sharpness": 10.0},

@@ -64,6 +64,7 @@ def fit(shape: str, preset: str | None, quick: bool, seed: int) -> OneClassFlow:
     paper = preset == "paper"
     detector = build(
         preset=preset,
+        members=1,  # the one whose boundary is drawn
         max_steps=_steps(quick),
         learning_rate=None if paper else 0.01,
         pull_options=None if paper else {"sharpness": 10.0},
