@@ -13,7 +13,7 @@ import torch
 from benchmarks.peers import BACKBONES, PEERS
 from benchmarks.sizes import ALL, BASE, SWEEP
 
-_SECONDS = 1.0  # that a measurement should take; more where a few rounds take longer
+_SECONDS = 0.5  # that a measurement should take; more where a few rounds take longer
 # Other sizes or other maps than the rest, and slow: one of zuko's decodes takes 10 s.
 _FULL = {"zuko:MAF", "zuko:NSF", "normflows:RealNVP", "normflows:MAF", "normflows:NSF"}
 _PACKAGES = ("compactflow", "torch", "FrEIA", "normflows", "zuko", "scikit-learn", "pyod")

@@ -128,11 +128,13 @@ def _line(cells: list[str]) -> str:
 
 
 def main(
-    file: Annotated[Path, typer.Argument(help="What --benchmark-json wrote.")],
+    files: Annotated[list[Path], typer.Argument(help="What --benchmark-json wrote.")],
     plots: Annotated[Path | None, typer.Option(help="Where the plot of the sizes goes.")] = None,
 ) -> None:
-    """Print the tables, and draw the plots."""
-    record = json.loads(file.read_text())
+    """Print the tables of one or more runs, and draw the plot."""
+    record, *others = [json.loads(file.read_text()) for file in files]
+    for other in others:
+        record["benchmarks"] += other["benchmarks"]
     if plots is not None:
         plot(read(record), plots)
     typer.echo(report(record), nl=False)

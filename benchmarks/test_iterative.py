@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from functools import cache, partial
 from itertools import count
-from typing import Any, cast
+from typing import Any
 
 import pytest
 import torch
@@ -107,7 +107,8 @@ def test_residual_decode(timed: Timed, device: torch.device, name: str) -> None:
 
 def _plain(backbone: IResNet, z: Tensor, iterations: int) -> Tensor:
     """The inverse by ``x ← y - g(x)``, so many times in each block."""
-    for block in reversed(cast("list[Any]", list(backbone.blocks))):
+    blocks: list[Any] = list(backbone.blocks)
+    for block in reversed(blocks):
         weights = block.weights()
         y = (z - block.shift) / softplus(block.scale)
         z = y

@@ -8,7 +8,6 @@ from torch import Tensor
 from compactflow import registry
 from compactflow.backbones.base import Backbone
 from compactflow.flow import CompactFlow
-from compactflow.pushes.base import Push
 
 __all__ = ["clusters", "train"]
 
@@ -26,7 +25,7 @@ def train(backbone: Backbone, push_name: str, x: Tensor, steps: int) -> None:
         x.shape[1]
     )
     flow = CompactFlow(backbone, latent)
-    push: Push = registry.load("push", push_name)()
+    push = registry.load("push", push_name)()
     pull = registry.load("pull", latent.confining_pull)(latent)
     optimiser = torch.optim.Adam(backbone.parameters(), lr=1e-3)
     for _ in range(steps):
