@@ -1,4 +1,5 @@
 import csv
+import functools
 import itertools
 import json
 import re
@@ -151,6 +152,17 @@ def test_number_of_jobs_does_not_change_results(data, tmp_path):
     start(data, tmp_path / "b", jobs=2)
     first, second = results(tmp_path / "a"), results(tmp_path / "b")
     assert [row["auroc"] for row in first] == [row["auroc"] for row in second]
+
+
+def test_variants_run_by_name_only_and_differ_from_the_default(data):
+    train, test, _ = datasets.split(*datasets.load_npz(data / "one.npz"), 0)
+    few = functools.partial(detectors.fit_ours, max_steps=3)
+    scores = few(train, 0).score(test)
+    for name, variant in detectors.VARIANTS.items():
+        options = variant.keywords | {"max_steps": 4 if name == "half the steps" else 3}
+        assert name not in runner._choose(None)[0]
+        assert runner._choose([name])[0] == [name]
+        assert np.abs(detectors.fit_ours(train, 0, **options).score(test) - scores).max() > 1e-6
 
 
 def test_sets_and_detectors_are_chosen_by_name(data, out):

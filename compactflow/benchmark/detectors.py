@@ -24,6 +24,7 @@ __all__ = [
     "DETECTORS",
     "INSTALL",
     "PEERS",
+    "VARIANTS",
     "Fitted",
     "find_absent",
     "fit_likelihood",
@@ -173,16 +174,36 @@ DETECTORS: dict[str, Fit] = {
     **{name: _standardised(peer) for name, peer in PEERS.items()},
 }
 
+_CHANGES: dict[str, dict[str, Any]] = {
+    "one flow": {"members": 1},
+    "no noise": {"noise": 0.0},
+    "standardised": {"preprocessing": "standardise"},
+    "half the steps": {"max_steps": 1000},
+    "twice the batch": {"batch_size": 256},
+    "sharp wall": {"pull_options": {"sharpness": 10.0}},
+    "normal latent": {"latent": "gaussian"},
+    "additive coupling": {"backbone_options": {"transform": "additive"}},
+    "unaligned rotations": {"backbone_options": {"permutation": "soft"}},
+    "no horizon": {"backbone_options": {"horizon": None}},
+    "likelihood push": {"push": "likelihood"},
+    "a quarter pushes": {"push_options": {"fraction": 0.25}},
+}
+
+#: The default with one ingredient changed or left out, for an ablation. They run only by name.
+VARIANTS: dict[str, Fit] = {
+    name: partial(fit_ours, **options) for name, options in _CHANGES.items()
+}
+
 
 def load(name: str) -> Fit:
-    """A detector of `DETECTORS`, with what it needs imported, so that importing is not timed.
+    """A detector or variant, with what it needs imported, so that importing is not timed.
 
     Raises:
         ImportError: If its package is not installed.
     """
     if name in _OPTIONAL:
         _OPTIONAL[name].load()
-    return DETECTORS[name]
+    return (DETECTORS | VARIANTS)[name]
 
 
 def find_absent(names: Iterable[str]) -> dict[str, str]:

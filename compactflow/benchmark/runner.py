@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 import compactflow
 from compactflow.benchmark import datasets, report
-from compactflow.benchmark.detectors import DETECTORS, find_absent, load
+from compactflow.benchmark.detectors import DETECTORS, VARIANTS, find_absent, load
 from compactflow.benchmark.journal import Journal, Row, Task
 from compactflow.benchmark.measurement import fit_and_score
 from compactflow.datasets import load_npz, split
@@ -48,7 +48,8 @@ def run(
         data: Folder of ``.npz`` files with ``X`` ``(n, D)`` and ``y`` ``(n,)``, 1 for outliers.
         out: The folder to write to; made if it does not exist. See `compactflow.benchmark.report`
             for what is written.
-        detectors: Names of detectors; ``None`` for all that are installed.
+        detectors: Names of detectors, variants of ours included; ``None`` for all detectors that
+            are installed.
         sets: Names of data sets, which are the files' names without ``.npz``; ``None`` for all.
         seeds: How many; they are 0, 1, ...
         jobs: How many processes; each computes with one thread.
@@ -105,15 +106,16 @@ def measure(path: Path, task: Task) -> Row:
 
 def _choose(names: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
     """The detectors to run, and those left out with how to install them."""
-    unknown = [name for name in names or () if name not in DETECTORS]
+    known = [*DETECTORS, *VARIANTS]
+    unknown = [name for name in names or () if name not in known]
     if unknown:
-        raise ValueError(f"there is no detector {unknown[0]!r}; there are {', '.join(DETECTORS)}")
+        raise ValueError(f"there is no detector {unknown[0]!r}; there are {', '.join(known)}")
     absent = find_absent(DETECTORS if names is None else names)
     if names is not None and absent:
         name, install = next(iter(absent.items()))
         raise ValueError(f"the detector {name!r} is not installed; run {install!r}")
-    chosen = [name for name in DETECTORS if name not in absent]
-    return [name for name in chosen if names is None or name in names], absent
+    wanted = DETECTORS if names is None else names
+    return [name for name in known if name in wanted and name not in absent], absent
 
 
 def _plan(paths: dict[str, Path], detectors: Sequence[str], seeds: int) -> list[Task]:
