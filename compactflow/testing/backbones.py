@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.stack import Stack
 from compactflow.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.barriers import Barrier
@@ -152,6 +153,24 @@ def copies_are_independent(make: Make) -> None:
         require(torch.equal(copied(x), z), "a deep copy maps differently")
         perturb(copied)
         require(torch.equal(backbone(x), z), "changing a deep copy changes the original")
+
+
+@_check
+def runs_side_by_side(make: Make) -> None:
+    """In an ensemble each network maps its rows as it does alone: else `parallel` is not so."""
+    networks = [perturb(make(_DIM)).double() for _ in range(2)]
+    x = torch.randn(16, _DIM, dtype=torch.float64)
+    with torch.no_grad():
+        stack = Stack(networks)
+        z = stack(x)
+        for m, network in enumerate(networks):
+            require(equal(z[m::2], network(x[m::2])), "two networks side by side map differently")
+        decoded = stack.inverse(z)
+        require(
+            equal(decoded, x, 1e-8), "two networks side by side do not invert each other's map"
+        )
+    recoded = stack.recode(z, start=x)
+    require(equal(recoded, z, 1e-8), "two networks side by side recode latents to others")
 
 
 @_check
