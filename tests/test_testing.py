@@ -217,6 +217,14 @@ class Network(Backbone):
         return self.flow.log_abs_det(x)
 
 
+class NotParallel(Network):
+    parallel = True
+
+    def forward(self, x):
+        z = self.flow(x)
+        return z.flip(0) if z.ndim == 3 else z
+
+
 class InverseOff(Network):
     def inverse(self, z, *, start=None):
         return super().inverse(z) * 1.01
@@ -304,6 +312,7 @@ class OnlyInThree(Network):
 
 ROUND_TRIP = {"inverse-undoes-forward", "inverse-undoes-forward-after-training", "dimensions"}
 BACKBONE_FAULTS = {
+    NotParallel: {"runs-side-by-side"},
     InverseOff: ROUND_TRIP,
     DriftsInTraining: ROUND_TRIP,
     FollowsStart: {"start-leaves-the-answer"},
