@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from math import log
 from typing import Any, Literal, final
 
 import numpy as np
@@ -253,7 +254,8 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
 
-        The mean over the ensemble's flows. Minus this is the loss of the likelihood push.
+        That of the mixture of the ensemble's flows in equal shares. Of a single flow, minus this
+        is the loss of the likelihood push.
         """
         return self._batched(self._log_density, self._validate(X))
 
@@ -266,8 +268,8 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         return torch.stack([flow.signed_distance(x) for flow in self.flows_]).mean(dim=0)
 
     def _log_density(self, x: Tensor) -> Tensor:
-        pull = self.pull_
-        return torch.stack([flow.log_density(pull, x) for flow in self.flows_]).mean(dim=0)
+        densities = torch.stack([flow.log_density(self.pull_, x) for flow in self.flows_])
+        return densities.logsumexp(dim=0) - log(len(self.flows_))
 
 
 def build(
