@@ -10,7 +10,7 @@ from compactflow.reproduce import gaps, reproduce, shapes
 @pytest.fixture(scope="module")
 def detector():
     X = np.random.default_rng(0).normal(size=(200, 2))
-    return compactflow.build(max_steps=30, random_state=0).fit(X)
+    return compactflow.build(members=1, max_steps=30, random_state=0).fit(X)
 
 
 def test_drawn_boundary_lies_at_distance_zero(detector):
