@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ Array = NDArray[np.float64]
 _VALUES = 33  # to choose from for each feature
 _STEP = 4  # of these every fourth is tried for each feature, and those between for
 _REFINED = 16  # the most promising features
-_CHUNK = 1 << 21  # numbers in the rows tried at a time
+_CHUNK = 1 << 17  # numbers in the rows tried at a time, few enough for the cache
 _HALVINGS = 40
 
 
@@ -43,20 +44,32 @@ def change_features(
     """
     values = np.quantile(typical, np.linspace(0, 1, _VALUES), axis=0).T
     X, found = X.copy(), np.zeros(len(X), dtype=bool)
+    quick = _in_single_precision(detector)
     rows_at_once = max(1, _CHUNK * _STEP // (values.size * X.shape[1]))
     for _ in range(changes):
         left = np.flatnonzero(~found)
+        if not len(left):
+            break
         for first in range(0, len(left), rows_at_once):
             rows = left[first : first + rows_at_once]
-            feature, value, distance = _best_change(detector, X[rows], values)
+            feature, value = _best_change(quick, X[rows], values)
             X[rows, feature] = value
-            found[rows] = distance <= -detector.offset_
+        found[left] = detector.decision_function(X[left]) >= 0
     return X, found
+
+
+def _in_single_precision(detector: OneClassFlow) -> OneClassFlow:
+    """A detector to search with: twice as fast, and right but where two rows score alike."""
+    quick = copy.deepcopy(detector)
+    for flow in quick.flows_:
+        flow.backbone.float()
+        flow.latent.float()
+    return quick
 
 
 def _best_change(
     detector: OneClassFlow, X: Array, values: Array
-) -> tuple[NDArray[np.int64], Array, Array]:
+) -> tuple[NDArray[np.int64], Array]:
     """The change of one feature to one of its values that lowers the signed distance most.
 
     Between values the distance mostly has one valley, so a coarse search shows where to refine.
@@ -67,7 +80,7 @@ def _best_change(
         values: The values of each feature, ascending, ``(D, V)``.
 
     Returns:
-        The feature, its value and the signed distance then, each ``(N,)``.
+        The feature and its value, each ``(N,)``.
     """
     n, dim = X.shape
     distance = np.full((n, *values.shape), np.inf)
@@ -88,7 +101,7 @@ def _best_change(
         step //= 2
     best = distance.reshape(n, -1).argmin(axis=1)
     feature, k = np.divmod(best, _VALUES)
-    return feature, values[feature, k], distance[np.arange(n), feature, k]
+    return feature, values[feature, k]
 
 
 def project(detector: OneClassFlow, X: Array, typical: Array) -> Array:

@@ -80,13 +80,13 @@ def test_the_search_finds_what_trying_all_values_finds(detector, monkeypatch):
     for j in range(6):
         tried[:, j, :, j] = values[:, j]
     lowest = detector.signed_distance(tried.reshape(-1, 6)).reshape(len(X), -1).min(axis=1)
-    scored = []
+    scored, original = [], type(detector).signed_distance
 
-    def counted(rows, original=detector.signed_distance):
+    def counted(self, rows):
         scored.append(len(rows))
-        return original(rows)
+        return original(self, rows)
 
-    monkeypatch.setattr(detector, "signed_distance", counted)
+    monkeypatch.setattr(type(detector), "signed_distance", counted)
     changed, found = change_features(detector, X, typical, changes=1)
     assert sum(scored) < 0.5 * tried[..., 0].size
     monkeypatch.undo()
