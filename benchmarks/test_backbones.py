@@ -33,7 +33,8 @@ def test_step(
     if part == "products":
         call = products(call)
     what = f"{name} {push}" + (", products alone" if part == "products" else "")
-    timed(call, f"step {size}", what, reference="FrEIA likelihood", **size._asdict())
+    kind, peer = _family(name)
+    timed(call, f"{kind}step {size}", what, reference=f"{peer} likelihood", **size._asdict())
 
 
 @pytest.mark.parametrize("direction", ["encode", "decode", "warm decode", "score"])
@@ -52,5 +53,13 @@ def test_map(timed: Timed, device: torch.device, size: Size, name: str, directio
             "warm decode": lambda: flow.backbone.inverse(near, start=x),
             "score": lambda: flow.signed_distance(x),
         }
-        reference = "iresnet" if direction == "warm decode" else "FrEIA"
-        timed(calls[direction], f"{direction} {size}", name, reference=reference, **size._asdict())
+        kind, peer = _family(name)
+        group = f"{kind}{direction} {size}"
+        timed(calls[direction], group, name, reference=peer, **size._asdict())
+
+
+def _family(name: str) -> tuple[str, str]:
+    """Which networks it is compared with, and the peer among them that ratios are to."""
+    if name in ("iresnet", "normflows residual"):
+        return "residual ", "normflows residual"
+    return "", "FrEIA"

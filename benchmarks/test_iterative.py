@@ -95,7 +95,7 @@ def test_residual_decode(timed: Timed, device: torch.device, name: str) -> None:
         assert reached <= _ERROR, f"the decode errs by {reached:.1e}"
         timed(
             decode,
-            "residual decode D=128 N=512 blocks=12",
+            "trained residual decode D=128 N=512 blocks=12",
             name,
             reference="plain fixed point",
             error=reached,
