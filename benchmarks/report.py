@@ -18,7 +18,7 @@ _PRODUCTS = ", products alone"
 # What else is measured, and how it is written.
 _EXTRAS = {
     "error": ".1e",
-    "iterations": "d",
+    "iterations": ".0f",
     "auroc": ".3f",
     "rows_per_second": ",.0f",
     "peak_mib": ".0f",

@@ -67,12 +67,15 @@ def test_the_floor_and_what_else_was_measured_get_columns(written):
     path = written(
         timing("step", "ours", "absent", 0, 0.006, error=1.25e-7),
         timing("step", "ours, products alone", "absent", 0, 0.002),
+        timing("solve", "iterative", "absent", 0, 0.001, iterations=7),
+        timing("solve", "iterative", "absent", 1, 0.001, iterations=9),
         timing("memory", "ours step", "ours step", 0, 1.0, peak_mib=12.3),
         timing(None, "failed", "peer", 0, 1.0),
     )
     text = report(path)
     assert "| ours | 6.00 | 5.40 to 6.60 |  | 3.00 | 1.2e-07 |" in text
     assert "products alone |\n" not in text
+    assert "| iterative | 1.00 | 0.90 to 1.10 |  | 8 |" in text
     assert "| what | peak mib |" in text
     assert "| ours step | 12 |" in text
     assert "failed" not in text
