@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import torch
 from torch import nn
 
-__all__ = ["find_device", "find_dtype", "move"]
+__all__ = ["find_device", "find_dtype", "move", "single_threaded"]
 
 
 def find_device(name: str) -> torch.device:
@@ -39,3 +42,19 @@ def find_dtype(name: str | None) -> torch.dtype | None:
 def move(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
     """Move a module to a device and its floats to `dtype` (float32 on MPS: it has no other)."""
     module.to(torch.float32 if device.type == "mps" else dtype).to(device)
+
+
+@contextlib.contextmanager
+def single_threaded(apply: bool = True) -> Iterator[None]:
+    """Let torch compute with one thread inside, if `apply`.
+
+    On small tensors further threads only wait for each other, which takes a core each, and many
+    times as long where the cores have other work.
+    """
+    threads = torch.get_num_threads()
+    if apply:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -16,6 +16,7 @@ from compactflow.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.barriers import Barrier
 from compactflow.pulls.norms import MaxAbs
+from compactflow.pushes.base import Push
 from compactflow.pushes.mirror import Mirror
 from compactflow.pushes.stein import Stein
 from compactflow.training.monitors import conditioning, energy_distance
@@ -198,3 +199,25 @@ def test_trained_beats_untrained(preset):
         auroc[steps] = roc_auc_score(outlier, scores)
     assert auroc[1500] > auroc[1] + 0.005
     assert auroc[1500] > 0.8
+
+
+def test_small_batches_compute_with_one_thread_and_leave_the_setting():
+    threads = []
+
+    class Spy(Push):
+        entropic = True
+
+        def __call__(self, flow, x, z, pull):
+            threads.append(torch.get_num_threads())
+            return Stein()(flow, x, z, pull)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        X = np.random.default_rng(0).normal(size=(50, 2))
+        OneClassFlow(push=Spy(), max_steps=1).fit(X)
+        OneClassFlow(push=Spy(), max_steps=1, batch_size=1 << 15, members=1).fit(X)
+        assert threads == [1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -9,10 +9,10 @@ import warnings
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import torch
 from threadpoolctl import threadpool_limits
 
 from compactflow.benchmark.detectors import Array, Fit
+from compactflow.devices import single_threaded
 
 __all__ = ["Measurement", "fit_and_score"]
 
@@ -42,24 +42,13 @@ def fit_and_score(fit: Fit, train: Array, test: Array, seed: int) -> Measurement
         test: Test rows, ``(M, D)``.
         seed: Of the detector.
     """
-    with _single_threaded(), _quiet():
+    with single_threaded(), threadpool_limits(1), _quiet():
         start = time.perf_counter()
         score, boundary = fit(train, seed)
         fitted = time.perf_counter()
         scores = score(test)
         end = time.perf_counter()
     return Measurement(scores, boundary, fitted - start, end - fitted)
-
-
-@contextlib.contextmanager
-def _single_threaded() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

@@ -40,7 +40,7 @@ def run_each(
 
 
 def _single_threaded(function: Callable[..., T], task: tuple[Any, ...]) -> T:
-    import torch
+    from compactflow.devices import single_threaded
 
-    torch.set_num_threads(1)
-    return function(*task)
+    with single_threaded():
+        return function(*task)

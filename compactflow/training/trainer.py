@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from compactflow.backbones.base import ConvergenceError
+from compactflow.devices import single_threaded
 from compactflow.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -28,6 +29,7 @@ History = dict[str, list[float]]
 
 _REFERENCE_ROWS = 1024
 _DRAWS = 20
+_SMALL = 1 << 15  # numbers in a batch up to which a second thread gains nothing
 _NOISE_FLOOR = 0.1  # of the energy distance, with few rows
 
 # What a run keeps from step to step: parts with a state of their own, and values.
@@ -106,7 +108,9 @@ def train(
         run.load_state_dict(checkpoint.state["run"])
         first += checkpoint.state["step"]
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, disable=not options.verbose, transient=True) as progress:
+    bars = Progress(*columns, disable=not options.verbose, transient=True)
+    numbers = options.batch_size * flow.backbone.members * flow.dim
+    with single_threaded(numbers <= _SMALL), bars as progress:
         bar = progress.add_task("training", total=options.max_steps)
         for step in range(first, options.max_steps + 1):
             try:
