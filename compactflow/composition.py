@@ -109,13 +109,15 @@ def find_parts(detector: OneClassFlow) -> dict[Kind, Part]:
     if pull is None:
         latent, push = find_class("latent", detector.latent), find_class("push", settings.push)
         pull = latent.confining_pull if push.entropic else latent.default_pull
-    defaults = settings.backbone_options.get(str(detector.backbone), {})
-    options = defaults | dict(detector.backbone_options or {})
+    of_backbone = settings.backbone_options.get(str(detector.backbone), {})
+    of_push = settings.push_options.get(str(settings.push), {})
     return {
-        "backbone": Part(choice=detector.backbone, options=options),
+        "backbone": Part(
+            choice=detector.backbone, options=of_backbone | dict(detector.backbone_options or {})
+        ),
         "latent": Part(choice=detector.latent, options=dict(detector.latent_options or {})),
         "pull": Part(choice=pull, options=dict(detector.pull_options or {})),
-        "push": Part(choice=settings.push, options=dict(detector.push_options or {})),
+        "push": Part(choice=settings.push, options=of_push | dict(detector.push_options or {})),
     }
 
 

@@ -30,6 +30,7 @@ class Settings:
         learning_rate: Peak of the schedule.
         boundary: ``"natural"`` or the share of inliers to hold.
         backbone_options: Options per backbone name.
+        push_options: Options per push name.
     """
 
     push: Any
@@ -42,6 +43,7 @@ class Settings:
     learning_rate: float
     boundary: float | str
     backbone_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    push_options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def replace(self, **arguments: Any) -> Settings:  # noqa: ANN401
         """These settings with the arguments that are not ``None`` in their place."""
@@ -72,6 +74,8 @@ PRESETS = {
         learning_rate=3e-3,
         boundary=0.95,
         backbone_options={"coupling": {"blocks": 8, "width": 64}},
+        # Coarser than the class's default, which is for sharp walls: less noise in the gradient.
+        push_options={"stein": {"sigma": 0.4}},
     ),
     # Schmier, Köthe, Straehle (2024). The paper gives the network, the latent, the pull and the
     # step; the learning rate is the largest at which the mirror push stays usable.

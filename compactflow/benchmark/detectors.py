@@ -181,6 +181,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "half the steps": {"max_steps": 1000},
     "twice the batch": {"batch_size": 256},
     "sharp wall": {"pull_options": {"sharpness": 10.0}},
+    "fine smoothing": {"push_options": {"sigma": 0.1}},
     "normal latent": {"latent": "gaussian"},
     "additive coupling": {"backbone_options": {"transform": "additive"}},
     "unaligned rotations": {"backbone_options": {"permutation": "soft"}},

@@ -66,6 +66,7 @@ def fit(shape: str, latent: str | None, seed: int) -> OneClassFlow:
         max_steps=3000,
         learning_rate=0.01,
         pull_options={"sharpness": 10.0},
+        push_options={"sigma": 0.1},
         noise=0.03,
         boundary=_COVERAGE,
         random_state=seed,

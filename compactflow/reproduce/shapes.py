@@ -68,6 +68,7 @@ def fit(shape: str, preset: str | None, quick: bool, seed: int) -> OneClassFlow:
         max_steps=_steps(quick),
         learning_rate=None if paper else 0.01,
         pull_options=None if paper else {"sharpness": 10.0},
+        push_options=None if paper else {"sigma": 0.1},
         noise=0.03,
         random_state=seed,
     )
