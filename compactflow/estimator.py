@@ -245,10 +245,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         self.offset_ = -self.calibration_.threshold(settings.boundary)
 
     def signed_distance(self, X: ArrayLike) -> Array:
-        """Signed distance of each row to the support's boundary, ``(N,)``: negative inside.
-
-        The mean over the ensemble's flows.
-        """
+        """Signed distance of each row, ``(N,)``, the mean over the flows: negative inside."""
         return self._batched(self._signed_distance, self._validate(X))
 
     def log_density(self, X: ArrayLike) -> Array:
