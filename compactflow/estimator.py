@@ -212,9 +212,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         stack = Stack(networks)
         flow = CompactFlow(stack, flows[0].latent, preprocessing)
         move(flow, device, torch.float64)
-        # Training is in float32, but the preprocessing stays exact: it may have large offsets.
-        flow.backbone.float()
-        flow.latent.float()
+        flow.cast(torch.float32)
         pull.to(flow.latent.like)
         options = settings.training_options(n, dim, verbose=self.verbose)
         x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))

@@ -132,8 +132,7 @@ def load(
     for flow in detector.flows_:
         move(flow, place, flow.preprocessing.mean.dtype)
         if precision is not None:
-            flow.backbone.to(precision)
-            flow.latent.to(precision)
+            flow.cast(precision)
     detector.pull_.to(detector.flow_.latent.like)
     return detector
 

@@ -54,9 +54,8 @@ class Stack(Backbone):
 
     def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``."""
-        if start is None:
-            return self._in_turn(lambda network, z: network.inverse(z), z)
-        return self._in_turn(lambda network, z, start: network.inverse(z, start=start), z, start)
+        rows = [z] if start is None else [z, start]
+        return self._in_turn(lambda network, z, start=None: network.inverse(z, start=start), *rows)
 
     def log_abs_det(self, x: Tensor) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
@@ -68,9 +67,8 @@ class Stack(Backbone):
 
     def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, each by its network."""
-        if start is None:
-            return self._in_turn(lambda network, z: network.recode(z), z)
-        return self._in_turn(lambda network, z, start: network.recode(z, start=start), z, start)
+        rows = [z] if start is None else [z, start]
+        return self._in_turn(lambda network, z, start=None: network.recode(z, start=start), *rows)
 
     def _in_turn(self, function: Callable[..., _Result], *rows: Tensor) -> _Result:
         """Apply a function of a network and its rows, with row i for network ``i mod M``."""
