@@ -94,7 +94,7 @@ def make(name: str, size: Size) -> Backbone:
             "blocks": size.blocks,
             "width": WIDTH,
             "permutation": "soft",
-            "horizon": None,
+            "activation": "relu",  # as in the peers
         },
         "iresnet": {"blocks": size.blocks, "width": WIDTH},
         "autoregressive": {"layers": size.blocks // 3, "width": 64},

@@ -68,8 +68,8 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         pull_options: Likewise of the pull.
         push_options: Likewise of the push.
         preset: ``None`` for the default settings, ``"paper"`` for those of the paper.
-        preprocessing: Fixed first layer: ``"whiten"`` (Ledoit-Wolf), ``"standardise"`` or
-            ``"none"``.
+        preprocessing: Fixed first layer: ``"half-whiten"``, ``"whiten"`` (Ledoit-Wolf),
+            ``"standardise"`` or ``"none"``.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
         members: Flows in the ensemble, whose mean signed distance is the score: trained side by

@@ -12,7 +12,7 @@ from compactflow.plugins import Kind
 
 __all__ = ["MIGRATIONS", "VERSION"]
 
-VERSION = 3  # of the layout that `compactflow.storage` writes
+VERSION = 4  # of the layout that `compactflow.storage` writes
 
 Content = dict[str, Any]
 
@@ -91,4 +91,13 @@ def _from_2(content: Content) -> Content:
     return content | {"params": content["params"] | {"members": 1}, "further_members": []}
 
 
-MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2}
+def _from_3(content: Content) -> Content:
+    """Write out the coupling's activation, which was no option in version 3."""
+    components = content["components"]
+    backbone = components["backbone"]
+    if backbone["name"] == "coupling":
+        backbone = backbone | {"options": {"activation": "relu"} | backbone["options"]}
+    return content | {"components": components | {"backbone": backbone}}
+
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2, 3: _from_3}

@@ -66,16 +66,16 @@ PRESETS = {
     None: Settings(
         push="stein",
         pull=None,
-        preprocessing="whiten",
+        preprocessing="half-whiten",
         noise="auto",
         members="auto",
         max_steps="auto",
         batch_size=128,
-        learning_rate=3e-3,
+        learning_rate=1e-2,
         boundary=0.95,
         backbone_options={"coupling": {"blocks": 8, "width": 64}},
         # Coarser than the class's default, which is for sharp walls: less noise in the gradient.
-        push_options={"stein": {"sigma": 0.4}},
+        push_options={"stein": {"sigma": 0.3}},
     ),
     # Schmier, Köthe, Straehle (2024). The paper gives the network, the latent, the pull and the
     # step; the learning rate is the largest at which the mirror push stays usable.
@@ -93,6 +93,7 @@ PRESETS = {
             "coupling": {
                 "blocks": 12,
                 "width": 128,
+                "activation": "relu",
                 "clamp": 2.0,
                 "permutation": "soft",
                 "horizon": None,

@@ -23,7 +23,8 @@ CONSTRUCTORS = {
         dim, transform="volume-preserving", blocks=4, width=16
     ),
     "spline": lambda dim: Coupling(dim, transform="spline", blocks=4, width=16),
-    "paper": lambda dim: Coupling(dim, permutation="soft", horizon=None),
+    "relu": lambda dim: Coupling(dim, blocks=4, width=16, activation="relu", horizon=1.0),
+    "paper": lambda dim: Coupling(dim, permutation="soft", activation="relu"),
     "autoregressive": lambda dim: Autoregressive(dim, layers=3, width=16),
     "autoregressive-spline": lambda dim: Autoregressive(
         dim, transform="spline", layers=3, width=16
@@ -119,7 +120,7 @@ def test_aligned_rotations_cancel():
 
 
 def test_one_block_is_the_papers_formula():
-    backbone = Coupling(3, blocks=1, width=4, permutation="soft", horizon=None).double()
+    backbone = Coupling(3, blocks=1, width=4, permutation="soft", activation="relu").double()
     block = backbone.blocks[0]
     with torch.no_grad():
         block.scale += torch.tensor([0.3, -1.0, 2.0])
@@ -374,6 +375,7 @@ def test_anderson_needs_fewer_iterations_than_the_plain_fixed_point():
         ({"clamp": math.nan}, "clamp"),
         ({"horizon": -1.0}, "horizon"),
         ({"permutation": "none"}, "permutation"),
+        ({"activation": "elu"}, "activation"),
         ({"transform": "cubic"}, "transform"),
         ({"bins": 1, "transform": "spline"}, "bins"),
         ({"bound": 0.0, "transform": "spline"}, "bound"),

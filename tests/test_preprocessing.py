@@ -4,7 +4,7 @@ import torch
 
 from compactflow.preprocessing import Preprocessing
 
-METHODS = ["whiten", "standardise", "none"]
+METHODS = ["half-whiten", "whiten", "standardise", "none"]
 
 
 @pytest.fixture
@@ -43,6 +43,18 @@ def test_whiten_decorrelates_and_ignores_units(X):
     units = np.array([1e-6, 1, 1e3, 7, 1e9])
     other = Preprocessing.fit(X * units, "whiten")(torch.from_numpy(X * units)).numpy()
     np.testing.assert_allclose(y, other, rtol=1e-6, atol=1e-6)
+
+
+def test_half_whiten_whitens_data_of_half_the_covariances(X):
+    """Seen from the model: a matrix W with W C W = 1, for C with its covariances halved."""
+    rng = np.random.default_rng(1)
+    a = rng.normal(size=100_000)
+    b = 0.8 * a + 0.6 * rng.normal(size=100_000)
+    y = Preprocessing.fit(1e-3 * np.stack([a, b], 1), "half-whiten")
+    halved = np.array([[1, 0.4], [0.4, 1]])
+    variance, axes = np.linalg.eigh(halved)
+    expected = (axes / np.sqrt(variance)) @ axes.T
+    np.testing.assert_allclose(y.matrix / y.matrix[0, 0], expected / expected[0, 0], atol=0.02)
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -9,7 +9,7 @@ from compactflow.backbones.stack import Stack
 
 NETWORKS = {
     "affine": lambda: Coupling(5, blocks=3, width=8),
-    "far horizon": lambda: Coupling(4, blocks=3, width=8, horizon=None, permutation="soft"),
+    "relu": lambda: Coupling(4, blocks=3, width=8, activation="relu", horizon=1.0),
     "additive": lambda: Coupling(5, blocks=3, width=8, transform="additive"),
     "volume-preserving": lambda: Coupling(5, blocks=3, width=8, transform="volume-preserving"),
     "spline": lambda: Coupling(5, blocks=3, width=8, transform="spline"),

@@ -357,6 +357,18 @@ def test_version_2_loads_as_a_single_flow(tmp_path):
         np.testing.assert_allclose(detector.p_values(X), [1, 6 / 7, 4 / 7])
 
 
+def test_version_3_keeps_its_activation(tmp_path):
+    old = compactflow.load(DATA / "model-3.safetensors", device="cpu")
+    old.save(tmp_path / "new")
+    X = np.random.default_rng(0).normal(3, 1, size=(60, 3))[:3]
+    for detector in (old, compactflow.load(tmp_path / "new", device="cpu")):
+        assert len(detector.flows_) == 2
+        distances = [-0.49448942985795985, -0.18823717824914804, 0.6407614091637871]
+        densities = [-0.2791473948259549, -0.5095334766010221, -2.7770738580190617]
+        np.testing.assert_allclose(detector.signed_distance(X), distances, rtol=1e-9)
+        np.testing.assert_allclose(detector.log_density(X), densities, rtol=1e-9)
+
+
 @pytest.mark.parametrize("folder", [False, True])
 def test_every_member_is_kept(folder, X, tmp_path):
     detector = compactflow.build(members=3, max_steps=5, random_state=0).fit(X)

@@ -12,7 +12,7 @@ from torch.autograd.function import Function, once_differentiable
 from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
-from compactflow.backbones.subnets import Constant, Subnet
+from compactflow.backbones.subnets import Activation, Constant, Subnet
 from compactflow.backbones.transforms import (
     ChannelTransform,
     TransformName,
@@ -50,6 +50,8 @@ class Coupling(Backbone):
             not depend on x; ``"spline"``, a rational-quadratic spline before the affine map.
         blocks: Number of blocks.
         width: Units of each subnet's one hidden layer.
+        activation: Of those units: ``"tanh"``, which is smooth and flat for far inputs, or
+            ``"relu"``.
         clamp: α, the bound on a block's log-scale.
         bins: Bins of a spline, at least 2.
         bound: A spline acts on ``[-bound, bound]``, in units of the backbone's input.
@@ -57,8 +59,9 @@ class Coupling(Backbone):
             ``"hard"``, a random permutation of channels; ``"aligned"``, random rotations whose
             product is the identity, so that the latent's axes start as the data's and a support
             with corners keeps its meaning.
-        horizon: c, in units of the backbone's input: the subnet sees ``c asinh(x1 / c)``, which
-            tames far inputs, whose round trip it would else spoil. ``None`` lets it see x1.
+        horizon: c, in units of the backbone's input: the subnet sees ``c asinh(x1 / c)``. That
+            tames far inputs, whose round trip a ``"relu"`` would else spoil. ``None`` lets it see
+            x1.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -78,11 +81,12 @@ class Coupling(Backbone):
         transform: TransformName = "affine",
         blocks: int = 12,
         width: int = 128,
+        activation: Activation = "tanh",
         clamp: float = 2.0,
         bins: int = 8,
         bound: float = 3.0,
         permutation: Permutation = "aligned",
-        horizon: float | None = 1.0,
+        horizon: float | None = None,
     ) -> None:
         super().__init__(dim)
         if blocks < 1 or width < 1:
@@ -94,9 +98,13 @@ class Coupling(Backbone):
                 f"permutation must be one of {', '.join(get_args(Permutation))}, "
                 f"got {permutation!r}"
             )
+        if activation not in get_args(Activation):
+            raise ValueError(
+                f"activation must be one of {', '.join(get_args(Activation))}, got {activation!r}"
+            )
         channels = make_transform(transform, clamp=clamp, bins=bins, bound=bound)
         self.blocks = nn.ModuleList(
-            _Block(dim, width, channels, horizon, rotation)
+            _Block(dim, width, activation, channels, horizon, rotation)
             for rotation in _rotations(dim, blocks, permutation)
         )
 
@@ -146,6 +154,7 @@ class _Block(nn.Module):
         self,
         dim: int,
         width: int,
+        activation: Activation,
         transform: ChannelTransform,
         horizon: float | None,
         rotation: Tensor,
@@ -155,7 +164,9 @@ class _Block(nn.Module):
         self.transform = transform
         outputs = (dim - self.passive) * transform.size
         self.subnet = (
-            Subnet(self.passive, width, outputs, horizon) if self.passive else Constant(outputs)
+            Subnet(self.passive, width, outputs, activation=activation, horizon=horizon)
+            if self.passive
+            else Constant(outputs)
         )
         self.scale = nn.Parameter(torch.full((dim,), _UNIT_SCALE))
         self.shift = nn.Parameter(torch.zeros(dim))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, final
+from typing import Literal, TypeAlias, final
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Constant", "Subnet", "squash"]
+__all__ = ["Activation", "Constant", "Subnet", "squash"]
 
+Activation: TypeAlias = Literal["tanh", "relu"]
 Kept: TypeAlias = tuple[Tensor, ...]
 
 
@@ -20,11 +21,22 @@ class Subnet(nn.Sequential):
         inputs: Number of inputs.
         width: Units of the hidden layer.
         outputs: Number of outputs.
+        activation: Of the hidden units.
         horizon: c, where the network sees ``c asinh(x / c)``, or ``None``.
     """
 
-    def __init__(self, inputs: int, width: int, outputs: int, horizon: float | None) -> None:
-        super().__init__(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, outputs))
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        outputs: int,
+        *,
+        activation: Activation,
+        horizon: float | None,
+    ) -> None:
+        units = nn.Tanh() if activation == "tanh" else nn.ReLU()
+        super().__init__(nn.Linear(inputs, width), units, nn.Linear(width, outputs))
+        self.smooth = activation == "tanh"
         self.horizon = horizon
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,13 +46,14 @@ class Subnet(nn.Sequential):
     def evaluate(self, x: Tensor) -> tuple[Tensor, Kept]:
         """The outputs, and what `pull_back` needs."""
         seen = x if self.horizon is None else squash(x, self.horizon)
-        hidden = _linear(self._layer(0), seen).relu()
+        hidden: Tensor = self[1](_linear(self._layer(0), seen))
         return _linear(self._layer(2), hidden), (x, seen, hidden)
 
     def pull_back(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What a gradient at the outputs is at the inputs and for each of the parameters."""
         x, seen, hidden = kept
-        of_hidden = (gradient @ self._layer(2).weight) * hidden.sign()
+        of_hidden = gradient @ self._layer(2).weight
+        of_hidden *= 1 - hidden.square() if self.smooth else hidden.sign()
         of_x = of_hidden @ self._layer(0).weight
         if self.horizon is not None:
             of_x /= torch.hypot(x / self.horizon, x.new_ones(()))
