@@ -63,6 +63,9 @@ def find_settings(detector: OneClassFlow) -> Settings:
         learning_rate=detector.learning_rate,
         boundary=detector.boundary,
     )
+    if detector.learning_rate is None:
+        own = settings.learning_rates.get(str(detector.backbone))
+        settings = settings.replace(learning_rate=own)
     if settings.members != "auto":
         check_scalar(settings.members, "members", int, min_val=1)
     if settings.max_steps != "auto":

@@ -83,9 +83,9 @@ class Preprocessing(nn.Module):
             X: Data, ``(N, D)``.
             method: ``"whiten"`` divides every column by its range, bends values beyond one range
                 and decorrelates with the Ledoit-Wolf covariance (Ledoit and Wolf 2004),
-                symmetrically (ZCA); ``"half-whiten"`` likewise after halving all covariances, which
-                leaves a part of the correlations; ``"standardise"`` gives every column mean 0 and
-                standard deviation 1; ``"none"`` is the identity.
+                symmetrically (ZCA); ``"half-whiten"`` likewise after halving all covariances,
+                which leaves a part of the correlations; ``"standardise"`` gives every column
+                mean 0 and standard deviation 1; ``"none"`` is the identity.
 
         Raises:
             ValueError: If `method` is unknown.

@@ -28,6 +28,7 @@ class Settings:
             ``2000 · 64/D`` in more, as a step's cost grows with D.
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
+        learning_rates: Other peaks, per backbone name.
         boundary: ``"natural"`` or the share of inliers to hold.
         backbone_options: Options per backbone name.
         push_options: Options per push name.
@@ -42,6 +43,7 @@ class Settings:
     batch_size: int
     learning_rate: float
     boundary: float | str
+    learning_rates: dict[str, float] = field(default_factory=dict)
     backbone_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     push_options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -71,8 +73,9 @@ PRESETS = {
         members="auto",
         max_steps="auto",
         batch_size=128,
-        learning_rate=1e-2,
+        learning_rate=3e-3,
         boundary=0.95,
+        learning_rates={"coupling": 1e-2},
         backbone_options={"coupling": {"blocks": 8, "width": 64}},
         # Coarser than the class's default, which is for sharp walls: less noise in the gradient.
         push_options={"stein": {"sigma": 0.3}},

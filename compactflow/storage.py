@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from math import isfinite
@@ -188,6 +189,7 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     mean = weights["preprocessing.mean"]
     detector = OneClassFlow(**content["params"])
     find_settings(detector)
+    _spell_out(detector, content["components"])
     detector.n_features_in_ = dim = len(mean)
     if names:
         if len(names) != dim:
@@ -220,6 +222,26 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     detector.offset_ = content["offset"]
     detector.history_ = content["history"]
     return detector
+
+
+def _spell_out(detector: OneClassFlow, components: Mapping[Kind, Any]) -> None:
+    """Make arguments of what was left to defaults that have changed since.
+
+    A model that is loaded and saved again, or fitted again, then keeps its components.
+    """
+    for kind, saved in components.items():
+        if describe(kind, find_parts(detector)[kind])["name"] != saved["name"]:
+            detector.set_params(**{kind: saved["name"]})
+        now = describe(kind, find_parts(detector)[kind])["options"]
+        changed = {
+            name: value
+            for name, value in saved["options"].items()
+            if name not in now or json.dumps(now[name]) != json.dumps(value)
+        }
+        if changed:
+            argument = f"{kind}_options"
+            given = getattr(detector, argument) or {}
+            detector.set_params(**{argument: {**given, **changed}})
 
 
 def _check_finite(module: nn.Module) -> None:

@@ -379,13 +379,17 @@ def test_every_member_is_kept(folder, X, tmp_path):
     np.testing.assert_array_equal(loaded.log_density(X), detector.log_density(X))
 
 
-def test_later_defaults_do_not_change_a_model(model, detector, X, monkeypatch):
+def test_later_defaults_do_not_change_a_model(model, detector, X, monkeypatch, tmp_path):
     from compactflow import presets
 
     other = presets.PRESETS[None].replace(pull="max-abs", backbone_options={})
     monkeypatch.setitem(presets.PRESETS, None, other)
     loaded = compactflow.load(model, device="cpu")
-    np.testing.assert_array_equal(loaded.log_density(X), detector.log_density(X))
+    loaded.save(tmp_path / "again")
+    for same in (loaded, compactflow.load(tmp_path / "again", device="cpu")):
+        np.testing.assert_array_equal(same.log_density(X), detector.log_density(X))
+        assert same.pull == "barrier"
+        assert same.backbone_options == {"blocks": 2, "width": 64}
 
 
 @pytest.mark.parametrize(
