@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.peers import BACKBONES, PEERS
+from benchmarks.peers import BACKBONES, COMPILED, PEERS
 from benchmarks.sizes import ALL, BASE, SWEEP
 
 _SECONDS = 0.5  # that a measurement should take; more where a few rounds take longer
@@ -30,7 +30,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Go through all timings once and again, so that what is compared is interleaved."""
     metafunc.parametrize("turn", range(metafunc.config.getoption("passes")))
     if "size" in metafunc.fixturenames:
-        everything = [*BACKBONES, *PEERS]
+        everything = [*BACKBONES, COMPILED, *PEERS]
         if metafunc.config.getoption("full"):
             cases = [(size, name) for size in ALL for name in everything]
         else:

@@ -14,9 +14,10 @@ from compactflow import registry
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.normflows import from_normflows
 
-__all__ = ["BACKBONES", "PEERS", "WIDTH", "make"]
+__all__ = ["BACKBONES", "COMPILED", "PEERS", "WIDTH", "make"]
 
 WIDTH = 128
+COMPILED = "coupling compiled"
 
 BACKBONES = [row.name for row in registry.available("backbone") if row.spec is not None]
 
@@ -88,6 +89,10 @@ PEERS: dict[str, Callable[[int, int], Backbone]] = {
 
 def make(name: str, size: Size) -> Backbone:
     """The backbone or peer of a name, or a skip that says why not."""
+    if name == COMPILED:
+        compiled = make("coupling", size)
+        compiled.compile_passes()
+        return compiled
     # A registered one that is not here, a plugin's too, is timed with its own defaults.
     options: dict[str, dict[str, Any]] = {
         "coupling": {

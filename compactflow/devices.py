@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 import torch
 from torch import nn
 
-__all__ = ["find_device", "find_dtype", "move", "single_threaded"]
+__all__ = ["can_compile", "find_device", "find_dtype", "move", "single_threaded"]
 
 
 def find_device(name: str) -> torch.device:
@@ -58,3 +59,16 @@ def single_threaded(apply: bool = True) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+def can_compile(device: torch.device) -> bool:
+    """Whether `torch.compile` works here; if not, one line of the log says why."""
+    try:
+        torch.compile(torch.tanh)(torch.zeros(2, device=device))
+    except Exception as error:  # compilers fail in many ways
+        reason = str(error).strip().split("\n")[0]
+        logging.getLogger("compactflow").warning(
+            "not compiled, as torch.compile fails: %s", reason
+        )
+        return False
+    return True

@@ -86,17 +86,17 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             keep inside, or ``"natural"`` for the support's own boundary, signed distance 0.
         device: ``"auto"`` (CUDA if there is one, else the CPU), ``"cpu"``, ``"cuda"``, ``"mps"``
             or another torch device name.
+        compile: Compile the training steps (`torch.compile`), which makes them up to 40 % shorter
+            after a start of up to a minute: for long trainings. Needs a compiler on the machine.
         random_state: Seed; with one, a fit on the CPU is repeatable bit for bit.
         verbose: Show a progress bar.
 
     Attributes:
-        flows_: The fitted flows, in float64 where the device has it. They share preprocessing and
-            latent.
+        flows_: The fitted flows, of one preprocessing and latent, in float64 if the device has it.
         flow_: The first of them: see `EncodingMixin`.
         pull_: The pull of the training.
         calibration_, offset_: See `DecisionMixin`.
-        history_: Per check of training: step, loss, energy distance, inlier fraction,
-            reconstruction error, conditioning.
+        history_: Per check of training: step, loss and `compactflow.training.monitors`.
         n_features_in_: The number of features D.
         feature_names_in_: Column names, when fitted on a data frame.
 
@@ -129,6 +129,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         validation_fraction: float = 0.1,
         boundary: float | Literal["natural"] | None = None,
         device: str = "auto",
+        compile: bool = False,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool = False,
     ) -> None:
@@ -150,6 +151,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.boundary = boundary
         self.device = device
+        self.compile = compile
         self.random_state = random_state
         self.verbose = verbose
 
@@ -214,9 +216,8 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         move(flow, device, torch.float64)
         flow.cast(torch.float32)
         pull.to(flow.latent.like)
-        options = settings.training_options(n, dim, verbose=self.verbose)
+        options = settings.training_options(n, dim, compile=self.compile, verbose=self.verbose)
         x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))
-        anchors = flow.latent.adapt(x)
         check_theory(pull, push)
         balance(pull, push)
         self.history_ = train(
@@ -226,7 +227,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             pull=pull,
             push=push,
             options=options,
-            anchors=anchors,
+            anchors=flow.latent.adapt(x),
             checkpoint=checkpoint,
         )
         stack.unstack(networks)

@@ -52,7 +52,9 @@ class Settings:
         given = {name: value for name, value in arguments.items() if value is not None}
         return dataclasses.replace(self, **given)
 
-    def training_options(self, n: int, dim: int, *, verbose: bool) -> TrainingOptions:
+    def training_options(
+        self, n: int, dim: int, *, compile: bool, verbose: bool
+    ) -> TrainingOptions:
         """How to train on data ``(n, dim)``: what is ``"auto"`` is decided here."""
         steps = self.max_steps
         return TrainingOptions(
@@ -60,6 +62,7 @@ class Settings:
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             noise=0.25 * n ** (-1 / (dim + 4)) if self.noise == "auto" else float(self.noise),
+            compile=compile,
             verbose=verbose,
         )
 

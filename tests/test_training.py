@@ -221,3 +221,42 @@ def test_small_batches_compute_with_one_thread_and_leave_the_setting():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.fixture
+def forget_compiled():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("push", ["stein", "likelihood"])
+@pytest.mark.usefixtures("forget_compiled")
+def test_compiled_steps_train_alike(push):
+    X = moons().numpy()
+    options = {"push": push, "max_steps": 20, "backbone_options": {"blocks": 2}, "members": 2}
+    scores = [
+        OneClassFlow(compile=compiled, random_state=0, **options).fit(X).signed_distance(X)
+        for compiled in (False, True)
+    ]
+    counts = torch._dynamo.utils.counters["stats"]
+    assert counts["unique_graphs"] > 0
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
+
+
+def test_without_a_compiler_steps_run_as_they_are(monkeypatch, caplog):
+    def fail(function):
+        def call(*args):
+            raise RuntimeError("no compiler\nand many lines")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", fail)
+    X = moons().numpy()
+    scores = [
+        OneClassFlow(compile=compiled, max_steps=3, random_state=0).fit(X).signed_distance(X)
+        for compiled in (False, True)
+    ]
+    np.testing.assert_array_equal(*scores)
+    assert caplog.messages == ["not compiled, as torch.compile fails: no compiler"]

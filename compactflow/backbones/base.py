@@ -104,3 +104,12 @@ class Backbone(nn.Module, ABC):
             x = self.inverse(z, start=start)
         latents: Tensor = self(x)
         return latents
+
+    def compile_passes(self) -> None:
+        """Compile what a training step runs most, for good (`torch.compile`).
+
+        The first steps then take seconds to minutes more. Here it is the pass from data to
+        latents, with and without the log-det.
+        """
+        self.compile()
+        self.forward_and_log_abs_det = torch.compile(self.forward_and_log_abs_det)  # type: ignore[method-assign]

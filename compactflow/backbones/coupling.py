@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Coupling", "Permutation"]
 
 Permutation: TypeAlias = Literal["aligned", "soft", "hard"]
+_PullBack: TypeAlias = Callable[[Tensor, Tensor], list[Tensor]]
 
 # Psi(g) = 0.2 log(1 + exp(g / 2)) is 1 here, so a fresh block does not scale.
 _UNIT_SCALE = 2.0 * log(exp(5.0) - 1.0)
@@ -139,8 +140,21 @@ class Coupling(Backbone):
         block's activations serve its inverse and its gradient alike (Gomez, Ren, Urtasun, Grosse
         2017, *The reversible residual network*); `start` is ignored.
         """
-        latents: Tensor = _Recode.apply(z.detach(), self._blocks(), *self.parameters())  # type: ignore[no-untyped-call]
+        latents: Tensor = _Recode.apply(z.detach(), self._pull_back, *self.parameters())  # type: ignore[no-untyped-call]
         return latents
+
+    def compile_passes(self) -> None:
+        """See `Backbone.compile_passes`; here the gradient of `recode` too."""
+        super().compile_passes()
+        self._pull_back = torch.compile(self._pull_back)  # type: ignore[method-assign]
+
+    def _pull_back(self, z: Tensor, gradient: Tensor) -> list[Tensor]:
+        """What a gradient at latents ``(N, D)`` is for each of the parameters, in their order."""
+        gradients: list[Tensor] = []
+        for block in reversed(self._blocks()):
+            z, gradient, of_block = block.pull_back(z, gradient)
+            gradients = of_block + gradients
+        return gradients
 
     def _blocks(self) -> list[_Block]:
         return cast("list[_Block]", list(self.blocks))
@@ -232,20 +246,15 @@ class _Recode(Function):
     """The identity on latents; its gradient for the parameters is that of encoding."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, blocks: list[_Block], *parameters: Tensor) -> Tensor:  # noqa: ANN401
+    def forward(ctx: Any, z: Tensor, pull_back: _PullBack, *parameters: Tensor) -> Tensor:  # noqa: ANN401
         ctx.save_for_backward(z)
-        ctx.blocks = blocks
+        ctx.pull_back = pull_back
         return z.clone()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        (z,) = ctx.saved_tensors
-        gradients: list[Tensor] = []
-        for block in reversed(ctx.blocks):
-            z, gradient, of_block = block.pull_back(z, gradient)
-            gradients = of_block + gradients
-        return None, None, *gradients
+        return None, None, *ctx.pull_back(*ctx.saved_tensors, gradient)
 
 
 def _rotations(dim: int, blocks: int, permutation: Permutation) -> list[Tensor]:

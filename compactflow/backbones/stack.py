@@ -70,6 +70,11 @@ class Stack(Backbone):
         rows = [z] if start is None else [z, start]
         return self._in_turn(lambda network, z, start=None: network.recode(z, start=start), *rows)
 
+    def compile_passes(self) -> None:
+        """See `Backbone.compile_passes`."""
+        for network in self.networks:
+            cast("Backbone", network).compile_passes()
+
     def _in_turn(self, function: Callable[..., _Result], *rows: Tensor) -> _Result:
         """Apply a function of a network and its rows, with row i for network ``i mod M``."""
         n, m = len(rows[0]), self.members

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from compactflow.backbones.base import ConvergenceError
-from compactflow.devices import single_threaded
+from compactflow.devices import can_compile, single_threaded
 from compactflow.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -55,6 +55,7 @@ class TrainingOptions:
         warm_up: Share of `max_steps` spent on carrying rows to their anchors, if there are any.
         checks: How often, over `max_steps`, to monitor and consider stopping.
         patience: Checks in a row, worse than the best by more than noise, after which to stop.
+        compile: Compile the steps, where that is possible.
         verbose: Show a progress bar.
     """
 
@@ -67,6 +68,7 @@ class TrainingOptions:
     warm_up: float = 0.2
     checks: int = 20
     patience: int = 10
+    compile: bool = False
     verbose: bool = False
 
 
@@ -156,6 +158,8 @@ class _Run:
             self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
         )
         self.average = copy.deepcopy(flow.backbone)
+        if options.compile and can_compile(x.device):
+            flow.backbone.compile_passes()
         self.averages: list[Tensor] = list(self.average.parameters())
         self.averaged_flow = CompactFlow(self.average, flow.latent, flow.preprocessing)
         self.reference, settled = sample_equilibrium(pull, push, 2 * _REFERENCE_ROWS).chunk(2)
