@@ -65,7 +65,6 @@ def fit(shape: str, latent: str | None, seed: int) -> OneClassFlow:
         members=1,  # the one whose boundary is drawn
         max_steps=3000,
         batch_size=256,
-        learning_rate=0.01,
         pull_options={"sharpness": 10.0},
         push_options={"sigma": 0.1},
         noise=0.03,
@@ -112,7 +111,7 @@ def gap_volume(
 def _figure(detectors: list[OneClassFlow], seed: int) -> Figure:
     figure = Figure(figsize=(12, 8.2), layout="constrained")
     steps = detectors[0].max_steps
-    figure.suptitle(f"{steps} steps, training noise 0.03, learning rate 0.01")
+    figure.suptitle(f"{steps} steps, training noise 0.03")
     axes = figure.subplots(2, len(SHAPES))
     shapes = [*SHAPES, *SHAPES]
     for ax, detector, shape in zip(axes.flat, detectors, shapes, strict=True):

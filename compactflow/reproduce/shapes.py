@@ -51,7 +51,7 @@ def run(out: Path, *, quick: bool, seed: int) -> None:
     for ax, detector, (shape, preset, _, _) in zip(axes.flat, detectors, tasks, strict=True):
         draw(ax, detector, SHAPES[shape](seed))
         ax.set_title(f"{shape}, {_PRESETS[preset]}")
-    figure.suptitle(f"{_steps(quick)} steps, training noise 0.03, default at learning rate 0.01")
+    figure.suptitle(f"{_steps(quick)} steps, training noise 0.03")
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     write_atomically(out / "fig1.png", lambda path: figure.savefig(path, dpi=120))
 
@@ -59,7 +59,6 @@ def run(out: Path, *, quick: bool, seed: int) -> None:
 def fit(shape: str, preset: str | None, quick: bool, seed: int) -> OneClassFlow:
     """Fit one preset to one shape."""
     # A density with gaps needs finer training noise than the rule, which suits unimodal data.
-    # The plane allows a larger learning rate than the default, which serves many dimensions.
     # A sharp wall draws a tight contour.
     paper = preset == "paper"
     detector = build(
@@ -67,7 +66,6 @@ def fit(shape: str, preset: str | None, quick: bool, seed: int) -> OneClassFlow:
         members=1,  # the one whose boundary is drawn
         max_steps=_steps(quick),
         batch_size=256,
-        learning_rate=None if paper else 0.01,
         pull_options=None if paper else {"sharpness": 10.0},
         push_options=None if paper else {"sigma": 0.1},
         noise=0.03,
