@@ -144,8 +144,9 @@ class Coupling(Backbone):
         return latents
 
     def compile_passes(self) -> None:
-        """See `Backbone.compile_passes`; here the gradient of `recode` too."""
+        """See `Backbone.compile_passes`; here the inverse and the gradient of `recode` too."""
         super().compile_passes()
+        self.inverse = torch.compile(self.inverse)  # type: ignore[method-assign]
         self._pull_back = torch.compile(self._pull_back)  # type: ignore[method-assign]
 
     def _pull_back(self, z: Tensor, gradient: Tensor) -> list[Tensor]:
