@@ -244,7 +244,7 @@ def test_compiled_steps_train_alike(push):
         OneClassFlow(compile=compiled, random_state=0, **options).fit(X).signed_distance(X)
         for compiled in (False, True)
     ]
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before + 1
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before
     np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
 
 
