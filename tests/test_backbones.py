@@ -92,6 +92,26 @@ def test_recoding_has_the_gradient_of_encoding_what_was_decoded(name, dim):
     torch.testing.assert_close(found, expected)
 
 
+@pytest.mark.parametrize("rows", [5, 16])
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_encoding_and_recoding_at_once_are_those_in_turn(name, rows):
+    backbone = perturbed(name, 3, torch.float64)
+    x, weight = torch.randn(2, 16, 3, dtype=torch.float64)
+    offset = 0.1 * torch.randn(rows, 3, dtype=torch.float64)
+    parameters = list(backbone.parameters())
+
+    def gradient(z, recoded):
+        loss = (weight * z).sum() - (weight[:rows] * recoded).square().sum()
+        return torch.autograd.grad(loss, parameters)
+
+    z, recoded = backbone.forward_and_recode(x, offset)
+    expected = backbone(x)
+    torch.testing.assert_close(z, expected)
+    torch.testing.assert_close(recoded, z[:rows] + offset)
+    in_turn = backbone.recode(expected[:rows].detach() + offset, start=x[:rows])
+    torch.testing.assert_close(gradient(z, recoded), gradient(expected, in_turn))
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("name", CONSTRUCTORS)
 def test_finite_far_away_in_both_directions(name, dtype):

@@ -48,7 +48,7 @@ def test_likelihood_is_minus_mean_log_det():
     torch.testing.assert_close(Likelihood()(flow, x, flow.backbone(x), None), expected)
 
 
-@pytest.mark.parametrize("push", [Likelihood(), Mirror(), Stein()])
+@pytest.mark.parametrize("push", [Likelihood(), Mirror(), Stein(), Stein(fraction=0.5)])
 def test_loss_is_the_weighted_pull_and_the_push(push):
     flow = make_flow()
     pull = MaxAbs(flow.latent)

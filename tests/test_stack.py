@@ -61,6 +61,16 @@ def test_recode_has_the_gradient_of_encoding(networks):
             torch.testing.assert_close(a, b)
 
 
+@pytest.mark.parametrize("rows", [4, 10])
+def test_encoding_and_recoding_at_once(networks, rows):
+    stack = Stack(networks)
+    x = torch.randn(10, stack.dim, dtype=torch.float64)
+    offset = 0.1 * torch.randn(rows, stack.dim, dtype=torch.float64)
+    z, recoded = stack.forward_and_recode(x, offset)
+    torch.testing.assert_close(z, in_turn(networks, x, lambda network, row: network(row)))
+    torch.testing.assert_close(recoded, z[:rows] + offset)
+
+
 def test_weights_come_back(networks):
     stack = Stack(networks)
     with torch.no_grad():

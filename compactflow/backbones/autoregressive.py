@@ -10,7 +10,8 @@ from zuko.nn import MaskedMLP
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.solvers import picard
-from compactflow.backbones.subnets import Constant, squash
+from compactflow.backbones.squashing import squash
+from compactflow.backbones.subnets import Constant
 from compactflow.backbones.transforms import ChannelTransform, TransformName, make_transform
 
 __all__ = ["Autoregressive"]

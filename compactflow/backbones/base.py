@@ -105,6 +105,26 @@ class Backbone(nn.Module, ABC):
         latents: Tensor = self(x)
         return latents
 
+    def forward_and_recode(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode rows, and recode latents beside theirs.
+
+        A backbone that does both for less than one after the other overrides it.
+
+        Args:
+            x: Data, ``(N, D)``.
+            offset: What is added to the latents of the first n rows, ``(n, D)``, n ≤ N.
+
+        Returns:
+            The latents of x, ``(N, D)``, and the recoded ones, ``(n, D)``: see `recode`. Both have
+            a gradient for the parameters of T alone.
+
+        Raises:
+            ConvergenceError: If an iterative inverse does not converge.
+        """
+        z = self(x)
+        n = offset.shape[-2]
+        return z, self.recode(z[..., :n, :].detach() + offset, start=x[..., :n, :])
+
     def compile_passes(self) -> None:
         """Compile what a training step runs most, for good (`torch.compile`).
 

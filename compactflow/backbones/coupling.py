@@ -30,6 +30,8 @@ _PullBack: TypeAlias = Callable[[Tensor, Tensor], list[Tensor]]
 # Psi(g) = 0.2 log(1 + exp(g / 2)) is 1 here, so a fresh block does not scale.
 _UNIT_SCALE = 2.0 * log(exp(5.0) - 1.0)
 
+_SMALL = 1 << 15  # numbers in a batch up to which starting an operation costs as much as itself
+
 
 @final
 class Coupling(Backbone):
@@ -143,6 +145,22 @@ class Coupling(Backbone):
         latents: Tensor = _Recode.apply(z.detach(), self._pull_back, *self.parameters())  # type: ignore[no-untyped-call]
         return latents
 
+    def forward_and_recode(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents of ``(N, D)`` and those recoded at offsets ``(n, D)`` from the first n of them.
+
+        For a small batch, whose time is that of starting operations, both go back as one batch,
+        with half as many of them and an inverse more.
+        """
+        if x.numel() > _SMALL:
+            return super().forward_and_recode(x, offset)
+        with torch.no_grad():
+            z = self(x)
+        shifted = z[..., : offset.shape[-2], :] + offset
+        z, recoded = self.recode(torch.cat([z, shifted], dim=-2)).tensor_split(
+            [x.shape[-2]], dim=-2
+        )
+        return z, recoded
+
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`; here the inverse and the gradient of `recode` too."""
         super().compile_passes()
@@ -216,20 +234,20 @@ class _Block(nn.Module):
         return v @ self.rotation.mT, log_slope
 
     def inverse(self, y: Tensor) -> Tensor:
-        x1, u2 = self._split(self._undo_affine(y @ self.rotation))
+        x1, u2 = self._split((y @ self.rotation - self.shift.unsqueeze(-2)) / self.global_scale())
         return torch.cat([x1, self.transform.inverse(u2, self._predict(x1)[0])], dim=-1)
 
     @torch.no_grad()
     def pull_back(self, y: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The inverse of y, and what a gradient at y is there and for each of the parameters."""
-        u, gradient = self._undo_affine(y @ self.rotation), gradient @ self.rotation
+        scale, gradient = self.global_scale(), gradient @ self.rotation
+        u = (y @ self.rotation - self.shift.unsqueeze(-2)) / scale
         x1, u2 = self._split(u)
         parameters, kept = self._predict(x1)
-        x2 = self.transform.inverse(u2, parameters)
         of_scale = (gradient * u).sum(dim=-2) * 0.1 * torch.sigmoid(self.scale / 2)
         of_shift = gradient.sum(dim=-2)
-        first, second = self._split(gradient * self.global_scale())
-        of_x2, of_parameters = self.transform.pull_back(x2, parameters, second)
+        first, second = self._split(gradient * scale)
+        x2, of_x2, of_parameters = self.transform.pull_back(u2, parameters, second)
         of_x1, of_subnet = self.subnet.pull_back(kept, 0.1 * of_parameters.flatten(-2))
         x, of_x = torch.cat([x1, x2], dim=-1), torch.cat([first + of_x1, of_x2], dim=-1)
         return x, of_x, [of_scale, of_shift, *of_subnet]
@@ -237,9 +255,6 @@ class _Block(nn.Module):
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x1, x2 = x.tensor_split((self.passive,), dim=-1)
         return x1, x2
-
-    def _undo_affine(self, v: Tensor) -> Tensor:
-        return (v - self.shift.unsqueeze(-2)) / self.global_scale()
 
 
 @final

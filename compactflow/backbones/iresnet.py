@@ -81,7 +81,9 @@ class IResNet(Backbone):
             ConvergenceError: If rows do not converge; the message says which.
         """
         with torch.no_grad():
-            return self._inverse(z, [block.weights() for block in self._blocks()], start)
+            weights = self._weights()
+            near = None if start is None else self._trace(start, weights)
+            return self._inverse(z, weights, near)
 
     def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, with its gradient, ``(N, D)``.
@@ -91,22 +93,42 @@ class IResNet(Backbone):
         Raises:
             ConvergenceError: If rows do not converge; the message says which.
         """
-        weights = [block.weights() for block in self._blocks()]
+        weights = self._weights()
         with torch.no_grad():
-            x = self._inverse(z, weights, start)
-        for block, w in zip(self._blocks(), weights, strict=True):
-            x = block.map(x, w)
-        return x
+            near = None if start is None else self._trace(start, weights)
+            x = self._inverse(z, weights, near)
+        return self._trace(x, weights)[-1]
 
-    def _inverse(self, z: Tensor, weights: list[Weights], start: Tensor | None) -> Tensor:
-        parts = list(zip(self._blocks(), weights, strict=True))
-        images: list[tuple[Tensor, Tensor] | None] = [None] * len(parts)
-        if start is not None:
-            for i, (block, w) in enumerate(parts):
-                image = block.map(start, w)
-                images[i], start = (start, image), image
+    def forward_and_recode(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents of ``(N, D)`` and those recoded at offsets ``(n, D)`` from the first n of them.
+
+        All share the bounded weights, and the inverse starts from the activations of x.
+
+        Raises:
+            ConvergenceError: If rows do not converge; the message says which.
+        """
+        weights = self._weights()
+        trace = self._trace(x, weights)
+        with torch.no_grad():
+            near = [image[: len(offset)] for image in trace]
+            shifted = self._inverse(near[-1] + offset, weights, near)
+        return trace[-1], self._trace(shifted, weights)[-1]
+
+    def _weights(self) -> list[Weights]:
+        return [block.weights() for block in self._blocks()]
+
+    def _trace(self, x: Tensor, weights: list[Weights]) -> list[Tensor]:
+        """Rows ``(N, D)`` before the first block and after each."""
+        trace = [x]
+        for block, w in zip(self._blocks(), weights, strict=True):
+            trace.append(block.map(trace[-1], w))
+        return trace
+
+    def _inverse(self, z: Tensor, weights: list[Weights], near: list[Tensor] | None) -> Tensor:
+        """The inverse of ``(N, D)``; `near` is the trace of points near the answer."""
         self.iterations = []
-        for (block, w), known in zip(reversed(parts), reversed(images), strict=True):
+        for i, (block, w) in reversed(list(enumerate(zip(self._blocks(), weights, strict=True)))):
+            known = None if near is None else (near[i], near[i + 1])
             z, iterations = block.inverse(z, w, known, self.max_iterations)
             self.iterations.append(iterations)
         return z

@@ -70,6 +70,10 @@ class Stack(Backbone):
         rows = [z] if start is None else [z, start]
         return self._in_turn(lambda network, z, start=None: network.recode(z, start=start), *rows)
 
+    def forward_and_recode(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents of ``(N, D)`` and those recoded at offsets ``(n, D)``, each by its network."""
+        return self._in_turn(lambda network, *rows: network.forward_and_recode(*rows), x, offset)
+
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`."""
         for network in self.networks:
@@ -77,23 +81,27 @@ class Stack(Backbone):
 
     def _in_turn(self, function: Callable[..., _Result], *rows: Tensor) -> _Result:
         """Apply a function of a network and its rows, with row i for network ``i mod M``."""
-        n, m = len(rows[0]), self.members
+        m = self.members
         # (N, ...) -> (M, N/M, ...), after as many rows of zeros as it takes.
-        split = [pad(r, (0, 0, 0, -n % m)).view(-1, m, *r.shape[1:]).transpose(0, 1) for r in rows]
+        split = [
+            pad(r, (0, 0, 0, -len(r) % m)).view(-1, m, *r.shape[1:]).transpose(0, 1) for r in rows
+        ]
 
-        def merge(parts: Sequence[Tensor]) -> Tensor:
+        def merge(parts: Sequence[Tensor], n: int) -> Tensor:
             return torch.stack(list(parts), dim=1).flatten(0, 1)[:n]
 
+        # Of two results the first has the rows of the first argument, the second of the last.
+        first, last = len(rows[0]), len(rows[-1])
         if self.parallel_networks:
             result = function(self.networks[0], *split)
             if isinstance(result, Tensor):
-                return merge(result.unbind())
-            return merge(result[0].unbind()), merge(result[1].unbind())
+                return merge(result.unbind(), first)
+            return merge(result[0].unbind(), first), merge(result[1].unbind(), last)
         results = [function(net, *each) for net, *each in zip(self.networks, *split, strict=True)]
         if isinstance(results[0], Tensor):
-            return merge(results)
-        first, second = zip(*results, strict=True)
-        return merge(first), merge(second)
+            return merge(results, first)
+        ones, others = zip(*results, strict=True)
+        return merge(ones, first), merge(others, last)
 
 
 def _stack(networks: Sequence[Backbone]) -> Backbone:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
+from compactflow.backbones.squashing import soft_clamp
+
 __all__ = [
     "Additive",
     "Affine",
@@ -43,13 +45,16 @@ class ChannelTransform(ABC):
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
 
-    def pull_back(self, x: Tensor, parameters: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """What a gradient at y, ``(N, C)``, is at x and at the parameters."""
+    def pull_back(
+        self, y: Tensor, parameters: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The inverse x of y, ``(N, C)``, and what a gradient at y is at x and the parameters."""
+        x = self.inverse(y, parameters)
         with torch.enable_grad():
             inputs = x.detach().requires_grad_(), parameters.detach().requires_grad_()
             y, _ = self.forward(*inputs)
         of_x, of_parameters = torch.autograd.grad(y, inputs, gradient)
-        return of_x, of_parameters
+        return x, of_x, of_parameters
 
 
 @final
@@ -83,19 +88,22 @@ class Affine(ChannelTransform):
         log_scale, shift = self._split(parameters)
         return (y - shift) * (-log_scale).exp()
 
-    def pull_back(self, x: Tensor, parameters: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        """What a gradient at y, ``(N, C)``, is at x and at the parameters."""
+    def pull_back(
+        self, y: Tensor, parameters: Tensor, gradient: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The inverse x of y, ``(N, C)``, and what a gradient at y is at x and the parameters."""
         if self.preserve_volume:
-            return super().pull_back(x, parameters, gradient)
-        log_scale, _ = self._split(parameters)
-        of_x = gradient * log_scale.exp()
+            return super().pull_back(y, parameters, gradient)
+        log_scale, shift = self._split(parameters)
+        stretched, scale = y - shift, log_scale.exp()
         slope = 1 - (log_scale / self.clamp).square()
-        return of_x, torch.stack([of_x * x * slope, gradient], dim=-2)
+        of_parameters = torch.stack([gradient * stretched * slope, gradient], dim=-2)
+        return stretched / scale, gradient * scale, of_parameters
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Log-scale and shift, ``(N, C)`` each."""
         raw, shift = parameters.unbind(dim=-2)
-        s = self.clamp * torch.tanh(raw / self.clamp)
+        s = soft_clamp(raw, self.clamp)
         return (s - s.mean(dim=-1, keepdim=True) if self.preserve_volume else s), shift
 
 

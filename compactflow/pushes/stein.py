@@ -49,9 +49,20 @@ class Stein(Push):
 
     def __call__(self, flow: CompactFlow, x: Tensor, z: Tensor, pull: Pull) -> Tensor:
         """The loss term of one batch ``(N, D)``, a scalar."""
-        rows = ceil(self.fraction * len(x))
-        x, z = x[:rows], z[:rows]
-        noise = torch.randn_like(z)
-        shifted = flow.backbone.recode(z.detach() + self.sigma * noise, start=x)
-        difference = shifted - z
-        return -(noise * difference).sum(dim=1).mean() / self.sigma
+        noise = self._draw(z)
+        n = len(noise)
+        shifted = flow.backbone.recode(z[:n].detach() + self.sigma * noise, start=x[:n])
+        return self._term(noise, z, shifted)
+
+    def loss(self, flow: CompactFlow, x: Tensor, pull: Pull) -> Tensor:
+        """The weighted pull and this push of one batch ``(N, D)``, from shared passes."""
+        noise = self._draw(x)
+        z, shifted = flow.backbone.forward_and_recode(x, self.sigma * noise)
+        return pull.weight * pull(z).mean() + self._term(noise, z, shifted)
+
+    def _draw(self, like: Tensor) -> Tensor:
+        """ε for the rows that carry the push."""
+        return torch.randn_like(like[: ceil(self.fraction * len(like))])
+
+    def _term(self, noise: Tensor, z: Tensor, shifted: Tensor) -> Tensor:
+        return -(noise * (shifted - z[: len(noise)])).sum(dim=1).mean() / self.sigma
