@@ -37,7 +37,7 @@ __all__ = [
     "make_probe",
 ]
 
-_MEMBERS = 4  # beyond which more gain little
+_MEMBERS = 8  # beyond which more gain little
 
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 
@@ -52,7 +52,8 @@ def find_settings(detector: OneClassFlow) -> Settings:
     if detector.preset not in PRESETS:
         names = ", ".join(repr(name) for name in PRESETS)
         raise ValueError(f"preset must be one of {names}, got {detector.preset!r}")
-    settings = PRESETS[detector.preset].replace(
+    settings = PRESETS[detector.preset]
+    settings = settings.replace(**settings.of_backbone.get(str(detector.backbone), {})).replace(
         pull=detector.pull,
         push=detector.push,
         preprocessing=detector.preprocessing,
@@ -63,9 +64,6 @@ def find_settings(detector: OneClassFlow) -> Settings:
         learning_rate=detector.learning_rate,
         boundary=detector.boundary,
     )
-    if detector.learning_rate is None:
-        own = settings.learning_rates.get(str(detector.backbone))
-        settings = settings.replace(learning_rate=own)
     if settings.members != "auto":
         check_scalar(settings.members, "members", int, min_val=1)
     if settings.max_steps != "auto":

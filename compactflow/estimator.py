@@ -73,10 +73,11 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
         members: Flows in the ensemble, whose mean signed distance is the score: trained side by
-            side, each from its own random start. ``"auto"`` is 4 for a backbone whose networks
+            side, each from its own random start. ``"auto"`` is 8 for a backbone whose networks
             run as one, such as ``"coupling"``, and else 1.
         max_steps: Optimiser steps at most, as a push that drifts is stopped sooner, or
-            ``"auto"`` for 2000 in up to 64 dimensions and ``2000 · 64/D`` in more.
+            ``"auto"`` for 1200 of ``"coupling"`` and 2000 of any other in up to 64 dimensions,
+            and 64/D times as many in more.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
         validation_fraction: Share of the rows held out to monitor training and to place the

@@ -22,14 +22,15 @@ class Settings:
         preprocessing: The fixed first layer.
         noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
             ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
-        members: Flows in the ensemble, or ``"auto"`` for 4 of a backbone whose networks train side
+        members: Flows in the ensemble, or ``"auto"`` for 8 of a backbone whose networks train side
             by side, given by name or class, and 1 of any other.
-        max_steps: Optimiser steps at most, or ``"auto"`` for 2000 in up to 64 dimensions and
-            ``2000 · 64/D`` in more, as a step's cost grows with D.
+        max_steps: Optimiser steps at most, or ``"auto"`` for `steps` in up to 64 dimensions and
+            ``steps · 64/D`` in more, as a step's cost grows with D.
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
-        learning_rates: Other peaks, per backbone name.
+        steps: See `max_steps`.
         boundary: ``"natural"`` or the share of inliers to hold.
+        of_backbone: Settings in place of these, per backbone name.
         backbone_options: Options per backbone name.
         push_options: Options per push name.
     """
@@ -43,7 +44,8 @@ class Settings:
     batch_size: int
     learning_rate: float
     boundary: float | str
-    learning_rates: dict[str, float] = field(default_factory=dict)
+    steps: int = 2000
+    of_backbone: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbone_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     push_options: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -56,9 +58,9 @@ class Settings:
         self, n: int, dim: int, *, compile: bool, verbose: bool
     ) -> TrainingOptions:
         """How to train on data ``(n, dim)``: what is ``"auto"`` is decided here."""
-        steps = self.max_steps
+        steps = self.steps * 64 // max(dim, 64) if self.max_steps == "auto" else self.max_steps
         return TrainingOptions(
-            max_steps=max(1, min(2000, 2000 * 64 // dim)) if steps == "auto" else int(steps),
+            max_steps=max(1, int(steps)),
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             noise=0.25 * n ** (-1 / (dim + 4)) if self.noise == "auto" else float(self.noise),
@@ -78,10 +80,11 @@ PRESETS = {
         batch_size=128,
         learning_rate=3e-3,
         boundary=0.95,
-        learning_rates={"coupling": 1e-2},
+        # An ensemble of many flows can do with fewer steps of each, if these are larger.
+        of_backbone={"coupling": {"steps": 1200, "learning_rate": 0.03}},
         backbone_options={"coupling": {"blocks": 8, "width": 64}},
         # Coarser than the class's default, which is for sharp walls: less noise in the gradient.
-        push_options={"stein": {"sigma": 0.3}},
+        push_options={"stein": {"sigma": 0.2}},
     ),
     # Schmier, Köthe, Straehle (2024). The paper gives the network, the latent, the pull and the
     # step; the learning rate is the largest at which the mirror push stays usable.
