@@ -69,7 +69,8 @@ def find_settings(detector: OneClassFlow) -> Settings:
     if settings.max_steps != "auto":
         check_scalar(settings.max_steps, "max_steps", int, min_val=1)
     check_scalar(settings.batch_size, "batch_size", int, min_val=1)
-    _check_real("learning_rate", settings.learning_rate, inf, zero=False)
+    if settings.learning_rate != "auto":
+        _check_real("learning_rate", settings.learning_rate, inf, zero=False)
     _check_real("validation_fraction", detector.validation_fraction, 1, zero=True)
     if settings.noise != "auto":
         _check_real("noise", settings.noise, inf, zero=True)

@@ -75,11 +75,11 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         members: Flows in the ensemble, whose mean signed distance is the score: trained side by
             side, each from its own random start. ``"auto"`` is 8 for a backbone whose networks
             run as one, such as ``"coupling"``, and else 1.
-        max_steps: Optimiser steps at most, as a push that drifts is stopped sooner, or
-            ``"auto"`` for 1200 of ``"coupling"`` and 2000 of any other in up to 64 dimensions,
-            and 64/D times as many in more.
+        max_steps: Optimiser steps at most (a push that drifts is stopped sooner), or ``"auto"``:
+            1200 for ``"coupling"``, else 2000, and 64/D times as many beyond D = 64.
         batch_size: Rows per step and member, drawn with replacement.
-        learning_rate: Peak learning rate.
+        learning_rate: Peak learning rate, or ``"auto"``: 0.03 for ``"coupling"``, else 0.003, and
+            √(32/D) times that beyond D = 32.
         validation_fraction: Share of the rows held out to monitor training and to place the
             decision boundary, in [0, 1). When it comes to fewer than 5 rows, no row is held out
             and the training rows serve.
@@ -126,7 +126,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         members: int | Literal["auto"] | None = None,
         max_steps: int | Literal["auto"] | None = None,
         batch_size: int | None = None,
-        learning_rate: float | None = None,
+        learning_rate: float | Literal["auto"] | None = None,
         validation_fraction: float = 0.1,
         boundary: float | Literal["natural"] | None = None,
         device: str = "auto",

@@ -27,8 +27,10 @@ class Settings:
         max_steps: Optimiser steps at most, or ``"auto"`` for `steps` in up to 64 dimensions and
             ``steps · 64/D`` in more, as a step's cost grows with D.
         batch_size: Rows per step.
-        learning_rate: Peak of the schedule.
+        learning_rate: Peak of the schedule, or ``"auto"`` for `rate` in up to 32 dimensions and
+            ``rate · √(32/D)`` in more, where the push is noisier.
         steps: See `max_steps`.
+        rate: See `learning_rate`.
         boundary: ``"natural"`` or the share of inliers to hold.
         of_backbone: Settings in place of these, per backbone name.
         backbone_options: Options per backbone name.
@@ -42,9 +44,10 @@ class Settings:
     members: int | str
     max_steps: int | str
     batch_size: int
-    learning_rate: float
+    learning_rate: float | str
     boundary: float | str
     steps: int = 2000
+    rate: float = 3e-3
     of_backbone: dict[str, dict[str, Any]] = field(default_factory=dict)
     backbone_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     push_options: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -59,10 +62,15 @@ class Settings:
     ) -> TrainingOptions:
         """How to train on data ``(n, dim)``: what is ``"auto"`` is decided here."""
         steps = self.steps * 64 // max(dim, 64) if self.max_steps == "auto" else self.max_steps
+        rate = (
+            self.rate * min(1.0, 32 / dim) ** 0.5
+            if self.learning_rate == "auto"
+            else self.learning_rate
+        )
         return TrainingOptions(
             max_steps=max(1, int(steps)),
             batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
+            learning_rate=float(rate),
             noise=0.25 * n ** (-1 / (dim + 4)) if self.noise == "auto" else float(self.noise),
             compile=compile,
             verbose=verbose,
@@ -78,13 +86,13 @@ PRESETS = {
         members="auto",
         max_steps="auto",
         batch_size=128,
-        learning_rate=3e-3,
+        learning_rate="auto",
         boundary=0.95,
         # An ensemble of many flows can do with fewer steps of each, if these are larger.
-        of_backbone={"coupling": {"steps": 1200, "learning_rate": 0.03}},
+        of_backbone={"coupling": {"steps": 1200, "rate": 0.03}},
         backbone_options={"coupling": {"blocks": 8, "width": 64}},
         # Coarser than the class's default, which is for sharp walls: less noise in the gradient.
-        push_options={"stein": {"sigma": 0.2}},
+        push_options={"stein": {"sigma": 0.25}},
     ),
     # Schmier, Köthe, Straehle (2024). The paper gives the network, the latent, the pull and the
     # step; the learning rate is the largest at which the mirror push stays usable.
