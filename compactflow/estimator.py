@@ -72,9 +72,8 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             ``"standardise"`` or ``"none"``.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
-        members: Flows in the ensemble, whose mean signed distance is the score: trained side by
-            side, each from its own random start. ``"auto"`` is 8 for a backbone whose networks
-            run as one, such as ``"coupling"``, and else 1.
+        members: Flows in the ensemble, trained side by side from random starts; the score is their
+            mean signed distance. ``"auto"``: 8 if their networks run as one (``"coupling"``), else 1.
         max_steps: Optimiser steps at most (a push that drifts is stopped sooner), or ``"auto"``:
             1200 for ``"coupling"``, else 2000, and 64/D times as many beyond D = 64.
         batch_size: Rows per step and member, drawn with replacement.
