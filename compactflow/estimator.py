@@ -73,7 +73,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
         members: Flows in the ensemble, trained side by side from random starts; the score is their
-            mean signed distance. ``"auto"``: 8 if their networks run as one (``"coupling"``), else 1.
+            mean signed distance. ``"auto"``: 8 if they can run as one (``"coupling"``), else 1.
         max_steps: Optimiser steps at most (a push that drifts is stopped sooner), or ``"auto"``:
             1200 for ``"coupling"``, else 2000, and 64/D times as many beyond D = 64.
         batch_size: Rows per step and member, drawn with replacement.
