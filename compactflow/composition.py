@@ -37,8 +37,6 @@ __all__ = [
     "make_probe",
 ]
 
-_MEMBERS = 8  # beyond which more gain little
-
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 
 
@@ -52,8 +50,7 @@ def find_settings(detector: OneClassFlow) -> Settings:
     if detector.preset not in PRESETS:
         names = ", ".join(repr(name) for name in PRESETS)
         raise ValueError(f"preset must be one of {names}, got {detector.preset!r}")
-    settings = PRESETS[detector.preset]
-    settings = settings.replace(**settings.of_backbone.get(str(detector.backbone), {})).replace(
+    settings = PRESETS[detector.preset].replace(
         pull=detector.pull,
         push=detector.push,
         preprocessing=detector.preprocessing,
@@ -142,7 +139,10 @@ def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
 
 
 def compose(
-    parts: Mapping[Kind, Part], preprocessing: Preprocessing, members: int | str = 1
+    parts: Mapping[Kind, Part],
+    preprocessing: Preprocessing,
+    members: int | str = 1,
+    side_by_side: int = 1,
 ) -> tuple[list[CompactFlow], Pull, Push]:
     """Make an ensemble of flows, their pull and push, of the preprocessing's dimension.
 
@@ -152,6 +152,7 @@ def compose(
         parts: The components.
         preprocessing: The flows' first layer, which they share like the latent.
         members: The number of flows, or ``"auto"``: see `compactflow.presets.Settings`.
+        side_by_side: What ``"auto"`` is for a backbone whose networks run as one.
 
     Raises:
         ValueError: If a component is unknown, not of its kind, or refuses its options; or if
@@ -160,7 +161,7 @@ def compose(
     backbone = _make("backbone", parts, preprocessing.dim)
     given = isinstance(parts["backbone"].choice, Backbone)
     if members == "auto":
-        members = 1 if given or not backbone.parallel else _MEMBERS
+        members = 1 if given or not backbone.parallel else side_by_side
     elif given and members != 1:
         raise ValueError(
             f"members must be 1 for a backbone given as an instance, got {members}, as its copies "
