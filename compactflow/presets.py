@@ -81,9 +81,7 @@ class Settings:
         auto_steps = schedule.steps * 64 // max(dim, 64)
         steps = auto_steps if self.max_steps == "auto" else int(self.max_steps)
         return TrainingOptions(
-            max_steps=max(1, schedule.steps * 64 // max(dim, 64))
-            if steps == "auto"
-            else int(steps),
+            max_steps=max(1, steps),
             batch_size=self.batch_size,
             learning_rate=schedule.learning_rate if rate == "auto" else float(rate),
             noise=0.25 * n ** (-1 / (dim + 4)) if self.noise == "auto" else float(self.noise),
