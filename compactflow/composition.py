@@ -37,6 +37,8 @@ __all__ = [
     "make_probe",
 ]
 
+_MEMBERS = 4  # beyond which more gain little
+
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 
 
@@ -61,13 +63,15 @@ def find_settings(detector: OneClassFlow) -> Settings:
         learning_rate=detector.learning_rate,
         boundary=detector.boundary,
     )
+    if detector.learning_rate is None:
+        own = settings.learning_rates.get(str(detector.backbone))
+        settings = settings.replace(learning_rate=own)
     if settings.members != "auto":
         check_scalar(settings.members, "members", int, min_val=1)
     if settings.max_steps != "auto":
         check_scalar(settings.max_steps, "max_steps", int, min_val=1)
     check_scalar(settings.batch_size, "batch_size", int, min_val=1)
-    if settings.learning_rate != "auto":
-        _check_real("learning_rate", settings.learning_rate, inf, zero=False)
+    _check_real("learning_rate", settings.learning_rate, inf, zero=False)
     _check_real("validation_fraction", detector.validation_fraction, 1, zero=True)
     if settings.noise != "auto":
         _check_real("noise", settings.noise, inf, zero=True)
@@ -139,10 +143,7 @@ def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
 
 
 def compose(
-    parts: Mapping[Kind, Part],
-    preprocessing: Preprocessing,
-    members: int | str = 1,
-    side_by_side: int = 1,
+    parts: Mapping[Kind, Part], preprocessing: Preprocessing, members: int | str = 1
 ) -> tuple[list[CompactFlow], Pull, Push]:
     """Make an ensemble of flows, their pull and push, of the preprocessing's dimension.
 
@@ -152,7 +153,6 @@ def compose(
         parts: The components.
         preprocessing: The flows' first layer, which they share like the latent.
         members: The number of flows, or ``"auto"``: see `compactflow.presets.Settings`.
-        side_by_side: What ``"auto"`` is for a backbone whose networks run as one.
 
     Raises:
         ValueError: If a component is unknown, not of its kind, or refuses its options; or if
@@ -161,7 +161,7 @@ def compose(
     backbone = _make("backbone", parts, preprocessing.dim)
     given = isinstance(parts["backbone"].choice, Backbone)
     if members == "auto":
-        members = 1 if given or not backbone.parallel else side_by_side
+        members = 1 if given or not backbone.parallel else _MEMBERS
     elif given and members != 1:
         raise ValueError(
             f"members must be 1 for a backbone given as an instance, got {members}, as its copies "

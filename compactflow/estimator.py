@@ -72,12 +72,13 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             ``"standardise"`` or ``"none"``.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
-        members: Flows in the ensemble, trained side by side; the score is their mean signed
-            distance. ``"auto"``: 8 ``"coupling"`` flows for D ≤ 32, else 4; 1 of most backbones.
-        max_steps: Optimiser steps at most (a push that drifts is stopped sooner), or ``"auto"``:
-            2000, of ``"coupling"`` 1200 for D ≤ 32, and 64/D times as many beyond D = 64.
+        members: Flows in the ensemble, whose mean signed distance is the score: trained side by
+            side, each from its own random start. ``"auto"`` is 4 for a backbone whose networks
+            run as one, such as ``"coupling"``, and else 1.
+        max_steps: Optimiser steps at most, as a push that drifts is stopped sooner, or
+            ``"auto"`` for 2000 in up to 64 dimensions and ``2000 · 64/D`` in more.
         batch_size: Rows per step and member, drawn with replacement.
-        learning_rate: Peak, or ``"auto"``: 0.003, of ``"coupling"`` 0.03 for D ≤ 32, else 0.01.
+        learning_rate: Peak learning rate.
         validation_fraction: Share of the rows held out to monitor training and to place the
             decision boundary, in [0, 1). When it comes to fewer than 5 rows, no row is held out
             and the training rows serve.
@@ -124,7 +125,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         members: int | Literal["auto"] | None = None,
         max_steps: int | Literal["auto"] | None = None,
         batch_size: int | None = None,
-        learning_rate: float | Literal["auto"] | None = None,
+        learning_rate: float | None = None,
         validation_fraction: float = 0.1,
         boundary: float | Literal["natural"] | None = None,
         device: str = "auto",
@@ -208,16 +209,14 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
     ) -> None:
         n, dim = training.shape
         preprocessing = Preprocessing.fit(training, settings.preprocessing)
-        schedule = settings.schedule(self.backbone, dim)
-        number = settings.members, schedule.members
-        flows, pull, push = compose(find_parts(self), preprocessing, *number)
+        flows, pull, push = compose(find_parts(self), preprocessing, settings.members)
         networks = [flow.backbone for flow in flows]
         stack = Stack(networks)
         flow = CompactFlow(stack, flows[0].latent, preprocessing)
         move(flow, device, torch.float64)
         flow.cast(torch.float32)
         pull.to(flow.latent.like)
-        options = settings.training_options(schedule, n, dim, self.compile, self.verbose)
+        options = settings.training_options(n, dim, compile=self.compile, verbose=self.verbose)
         x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))
         check_theory(pull, push)
         balance(pull, push)
