@@ -13,11 +13,7 @@ from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.subnets import Activation, Constant, Subnet
-from compactflow.backbones.transforms import (
-    ChannelTransform,
-    TransformName,
-    make_transform,
-)
+from compactflow.backbones.transforms import ChannelTransform, TransformName, make_transform
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -156,9 +152,8 @@ class Coupling(Backbone):
         with torch.no_grad():
             z = self(x)
         shifted = z[..., : offset.shape[-2], :] + offset
-        z, recoded = self.recode(torch.cat([z, shifted], dim=-2)).tensor_split(
-            [x.shape[-2]], dim=-2
-        )
+        both = self.recode(torch.cat([z, shifted], dim=-2))
+        z, recoded = both.tensor_split([x.shape[-2]], dim=-2)
         return z, recoded
 
     def compile_passes(self) -> None:
@@ -234,14 +229,14 @@ class _Block(nn.Module):
         return v @ self.rotation.mT, log_slope
 
     def inverse(self, y: Tensor) -> Tensor:
-        x1, u2 = self._split((y @ self.rotation - self.shift.unsqueeze(-2)) / self.global_scale())
+        x1, u2 = self._split(self._undo_affine(y @ self.rotation, self.global_scale()))
         return torch.cat([x1, self.transform.inverse(u2, self._predict(x1)[0])], dim=-1)
 
     @torch.no_grad()
     def pull_back(self, y: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The inverse of y, and what a gradient at y is there and for each of the parameters."""
         scale, gradient = self.global_scale(), gradient @ self.rotation
-        u = (y @ self.rotation - self.shift.unsqueeze(-2)) / scale
+        u = self._undo_affine(y @ self.rotation, scale)
         x1, u2 = self._split(u)
         parameters, kept = self._predict(x1)
         of_scale = (gradient * u).sum(dim=-2) * 0.1 * torch.sigmoid(self.scale / 2)
@@ -255,6 +250,9 @@ class _Block(nn.Module):
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x1, x2 = x.tensor_split((self.passive,), dim=-1)
         return x1, x2
+
+    def _undo_affine(self, v: Tensor, scale: Tensor) -> Tensor:
+        return (v - self.shift.unsqueeze(-2)) / scale
 
 
 @final

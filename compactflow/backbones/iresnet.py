@@ -81,9 +81,7 @@ class IResNet(Backbone):
             ConvergenceError: If rows do not converge; the message says which.
         """
         with torch.no_grad():
-            weights = self._weights()
-            near = None if start is None else self._trace(start, weights)
-            return self._inverse(z, weights, near)
+            return self._inverse_from(start, z, self._weights())
 
     def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, with its gradient, ``(N, D)``.
@@ -95,8 +93,7 @@ class IResNet(Backbone):
         """
         weights = self._weights()
         with torch.no_grad():
-            near = None if start is None else self._trace(start, weights)
-            x = self._inverse(z, weights, near)
+            x = self._inverse_from(start, z, weights)
         return self._trace(x, weights)[-1]
 
     def forward_and_recode(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,6 +120,9 @@ class IResNet(Backbone):
         for block, w in zip(self._blocks(), weights, strict=True):
             trace.append(block.map(trace[-1], w))
         return trace
+
+    def _inverse_from(self, start: Tensor | None, z: Tensor, weights: list[Weights]) -> Tensor:
+        return self._inverse(z, weights, None if start is None else self._trace(start, weights))
 
     def _inverse(self, z: Tensor, weights: list[Weights], near: list[Tensor] | None) -> Tensor:
         """The inverse of ``(N, D)``; `near` is the trace of points near the answer."""

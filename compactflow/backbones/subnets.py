@@ -36,7 +36,8 @@ class Subnet(nn.Sequential):
         activation: Activation,
         horizon: float | None,
     ) -> None:
-        super().__init__(nn.Linear(inputs, width), nn.Identity(), nn.Linear(width, outputs))
+        units = _Tanh() if activation == "tanh" else nn.ReLU()
+        super().__init__(nn.Linear(inputs, width), units, nn.Linear(width, outputs))
         self.smooth = activation == "tanh"
         self.horizon = horizon
 
@@ -47,8 +48,7 @@ class Subnet(nn.Sequential):
     def evaluate(self, x: Tensor) -> tuple[Tensor, Kept]:
         """The outputs, and what `pull_back` needs."""
         seen = x if self.horizon is None else squash(x, self.horizon)
-        hidden = _linear(self._layer(0), seen)
-        hidden = soft_clamp(hidden, 1) if self.smooth else hidden.relu()
+        hidden: Tensor = self[1](_linear(self._layer(0), seen))
         return _linear(self._layer(2), hidden), (x, seen, hidden)
 
     def pull_back(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -71,6 +71,12 @@ class Subnet(nn.Sequential):
         layer = self[index]
         assert isinstance(layer, nn.Linear)
         return layer
+
+
+@final
+class _Tanh(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return soft_clamp(x, 1)
 
 
 @final
