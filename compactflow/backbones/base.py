@@ -105,25 +105,30 @@ class Backbone(nn.Module, ABC):
         latents: Tensor = self(x)
         return latents
 
-    def forward_and_recode(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode rows, and recode latents beside theirs.
+    def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """Encode rows, with Stein's estimate of how the map spreads each.
 
-        A backbone that does both for less than one after the other overrides it.
+        Here it is ``ε·(T(x⁺) - T(x))/σ`` with ``x⁺ = sg T⁻¹(T(x) + σε)``, sg the stop-gradient and
+        ε normal: see `compactflow.pushes.stein.Stein`. A backbone that is a chain of simpler maps
+        overrides it with the sum of their estimates, which has less noise; each of those takes
+        ``x⁺ = x + sg(F⁻¹(F(x) + σε) - x)``, so that earlier maps feel what it does to later ones.
 
         Args:
             x: Data, ``(N, D)``.
-            offset: What is added to the latents of the first n rows, ``(n, D)``, n ≤ N.
+            sigma: σ, positive, in units of the latents, or of what each map gives.
 
         Returns:
-            The latents of x, ``(N, D)``, and the recoded ones, ``(n, D)``: see `recode`. Both have
-            a gradient for the parameters of T alone.
+            The latents of x, ``(N, D)``, and the estimate, ``(N,)``. Only its gradient for the
+            parameters of T has a meaning: in the mean it is that of ``log |det ∂T/∂x|``, smoothed
+            at scale σ.
 
         Raises:
             ConvergenceError: If an iterative inverse does not converge.
         """
         z = self(x)
-        n = offset.shape[-2]
-        return z, self.recode(z[..., :n, :].detach() + offset, start=x[..., :n, :])
+        noise = torch.randn_like(z)
+        shifted = self.recode(z.detach() + sigma * noise, start=x)
+        return z, (noise * (shifted - z)).sum(dim=-1) / sigma
 
     def compile_passes(self) -> None:
         """Compile what a training step runs most, for good (`torch.compile`).

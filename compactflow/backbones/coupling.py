@@ -26,8 +26,6 @@ _PullBack: TypeAlias = Callable[[Tensor, Tensor], list[Tensor]]
 # Psi(g) = 0.2 log(1 + exp(g / 2)) is 1 here, so a fresh block does not scale.
 _UNIT_SCALE = 2.0 * log(exp(5.0) - 1.0)
 
-_SMALL = 1 << 15  # numbers in a batch up to which starting an operation costs as much as itself
-
 
 @final
 class Coupling(Backbone):
@@ -125,11 +123,15 @@ class Coupling(Backbone):
 
     def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
-        total = x.new_zeros(x.shape[:-1])
-        for block in self._blocks():
-            x, log_slope = block(x)
-            total = total + log_slope.sum(dim=-1) + block.global_scale().log().sum(dim=-1)
-        return x, total
+        return self._forward_and_total(x)
+
+    def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """Latents ``(N, D)`` of data ``(N, D)`` and Stein's estimate, ``(N,)``.
+
+        It is made in each block, on the channels that move: these do so one by one, so that each
+        needs a random sign of its own only, and an affine map needs none.
+        """
+        return self._forward_and_total(x, sigma)
 
     def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, at the cost of the decoding alone.
@@ -141,24 +143,10 @@ class Coupling(Backbone):
         latents: Tensor = _Recode.apply(z.detach(), self._pull_back, *self.parameters())  # type: ignore[no-untyped-call]
         return latents
 
-    def forward_and_recode(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents of ``(N, D)`` and those recoded at offsets ``(n, D)`` from the first n of them.
-
-        For a small batch, whose time is that of starting operations, both go back as one batch,
-        with half as many of them and an inverse more.
-        """
-        if x.numel() > _SMALL:
-            return super().forward_and_recode(x, offset)
-        with torch.no_grad():
-            z = self(x)
-        shifted = z[..., : offset.shape[-2], :] + offset
-        both = self.recode(torch.cat([z, shifted], dim=-2))
-        z, recoded = both.tensor_split([x.shape[-2]], dim=-2)
-        return z, recoded
-
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`; here the inverse and the gradient of `recode` too."""
         super().compile_passes()
+        self.forward_and_divergence = torch.compile(self.forward_and_divergence)  # type: ignore[method-assign]
         self.inverse = torch.compile(self.inverse)  # type: ignore[method-assign]
         self._pull_back = torch.compile(self._pull_back)  # type: ignore[method-assign]
 
@@ -169,6 +157,13 @@ class Coupling(Backbone):
             z, gradient, of_block = block.pull_back(z, gradient)
             gradients = of_block + gradients
         return gradients
+
+    def _forward_and_total(self, x: Tensor, sigma: float | None = None) -> tuple[Tensor, Tensor]:
+        total = x.new_zeros(x.shape[:-1])
+        for block in self._blocks():
+            x, spread = block(x, sigma)
+            total = total + spread.sum(dim=-1) + block.global_scale().log().sum(dim=-1)
+        return x, total
 
     def _blocks(self) -> list[_Block]:
         return cast("list[_Block]", list(self.blocks))
@@ -220,13 +215,13 @@ class _Block(nn.Module):
         """Ψ(g), ``(1, D)``."""
         return 0.2 * softplus(self.scale / 2).unsqueeze(-2)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(N, D)`` to ``(N, D)``, with the log-slopes of the coupling."""
+    def forward(self, x: Tensor, sigma: float | None = None) -> tuple[Tensor, Tensor]:
+        """Map ``(N, D)`` to ``(N, D)``, with the coupling's log-slopes or its divergence."""
         x1, x2 = self._split(x)
-        u2, log_slope = self.transform.forward(x2, self._predict(x1)[0])
+        u2, spread = self.transform.forward_and_spread(x2, self._predict(x1)[0], sigma)
         u = torch.cat([x1, u2], dim=-1)
         v = torch.addcmul(self.shift.unsqueeze(-2), u, self.global_scale())
-        return v @ self.rotation.mT, log_slope
+        return v @ self.rotation.mT, spread
 
     def inverse(self, y: Tensor) -> Tensor:
         x1, u2 = self._split(self._undo_affine(y @ self.rotation, self.global_scale()))

@@ -58,7 +58,7 @@ def picard(step: Step, start: Tensor, *, max_iterations: int, exact: bool = Fals
     raise _failure(rows, change, max_iterations)
 
 
-def anderson(step: Step, start: Tensor, *, max_iterations: int) -> Result:
+def anderson(step: Step, start: Tensor, *, max_iterations: int, accuracy: float = 0.0) -> Result:
     """Find fixed points of a contraction by Anderson acceleration, row by row.
 
     The next iterate is the combination of the last few images whose residuals combine to the
@@ -69,6 +69,7 @@ def anderson(step: Step, start: Tensor, *, max_iterations: int) -> Result:
         step: The contraction; a row's image depends on that row alone.
         start: Where to begin, ``(N, D)``.
         max_iterations: Iterations at most.
+        accuracy: The relative change that is small enough, if that is more than rounding error.
 
     Returns:
         The fixed points, ``(N, D)``, and the number of iterations.
@@ -89,7 +90,7 @@ def anderson(step: Step, start: Tensor, *, max_iterations: int) -> Result:
         image = step(x, rows)
         residual = image - x
         change = _relative(residual, image)
-        going = going & ~(change <= tolerance(x))
+        going = going & ~(change <= max(accuracy, tolerance(x)))
         remaining = int(going.sum())
         if not remaining:
             solution[rows] = image

@@ -70,9 +70,9 @@ class Stack(Backbone):
         rows = [z] if start is None else [z, start]
         return self._in_turn(lambda network, z, start=None: network.recode(z, start=start), *rows)
 
-    def forward_and_recode(self, x: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents of ``(N, D)`` and those recoded at offsets ``(n, D)``, each by its network."""
-        return self._in_turn(lambda network, *rows: network.forward_and_recode(*rows), x, offset)
+    def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """Latents ``(N, D)`` and the push by Stein's identity, ``(N,)``, each by its network."""
+        return self._in_turn(lambda network, x: network.forward_and_divergence(x, sigma), x)
 
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`."""

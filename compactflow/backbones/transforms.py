@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import log
-from typing import Literal, TypeAlias, final, get_args
+from typing import ClassVar, Literal, TypeAlias, final, get_args
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class ChannelTransform(ABC):
     """
 
     size: int
+    is_affine: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,6 +45,24 @@ class ChannelTransform(ABC):
     @abstractmethod
     def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
         """Undo `forward`, ``(N, C)``."""
+
+    def forward_and_spread(
+        self, x: Tensor, parameters: Tensor, sigma: float | None
+    ) -> tuple[Tensor, Tensor]:
+        """Map ``(N, C)`` to y; with the log-slopes, or for a σ Stein's estimate, ``(N, C)`` each.
+
+        The estimate is ``ε (y⁺ - y)/σ``, with ε a random sign and ``y⁺`` the image of
+        ``x + sg(F⁻¹(y + σε) - x)``. In the mean its gradient is that of the log-slope, averaged
+        over ``[y - σ, y + σ]``. If F is affine, of log-slope s, it is ``exp(s - sg s)`` whatever
+        ε may be, and s has the same gradient.
+        """
+        y, log_slope = self.forward(x, parameters)
+        if sigma is None or self.is_affine:
+            return y, log_slope
+        with torch.no_grad():
+            offset = torch.empty_like(y).bernoulli_().mul_(2 * sigma).sub_(sigma)
+            step = self.inverse(y + offset, parameters) - x
+        return y, offset * (self.forward(x + step, parameters)[0] - y) / sigma**2
 
     def pull_back(
         self, y: Tensor, parameters: Tensor, gradient: Tensor
@@ -141,6 +160,8 @@ class Spline(ChannelTransform):
     References:
         Durkan, Bekasov, Murray, Papamakarios (2019), *Neural spline flows*, eq. 4-8.
     """
+
+    is_affine: ClassVar[bool] = False
 
     def __init__(self, clamp: float, *, bins: int = 8, bound: float = 3.0) -> None:
         self.affine = Affine(clamp)

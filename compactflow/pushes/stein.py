@@ -19,16 +19,21 @@ __all__ = ["Stein"]
 
 @final
 class Stein(Push):
-    """Creates the push ``-(1/σ) ε·(T(x⁺) - T(x))`` with ``x⁺ = sg T⁻¹(T(x) + σε)``, ε normal.
+    """Creates the push ``-(1/σ) ε·(T(x⁺) - T(x))`` with ``x⁺ = sg T⁻¹(T(x) + σε)``, ε random.
 
-    With ``h = ∂θT ∘ T⁻¹`` the velocity in latent space, Stein's identity
+    With ``h = ∂θT ∘ T⁻¹`` the velocity in latent space and ε normal, Stein's identity
     ``E[ε·h(u + σε)]/σ = E[∇·h(u + σε)]`` makes its gradient that of ``-E log |det ∂T/∂x|``,
     smoothed at scale σ. Subtracting ``T(x)`` leaves the mean unchanged and lowers the variance.
-    The decoded points lie near x, so an iterative inverse starts there.
+    The points x⁺ lie near x, so an iterative inverse starts there.
+
+    A backbone may use the identity in each map of the chain that it is, and draw ε where the map
+    moves anything only: `Backbone.forward_and_divergence`. The variance falls; for affine
+    couplings and affine autoregressive layers it vanishes.
 
     Args:
         sigma: σ, the smoothing scale in latent units, positive.
-        fraction: Share of the batch that carries the push, in (0, 1]: less is faster and noisier.
+        fraction: Share of the batch that carries the push, in (0, 1]: less is faster and noisier
+            where the push takes an inverse.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -49,20 +54,17 @@ class Stein(Push):
 
     def __call__(self, flow: CompactFlow, x: Tensor, z: Tensor, pull: Pull) -> Tensor:
         """The loss term of one batch ``(N, D)``, a scalar."""
-        noise = self._draw(z)
-        n = len(noise)
-        shifted = flow.backbone.recode(z[:n].detach() + self.sigma * noise, start=x[:n])
-        return self._term(noise, z, shifted)
+        return self._spread(flow, x)[1]
 
     def loss(self, flow: CompactFlow, x: Tensor, pull: Pull) -> Tensor:
         """The weighted pull and this push of one batch ``(N, D)``, from shared passes."""
-        noise = self._draw(x)
-        z, shifted = flow.backbone.forward_and_recode(x, self.sigma * noise)
-        return pull.weight * pull(z).mean() + self._term(noise, z, shifted)
+        z, term = self._spread(flow, x)
+        if len(z) < len(x):
+            z = torch.cat([z, flow.backbone(x[len(z) :])])
+        return pull.weight * pull(z).mean() + term
 
-    def _draw(self, like: Tensor) -> Tensor:
-        """ε for the rows that carry the push."""
-        return torch.randn_like(like[: ceil(self.fraction * len(like))])
-
-    def _term(self, noise: Tensor, z: Tensor, shifted: Tensor) -> Tensor:
-        return -(noise * (shifted - z[: len(noise)])).sum(dim=1).mean() / self.sigma
+    def _spread(self, flow: CompactFlow, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents of the rows that carry the push, and the loss term."""
+        carrying = x[: ceil(self.fraction * len(x))]
+        z, divergence = flow.backbone.forward_and_divergence(carrying, self.sigma)
+        return z, -divergence.mean()
