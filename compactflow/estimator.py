@@ -73,10 +73,10 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
         members: Flows in the ensemble, whose mean signed distance is the score: trained side by
-            side, each from its own random start. ``"auto"`` is 4 for a backbone whose networks
+            side, each from its own random start. ``"auto"`` is 8 for a backbone whose networks
             run as one, such as ``"coupling"``, and else 1.
-        max_steps: Optimiser steps at most, as a push that drifts is stopped sooner, or
-            ``"auto"`` for 2000 in up to 64 dimensions and ``2000 · 64/D`` in more.
+        max_steps: Optimiser steps at most, as a push that drifts is stopped sooner. ``"auto"`` is
+            2000 for one flow and 1400 for several, times ``64/D`` beyond 64 features.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
         validation_fraction: Share of the rows held out to monitor training and to place the
@@ -216,7 +216,9 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         move(flow, device, torch.float64)
         flow.cast(torch.float32)
         pull.to(flow.latent.like)
-        options = settings.training_options(n, dim, compile=self.compile, verbose=self.verbose)
+        options = settings.training_options(
+            n, dim, members=len(flows), compile=self.compile, verbose=self.verbose
+        )
         x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))
         check_theory(pull, push)
         balance(pull, push)
