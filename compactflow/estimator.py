@@ -79,13 +79,11 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             2000 for one flow and 1400 for several, times ``64/D`` beyond 64 features.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
-        validation_fraction: Share of the rows held out to monitor training and to place the
-            decision boundary, in [0, 1). When it comes to fewer than 5 rows, no row is held out
-            and the training rows serve.
+        validation_fraction: Share of the rows, in [0, 1), held out to monitor training and to place
+            the decision boundary. If that is fewer than 5 rows, the training rows serve.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
             keep inside, or ``"natural"`` for the support's own boundary, signed distance 0.
-        device: ``"auto"`` (CUDA if there is one, else the CPU), ``"cpu"``, ``"cuda"``, ``"mps"``
-            or another torch device name.
+        device: ``"auto"`` (CUDA if there is one, else the CPU) or a torch device, as ``"cuda:1"``.
         compile: Compile the training steps (`torch.compile`), which makes them up to 40 % shorter
             after a start of up to a minute: for long trainings. Needs a compiler on the machine.
         random_state: Seed; with one, a fit on the CPU is repeatable bit for bit.

@@ -179,18 +179,16 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "no noise": {"noise": 0.0},
     "whitened": {"preprocessing": "whiten"},
     "standardised": {"preprocessing": "standardise"},
-    "a third of the rate": {"learning_rate": 3e-3},
-    "half the steps": {"max_steps": 1000},
+    "four flows": {"members": 4},
+    "a quarter of the rate": {"learning_rate": 1e-2},
+    "half the steps": {"max_steps": 700},
     "twice the batch": {"batch_size": 256},
     "sharp wall": {"pull_options": {"sharpness": 10.0}},
-    "fine smoothing": {"push_options": {"sigma": 0.1}},
-    "coarse smoothing": {"push_options": {"sigma": 0.4}},
     "normal latent": {"latent": "gaussian"},
     "additive coupling": {"backbone_options": {"transform": "additive"}},
     "unaligned rotations": {"backbone_options": {"permutation": "soft"}},
     "rectified units": {"backbone_options": {"activation": "relu", "horizon": 1.0}},
-    "likelihood push": {"push": "likelihood"},
-    "a quarter pushes": {"push_options": {"fraction": 0.25}},
+    "looser clamp": {"backbone_options": {"clamp": 2.0}},
 }
 
 #: The default with one ingredient changed or left out, for an ablation. They run only by name.

@@ -125,9 +125,34 @@ def log_abs_det_is_autograds(make: Make) -> None:
         raise SkipCheck(f"it has no log_abs_det: {error}") from error
     require(found.shape == (4,), f"4 rows give {tuple(found.shape)}, not (4,)")
     # Row by row, as not every operation can be batched by torch.func.vmap.
-    exact = torch.stack([_log_abs_det(backbone, row) for row in x[:4]])
+    exact = torch.stack([_log_abs_det(backbone, row) for row in x[:4]]).detach()
     worst = float((found - exact).abs().max())
     require(worst < 1e-6, f"log_abs_det is off by {worst:.2g}")
+
+
+@_check
+def divergence_spreads_as_the_log_det_does(make: Make) -> None:
+    """The gradient of forward_and_divergence is, in the mean, that of log |det ∂T/∂x|."""
+    backbone, x = _sample(make)
+    x = x[:8]
+    parameters = [p for p in backbone.parameters() if p.requires_grad]
+
+    def gradient(value: Tensor) -> Tensor:
+        parts = torch.autograd.grad(value, parameters, materialize_grads=True)
+        return torch.cat([part.flatten() for part in parts])
+
+    exact = gradient(torch.stack([_log_abs_det(backbone, row) for row in x]).mean())
+    rows = x.repeat(500, 1)
+    z, divergence = backbone.forward_and_divergence(rows, 0.01)
+    require(equal(z, backbone(rows)), "the latents are not those of forward")
+    require(divergence.shape == (len(rows),), f"{len(rows)} rows give {tuple(divergence.shape)}")
+    found = torch.stack(
+        [gradient(backbone.forward_and_divergence(rows, 0.01)[1].mean()) for _ in range(10)]
+    )
+    error = float((found.mean(dim=0) - exact).norm())
+    noise = float(found.std(dim=0).norm()) / len(found) ** 0.5
+    allowed = 0.05 * float(exact.norm()) + 3 * noise
+    require(error < allowed, f"its gradient is off that of the log-det by {error:.2g}")
 
 
 @_check
@@ -198,7 +223,8 @@ def _log_abs_det(backbone: Backbone, row: Tensor) -> Tensor:
     """``log |det ∂T/∂x|`` at one row ``(D,)`` by automatic differentiation."""
     row = row.clone().requires_grad_()
     z = backbone(row[None])[0]
-    jacobian = torch.stack([torch.autograd.grad(v, row, retain_graph=True)[0] for v in z])
+    slopes = [torch.autograd.grad(v, row, create_graph=True)[0] for v in z]
+    jacobian = torch.stack(slopes)
     return torch.linalg.slogdet(jacobian).logabsdet
 
 
