@@ -79,7 +79,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             2000 for one flow and 1400 for several, times ``64/D`` beyond 64 features.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
-        validation_fraction: Share of the rows, in [0, 1), held out to monitor training and to place
+        validation_fraction: Share of the rows, in [0, 1), held out to monitor training and place
             the decision boundary. If that is fewer than 5 rows, the training rows serve.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
             keep inside, or ``"natural"`` for the support's own boundary, signed distance 0.
