@@ -40,7 +40,7 @@ def test_every_combination_trains_improves_and_decodes(backbone, latent, pull, p
         backbone, latent, pull, push, backbone_options=SMALL[backbone], random_state=0
     )
     untrained = detector.set_params(max_steps=1, learning_rate=1e-12).fit(X).history_
-    detector.set_params(max_steps=40, batch_size=256, learning_rate=1e-2).fit(X)
+    detector.set_params(max_steps=80, batch_size=256, learning_rate=1e-2).fit(X)
     energies = detector.history_["training_energy_distance"]
     if (latent, pull) == ("gaussian", "barrier"):
         # A wall with a flat floor settles at the uniform ball, which is not the latent's law.
