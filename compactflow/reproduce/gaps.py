@@ -65,8 +65,8 @@ def fit(shape: str, latent: str | None, seed: int) -> OneClassFlow:
         members=1,  # the one whose boundary is drawn
         max_steps=3000,
         batch_size=256,
+        learning_rate=0.01,
         pull_options={"sharpness": 10.0},
-        push_options={"sigma": 0.1},
         noise=0.03,
         boundary=_COVERAGE,
         random_state=seed,

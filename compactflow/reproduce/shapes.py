@@ -66,8 +66,8 @@ def fit(shape: str, preset: str | None, quick: bool, seed: int) -> OneClassFlow:
         members=1,  # the one whose boundary is drawn
         max_steps=_steps(quick),
         batch_size=256,
+        learning_rate=None if paper else 0.01,
         pull_options=None if paper else {"sharpness": 10.0},
-        push_options=None if paper else {"sigma": 0.1},
         noise=0.03,
         random_state=seed,
     )
