@@ -82,7 +82,7 @@ class IResNet(Backbone):
             ConvergenceError: If rows do not converge; the message says which.
         """
         with torch.no_grad():
-            return self._inverse_from(start, z, self._weights())
+            return self._inverse(z, self._weights(), start)
 
     def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, with its gradient, ``(N, D)``.
@@ -94,7 +94,7 @@ class IResNet(Backbone):
         """
         weights = self._weights()
         with torch.no_grad():
-            x = self._inverse_from(start, z, weights)
+            x = self._inverse(z, weights, start)
         return self._trace(x, weights)[-1]
 
     def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
@@ -131,11 +131,8 @@ class IResNet(Backbone):
             trace.append(block.map(trace[-1], w))
         return trace
 
-    def _inverse_from(self, start: Tensor | None, z: Tensor, weights: list[Weights]) -> Tensor:
-        return self._inverse(z, weights, None if start is None else self._trace(start, weights))
-
-    def _inverse(self, z: Tensor, weights: list[Weights], near: list[Tensor] | None) -> Tensor:
-        """The inverse of ``(N, D)``; `near` is the trace of points near the answer."""
+    def _inverse(self, z: Tensor, weights: list[Weights], start: Tensor | None) -> Tensor:
+        near = None if start is None else self._trace(start, weights)
         self.iterations = []
         for i, (block, w) in reversed(list(enumerate(zip(self._blocks(), weights, strict=True)))):
             known = None if near is None else (near[i], near[i + 1])

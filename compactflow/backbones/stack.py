@@ -87,21 +87,19 @@ class Stack(Backbone):
             pad(r, (0, 0, 0, -len(r) % m)).view(-1, m, *r.shape[1:]).transpose(0, 1) for r in rows
         ]
 
-        def merge(parts: Sequence[Tensor], n: int) -> Tensor:
-            return torch.stack(list(parts), dim=1).flatten(0, 1)[:n]
+        def merge(parts: Sequence[Tensor]) -> Tensor:
+            return torch.stack(list(parts), dim=1).flatten(0, 1)[: len(rows[0])]
 
-        # Of two results the first has the rows of the first argument, the second of the last.
-        first, last = len(rows[0]), len(rows[-1])
         if self.parallel_networks:
             result = function(self.networks[0], *split)
             if isinstance(result, Tensor):
-                return merge(result.unbind(), first)
-            return merge(result[0].unbind(), first), merge(result[1].unbind(), last)
+                return merge(result.unbind())
+            return merge(result[0].unbind()), merge(result[1].unbind())
         results = [function(net, *each) for net, *each in zip(self.networks, *split, strict=True)]
         if isinstance(results[0], Tensor):
-            return merge(results, first)
+            return merge(results)
         ones, others = zip(*results, strict=True)
-        return merge(ones, first), merge(others, last)
+        return merge(ones), merge(others)
 
 
 def _stack(networks: Sequence[Backbone]) -> Backbone:
