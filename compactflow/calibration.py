@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Calibration"]
+from compactflow.flow import CompactFlow
+from compactflow.preprocessing import Method, Preprocessing
+from compactflow.training.holdout import HoldOut
+
+__all__ = ["Calibration", "calibrate"]
 
 Array = NDArray[np.float64]
 
@@ -41,8 +46,8 @@ class Calibration:
 
         Returns:
             For a level, the conformal quantile (Vovk, Gammerman, Shafer 2005): new inliers are
-            inside with at least that probability, unless M is too small for it
-            (M < level / (1 - level)).
+            inside with at least that probability, of an ensemble about that (see
+            `DecisionMixin.p_values`), unless M is too small for it (M < level / (1 - level)).
 
         Raises:
             ValueError: If there are no scores, for a level.
@@ -68,7 +73,40 @@ class Calibration:
         if not self.held_out:
             raise ValueError(
                 "p-values need inliers that were held out of training, and there were none: fit "
-                "on more rows or with a larger validation_fraction (5 rows at least are held out)"
+                "on more rows or with a larger validation_fraction (it takes 5 held-out rows)"
             )
         at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
         return (1 + at_least) / (len(self.scores) + 1)
+
+
+def calibrate(
+    flows: Sequence[CompactFlow],
+    data: Array,
+    hold_out: HoldOut,
+    preprocessing: Method,
+    score: Callable[[CompactFlow, Array], Array],
+) -> Calibration:
+    """Score rows by the flows that were not trained on them, as a mean if there are several.
+
+    For that each flow stands behind a first layer fitted to its own training rows. The layer they
+    share knows all rows, and in many dimensions whitening draws in the rows that it knows.
+
+    Args:
+        flows: The trained flows.
+        data: The rows, ``(N, D)``.
+        hold_out: Which of them trained which flow.
+        preprocessing: What the first layer is.
+        score: The signed distances of rows ``(M, D)`` by a flow, ``(M,)``.
+    """
+    sums, counts = np.zeros((2, len(data)))
+    training, judging = (
+        rows.view(-1, len(flows)).T.numpy()
+        for rows in (hold_out.training_rows(), hold_out.judging_rows())
+    )
+    for flow, known, unknown in zip(flows, training, judging, strict=True):
+        first_layer = Preprocessing.fit(data[known], preprocessing).to(flow.preprocessing.mean)
+        judge = CompactFlow(flow.backbone, flow.latent, first_layer)
+        sums[unknown] += score(judge, data[unknown])
+        counts[unknown] += 1
+    scored = counts > 0
+    return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.each > 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from numbers import Real
@@ -142,37 +142,49 @@ def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
     return found
 
 
-def compose(
-    parts: Mapping[Kind, Part], preprocessing: Preprocessing, members: int | str = 1
-) -> tuple[list[CompactFlow], Pull, Push]:
-    """Make an ensemble of flows, their pull and push, of the preprocessing's dimension.
-
-    Components given as instances are copied, so that a fit leaves them as they were.
+def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> list[Backbone]:
+    """Make the backbones of an ensemble; one given as an instance is copied.
 
     Args:
         parts: The components.
-        preprocessing: The flows' first layer, which they share like the latent.
+        dim: The number of features D.
         members: The number of flows, or ``"auto"``: see `compactflow.presets.Settings`.
 
     Raises:
-        ValueError: If a component is unknown, not of its kind, or refuses its options; or if
-            several flows are to be made of one backbone instance.
+        ValueError: If the backbone is unknown, none or refuses its options; or if several are to
+            be made of one instance.
     """
-    backbone = _make("backbone", parts, preprocessing.dim)
+    first = _make("backbone", parts, dim)
     given = isinstance(parts["backbone"].choice, Backbone)
     if members == "auto":
-        members = 1 if given or not backbone.parallel else _MEMBERS
+        members = 1 if given or not first.parallel else _MEMBERS
     elif given and members != 1:
         raise ValueError(
             f"members must be 1 for a backbone given as an instance, got {members}, as its copies "
             "would all start equal; give the backbone by name or class"
         )
-    others = [_make("backbone", parts, preprocessing.dim) for _ in range(int(members) - 1)]
+    return [first, *(_make("backbone", parts, dim) for _ in range(int(members) - 1))]
+
+
+def compose(
+    parts: Mapping[Kind, Part], networks: Sequence[Backbone], preprocessing: Preprocessing
+) -> tuple[list[CompactFlow], Pull, Push]:
+    """Make an ensemble of flows around its backbones, and their pull and push.
+
+    Components given as instances are copied, so that a fit leaves them as they were.
+
+    Args:
+        parts: The components.
+        networks: The backbones.
+        preprocessing: The flows' first layer, which they share like the latent.
+
+    Raises:
+        ValueError: If a component is unknown, not of its kind, or refuses its options.
+    """
     latent = _make("latent", parts, preprocessing.dim)
     pull = _make("pull", parts, latent)
     push = _make("push", parts)
-    flows = [CompactFlow(each, latent, preprocessing) for each in (backbone, *others)]
-    return flows, pull, push
+    return [CompactFlow(network, latent, preprocessing) for network in networks], pull, push
 
 
 def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:

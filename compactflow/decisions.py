@@ -58,19 +58,23 @@ class DecisionMixin:
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def p_values(self, X: ArrayLike) -> Array:
-        """Split-conformal p-value of each row, ``(N,)``, in (0, 1]: small for outliers.
+        """Conformal p-value of each row, ``(N,)``, in (0, 1]: small for outliers.
 
         ``(1 + #{held-out scores ≥ score}) / (M + 1)``: the share of M held-out inliers at least
-        as far out. For a new inlier it is at most α with probability at most α, over the draw of
-        the held-out rows and of the new one. It is never below ``1 / (M + 1)``, so small p-values
-        need many held-out rows. Training does not use the held-out
-        rows, only monitors them.
+        as far out. It is never below ``1 / (M + 1)``, so small p-values need many held-out rows.
+        Training does not use the rows that are held out of it, only monitors them.
+
+        For a new inlier the p-value of a single flow is at most α with probability at most α, over
+        the draw of the held-out rows and of the new one. Of an ensemble, each of whose rows is
+        scored by the flows that did not see it, this holds about, as in cross-conformal
+        prediction (Vovk 2015); a promise that always holds needs ``members=1``.
 
         Raises:
             ValueError: If no rows were held out, as the data or `validation_fraction` are small.
 
         References:
-            Vovk, Gammerman, Shafer (2005), *Algorithmic learning in a random world*.
+            Vovk, Gammerman, Shafer (2005), *Algorithmic learning in a random world*; Vovk (2015),
+            *Cross-conformal predictors*.
         """
         return self.calibration_.p_values(self.signed_distance(X))
 
@@ -78,7 +82,8 @@ class DecisionMixin:
         """Which rows are outliers, such that few of these are wrong, ``(N,)``.
 
         Benjamini and Hochberg's procedure on the conformal p-values. The expected share of
-        inliers among the discoveries is at most `fdr`. The rows are judged together, so the
+        inliers among the discoveries is at most `fdr`, as far as `p_values` keep their promise.
+        The rows are judged together, so the
         answer for one depends on the others. Finding k among N rows takes at least about
         ``N / (k fdr)`` held-out rows.
 

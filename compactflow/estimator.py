@@ -18,13 +18,14 @@ from torch import Tensor
 from compactflow import storage
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.stack import Stack
-from compactflow.calibration import Calibration
+from compactflow.calibration import calibrate
 from compactflow.composition import (
     balance,
     check_theory,
     compose,
     find_parts,
     find_settings,
+    make_networks,
     make_probe,
 )
 from compactflow.decisions import DecisionMixin
@@ -37,6 +38,7 @@ from compactflow.presets import Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.checkpoints import Checkpoint, identify
+from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import train
 
 __all__ = ["OneClassFlow", "build"]
@@ -45,7 +47,6 @@ Array = NDArray[np.float64]
 Options = Mapping[str, Any] | None
 
 _LARGEST = 1e100  # the square of what is larger would overflow somewhere
-_MIN_VALIDATION = 5  # with fewer held-out rows than this, all rows train and validate
 
 
 @final
@@ -79,8 +80,10 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             2000 for one flow and 1400 for several, times ``64/D`` beyond 64 features.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
-        validation_fraction: Share of the rows, in [0, 1), held out to monitor training and place
-            the decision boundary. If that is fewer than 5 rows, the training rows serve.
+        validation_fraction: Share of the rows, in [0, 1), that each flow leaves out of its
+            training, to be monitored by them and to place the decision boundary. Of several flows
+            each leaves out others, so that all rows train. If that makes fewer than 5 rows, the
+            training rows serve.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
             keep inside, or ``"natural"`` for the support's own boundary, signed distance 0.
         device: ``"auto"`` (CUDA if there is one, else the CPU) or a torch device, as ``"cuda:1"``.
@@ -188,46 +191,39 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             random_state = kept.seed
         rng = check_random_state(random_state)
         data = data[rng.permutation(len(data))]
-        held_out = int(self.validation_fraction * len(data))
-        held_out = held_out if held_out >= _MIN_VALIDATION else 0
-        training = data[held_out:]
-        validation = data[:held_out] if held_out else training
         with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
             torch.manual_seed(int(rng.randint(2**31)))
-            self._fit(training, validation, settings, device, kept)
+            self._fit(data, settings, device, kept)
         return self
 
     def _fit(
-        self,
-        training: Array,
-        validation: Array,
-        settings: Settings,
-        device: torch.device,
-        checkpoint: Checkpoint | None,
+        self, data: Array, settings: Settings, device: torch.device, checkpoint: Checkpoint | None
     ) -> None:
-        n, dim = training.shape
-        preprocessing = Preprocessing.fit(training, settings.preprocessing)
-        flows, pull, push = compose(find_parts(self), preprocessing, settings.members)
-        networks = [flow.backbone for flow in flows]
+        parts, dim = find_parts(self), data.shape[1]
+        networks = make_networks(parts, dim, settings.members)
+        hold_out = HoldOut.of(len(data), len(networks), self.validation_fraction)
+        trained = data[hold_out.trained().numpy()]
+        preprocessing = Preprocessing.fit(trained, settings.preprocessing)
+        flows, pull, push = compose(parts, networks, preprocessing)
         stack = Stack(networks)
         flow = CompactFlow(stack, flows[0].latent, preprocessing)
         move(flow, device, torch.float64)
         flow.cast(torch.float32)
         pull.to(flow.latent.like)
+        n = len(data) - hold_out.each
         options = settings.training_options(
             n, dim, members=len(flows), compile=self.compile, verbose=self.verbose
         )
-        x, held_out = (flow.preprocess(torch.from_numpy(rows)) for rows in (training, validation))
+        x = flow.preprocess(torch.from_numpy(data))
         check_theory(pull, push)
         balance(pull, push)
         self.history_ = train(
             flow,
             x,
-            held_out,
+            hold_out,
             pull=pull,
             push=push,
             options=options,
-            anchors=flow.latent.adapt(x),
             checkpoint=checkpoint,
         )
         stack.unstack(networks)
@@ -237,9 +233,12 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         for each in flows:
             move(each, device, torch.float64)
         self.pull_.to(self.flow_.latent.like)
-        self.calibration_ = Calibration.of(
-            self._batched(self._signed_distance, validation),
-            held_out=validation is not training,
+        self.calibration_ = calibrate(
+            flows,
+            data,
+            hold_out,
+            settings.preprocessing,
+            lambda flow, rows: self._batched(flow.signed_distance, rows),
         )
         self.offset_ = -self.calibration_.threshold(settings.boundary)
 

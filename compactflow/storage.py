@@ -16,7 +16,7 @@ import compactflow
 from compactflow import archive, registry
 from compactflow.archive import ArchiveError
 from compactflow.calibration import Calibration
-from compactflow.composition import Part, compose, find_parts, find_settings
+from compactflow.composition import Part, compose, find_parts, find_settings, make_networks
 from compactflow.devices import find_device, find_dtype, move
 from compactflow.limits import allocation_limit
 from compactflow.migrations import MIGRATIONS, VERSION
@@ -205,7 +205,8 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     further = content["further_members"]
     members = [weights, *further]
     with allocation_limit(sum(tensor.numel() for state in members for tensor in state.values())):
-        flows, pull, _ = compose(parts, Preprocessing.identity(dim), len(members))
+        networks = make_networks(parts, dim, len(members))
+        flows, pull, _ = compose(parts, networks, Preprocessing.identity(dim))
     flows[0].to(mean.dtype).load_state_dict(weights)
     for flow, state in zip(flows[1:], further, strict=True):
         flow.to(mean.dtype).backbone.load_state_dict(state)

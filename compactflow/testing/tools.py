@@ -14,6 +14,7 @@ from compactflow.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.testing.results import SkipCheck, require
+from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
 
 __all__ = ["equal", "on_meta", "perturb", "reloaded", "require_finite", "short_training"]
@@ -76,4 +77,4 @@ def short_training(flow: CompactFlow, x: Tensor, pull: Pull, push: Push, *, step
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingDivergedWarning)
-        train(flow, x, x, pull=pull, push=push, options=options)
+        train(flow, x, HoldOut(len(x)), pull=pull, push=push, options=options)

@@ -21,6 +21,7 @@ from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.checkpoints import Checkpoint
 from compactflow.training.equilibrium import sample_equilibrium
+from compactflow.training.holdout import HoldOut
 from compactflow.training.monitors import energy_distance, monitor
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
@@ -30,7 +31,7 @@ History = dict[str, list[float]]
 _REFERENCE_ROWS = 1024
 _DRAWS = 20
 _SMALL = 1 << 15  # numbers in a batch up to which a second thread gains nothing
-_NOISE_FLOOR = 0.1  # of the energy distance, with few rows
+_NOISE_FLOOR = 0.1  # of the energy distance, with few rows, per distance of two latents
 
 # What a run keeps from step to step: parts with a state of their own, and values.
 _STATEFUL = ("flow", "pull", "average", "optimizer", "schedule")
@@ -75,25 +76,22 @@ class TrainingOptions:
 def train(
     flow: CompactFlow,
     x: Tensor,
-    validation: Tensor,
+    hold_out: HoldOut,
     *,
     pull: Pull,
     push: Push,
     options: TrainingOptions,
-    anchors: Tensor | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train a flow's backbone in place and restore its last good weights.
 
     Args:
         flow: The flow; its preprocessing stays as it is.
-        x: Preprocessed training inliers, ``(N, D)``, on the flow's device.
-        validation: Preprocessed held-out inliers, ``(M, D)``, M ≥ 2.
+        x: Preprocessed inliers, ``(N, D)``, on the flow's device.
+        hold_out: Which of these rows train each network of the backbone, and which judge it.
         pull: Draws latents into the support.
         push: Spreads them over it.
         options: How to train.
-        anchors: The latent of each row of `x`, ``(N, D)``, where training begins, if it is to
-            begin with a regression.
         checkpoint: Where to go on from and to keep the state, at every check.
 
     Returns:
@@ -104,7 +102,7 @@ def train(
             converging, or the energy distance ends far above where it began; the weights of the
             last good check are restored all the same.
     """
-    run = _Run(flow, x, validation, pull, push, options, anchors)
+    run = _Run(flow, x, hold_out, pull, push, options)
     first = 1
     if checkpoint is not None and checkpoint.state is not None:
         run.load_state_dict(checkpoint.state["run"])
@@ -139,17 +137,20 @@ class _Run:
         self,
         flow: CompactFlow,
         x: Tensor,
-        validation: Tensor,
+        hold_out: HoldOut,
         pull: Pull,
         push: Push,
         options: TrainingOptions,
-        anchors: Tensor | None,
     ) -> None:
-        self.anchors = anchors
-        self.warm_up = 0 if anchors is None else int(options.warm_up * options.max_steps)
-        self.flow, self.x = flow, x
-        # Each member sees every row, as rows pass through the members in turn.
-        self.validation = validation.repeat_interleave(flow.backbone.members, dim=0)
+        self.flow, self.x, self.hold_out = flow, x, hold_out
+        trained = hold_out.trained().to(x.device)
+        anchors = flow.latent.adapt(x[trained])
+        self.anchors, self.warm_up = torch.empty(0), 0
+        if anchors is not None:
+            self.anchors = torch.zeros_like(x).index_copy(0, trained, anchors)
+            self.warm_up = int(options.warm_up * options.max_steps)
+        self.judging = x[hold_out.judging_rows()[:_REFERENCE_ROWS]]
+        self.trained = x[hold_out.training_rows()[:_REFERENCE_ROWS]]
         self.pull, self.push, self.options = pull, push, options
         self.interval = max(1, options.max_steps // options.checks)
         self.parameters: list[Tensor] = list(flow.backbone.parameters())
@@ -165,7 +166,7 @@ class _Run:
         self.reference, settled = sample_equilibrium(pull, push, 2 * _REFERENCE_ROWS).chunk(2)
         self.history: History = {}
         self.best, self.checks_since_best = math.inf, 0
-        self.noise = _noise(settled, len(x), self.reference)
+        self.noise = _noise(settled, len(self.trained), self.reference)
         self.kept_weights = copy.deepcopy(flow.backbone.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
@@ -194,10 +195,10 @@ class _Run:
         """One optimiser step on one batch; returns its loss."""
         options = self.options
         members = self.flow.backbone.members
-        rows = torch.randint(len(self.x), (members * options.batch_size,), device=self.x.device)
+        rows = self.hold_out.draw(options.batch_size, self.x.device)
         x = self.x[rows]
         x = x + options.noise * torch.randn_like(x)
-        if self.anchors is not None and step <= self.warm_up:
+        if step <= self.warm_up:
             loss = (self.flow.backbone(x) - self.anchors[rows]).square().sum(dim=1).mean()
         else:
             loss = self.push.loss(self.flow, x, self.pull)
@@ -215,15 +216,14 @@ class _Run:
     @torch.no_grad()
     def training_energy(self) -> float:
         """Energy distance of the training rows' latents from where they are to settle."""
-        latents = self.averaged_flow.backbone(self.x[:_REFERENCE_ROWS])
-        return energy_distance(latents, self.reference)
+        return energy_distance(self.averaged_flow.backbone(self.trained), self.reference)
 
     def check(self, step: int, loss: float) -> bool:
         """Monitor the averaged weights, keep them if good; False when training is to stop."""
         record = {
             "step": step,
             "loss": loss,
-            **monitor(self.averaged_flow, self.validation, self.reference),
+            **monitor(self.averaged_flow, self.judging, self.reference),
             "training_energy_distance": self.training_energy(),
         }
         for name, value in record.items():
@@ -237,7 +237,8 @@ class _Run:
         energies = self.history["training_energy_distance"]
         first, energy = energies[0], energies[-1]
         self.best = min(self.best, energy)
-        runaway = energy > 4 * max(first, _NOISE_FLOOR)
+        floor = _NOISE_FLOOR * float(torch.pdist(self.reference).mean())
+        runaway = energy > 4 * max(first, floor)
         # Among checks that the rows cannot tell apart, the longest trained is kept. An entropic
         # push is stable: there the longest trained detects best, even where it is not nearest.
         if energy <= self.best + self.noise or (self.push.entropic and not runaway):
@@ -265,7 +266,6 @@ class _Run:
 @torch.no_grad()
 def _noise(settled: Tensor, rows: int, reference: Tensor) -> float:
     """Standard deviation of the energy distance of `rows` settled latents from the reference."""
-    rows = min(rows, _REFERENCE_ROWS)
     # With replacement, as there may be no more settled latents than rows.
     draws = (settled[torch.randint(len(settled), (rows,))] for _ in range(_DRAWS))
     return float(np.std([energy_distance(draw, reference) for draw in draws]))

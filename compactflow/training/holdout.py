@@ -1,0 +1,65 @@
+"""Which rows train each network of an ensemble, and which it never sees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+__all__ = ["HoldOut"]
+
+_MIN_ROWS = 5  # fewer held-out rows than this say too little: then all rows train and judge
+
+
+@final
+@dataclass(frozen=True)
+class HoldOut:
+    """N rows in random order, of which each of M networks leaves out some of its own.
+
+    Network m leaves out the rows from ``m N // M`` on, and from the first after the last. So every
+    row trains an ensemble, although most or all are held out of one of its networks, as in
+    cross-conformal prediction (Vovk 2015). A single network leaves out the first rows.
+
+    Indices are in the order of a `compactflow.backbones.stack.Stack`: i is for network i mod M.
+
+    Attributes:
+        rows: N.
+        members: M.
+        each: How many rows each network leaves out; with 0 it is judged by all of them.
+    """
+
+    rows: int
+    members: int = 1
+    each: int = 0
+
+    @classmethod
+    def of(cls, rows: int, members: int, fraction: float) -> HoldOut:
+        """Each network leaves out a fraction in [0, 1) of the rows, if that makes 5 in all."""
+        each = int(fraction * rows)
+        return cls(rows, members, each if min(rows, members * each) >= _MIN_ROWS else 0)
+
+    def draw(self, n: int, device: torch.device) -> Tensor:
+        """Indices of n random rows for each network to train on, ``(n M,)``."""
+        ranks = torch.randint(self.rows - self.each, (n * self.members,), device=device)
+        return self._after(ranks.view(n, self.members), self.each)
+
+    def training_rows(self) -> Tensor:
+        """Indices of all rows that each network trains on, ``((N - each) M,)``."""
+        return self._after(torch.arange(self.rows - self.each)[:, None], self.each)
+
+    def trained(self) -> Tensor:
+        """Indices of the rows that some network trains on, ascending."""
+        mask = torch.zeros(self.rows, dtype=torch.bool)
+        mask[self.training_rows()] = True
+        return mask.nonzero().flatten()
+
+    def judging_rows(self) -> Tensor:
+        """Indices of the rows that each network is judged by, ``(each M,)``."""
+        return self._after(torch.arange(self.each or self.rows)[:, None], 0)
+
+    def _after(self, ranks: Tensor, skipped: int) -> Tensor:
+        """Indices of the rows of those ranks after each network's first and those skipped."""
+        first = torch.arange(self.members, device=ranks.device) * self.rows // self.members
+        return ((first + skipped + ranks) % self.rows).flatten()

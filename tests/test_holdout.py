@@ -1,0 +1,53 @@
+"""Which rows train which network."""
+
+import numpy as np
+import pytest
+import torch
+
+from compactflow.training.holdout import HoldOut
+
+CPU = torch.device("cpu")
+
+
+def by_network(rows, members):
+    return [set(own.tolist()) for own in rows.view(-1, members).T]
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.125, 0.5, 0.9])
+@pytest.mark.parametrize(("rows", "members"), [(50, 1), (63, 8), (1000, 3)])
+def test_a_network_is_judged_by_the_rows_it_does_not_train_on(rows, members, fraction):
+    hold_out = HoldOut.of(rows, members, fraction)
+    assert hold_out.each == int(fraction * rows)
+    trained = by_network(hold_out.training_rows(), members)
+    judging = by_network(hold_out.judging_rows(), members)
+    drawn = by_network(hold_out.draw(50 * rows, CPU), members)
+    for own, held, seen in zip(trained, judging, drawn, strict=True):
+        assert len(held) == hold_out.each
+        assert own == set(range(rows)) - held
+        assert seen == own
+    assert hold_out.trained().tolist() == sorted(set().union(*trained))
+
+
+def test_all_rows_train_an_ensemble_and_most_judge_a_member():
+    hold_out = HoldOut.of(1000, 8, 0.1)
+    assert len(hold_out.trained()) == 1000
+    assert len(hold_out.judging_rows().unique()) == 800
+
+
+def test_larger_fractions_leave_each_row_out_of_as_many_networks():
+    counts = np.bincount(HoldOut.of(800, 8, 0.5).judging_rows())
+    assert (counts == 4).all()
+
+
+def test_a_single_network_leaves_out_the_first_rows():
+    hold_out = HoldOut.of(50, 1, 0.1)
+    assert hold_out.judging_rows().tolist() == [0, 1, 2, 3, 4]
+    assert hold_out.trained().tolist() == list(range(5, 50))
+
+
+@pytest.mark.parametrize(("rows", "members", "fraction"), [(49, 1, 0.1), (9, 8, 0.1), (4, 8, 0.5)])
+def test_with_too_few_rows_all_train_and_judge(rows, members, fraction):
+    hold_out = HoldOut.of(rows, members, fraction)
+    everything = [set(range(rows))] * members
+    assert by_network(hold_out.training_rows(), members) == everything
+    assert by_network(hold_out.judging_rows(), members) == everything
