@@ -22,8 +22,8 @@ class Settings:
         preprocessing: The fixed first layer.
         noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
             ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
-        members: Flows in the ensemble, or ``"auto"`` for 8 of a backbone whose networks train side
-            by side, given by name or class, and 1 of any other.
+        members: Flows in the ensemble, or ``"auto"`` for 10 of a backbone whose networks train
+            side by side, given by name or class, and 1 of any other.
         max_steps: Optimiser steps at most, or ``"auto"`` for 2000 of one flow and 1400 of
             several, and ``64/D`` times as many in more than 64 dimensions, as a step's cost grows
             with D.

@@ -28,10 +28,11 @@ def test_a_network_is_judged_by_the_rows_it_does_not_train_on(rows, members, fra
     assert hold_out.trained().tolist() == sorted(set().union(*trained))
 
 
-def test_all_rows_train_an_ensemble_and_most_judge_a_member():
-    hold_out = HoldOut.of(1000, 8, 0.1)
+@pytest.mark.parametrize(("members", "judging"), [(8, 800), (10, 1000)])
+def test_all_rows_train_an_ensemble_and_most_judge_a_member(members, judging):
+    hold_out = HoldOut.of(1000, members, 0.1)
     assert len(hold_out.trained()) == 1000
-    assert len(hold_out.judging_rows().unique()) == 800
+    assert len(hold_out.judging_rows().unique()) == judging
 
 
 def test_larger_fractions_leave_each_row_out_of_as_many_networks():

@@ -18,8 +18,8 @@ _MIN_ROWS = 5  # fewer held-out rows than this say too little: then all rows tra
 class HoldOut:
     """N rows in random order, of which each of M networks leaves out some of its own.
 
-    Network m leaves out the rows from ``m N // M`` on, and from the first after the last. So every
-    row trains an ensemble, although most or all are held out of one of its networks, as in
+    Network m leaves out the rows from ``m N // M`` on, and after the last from the first again. So
+    every row trains an ensemble, although most or all are held out of one of its networks, as in
     cross-conformal prediction (Vovk 2015). A single network leaves out the first rows.
 
     Indices are in the order of a `compactflow.backbones.stack.Stack`: i is for network i mod M.
