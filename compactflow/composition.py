@@ -37,7 +37,7 @@ __all__ = [
     "make_probe",
 ]
 
-_MEMBERS = 10  # beyond which more gain little
+_MEMBERS = 8  # beyond which more gain little
 
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 

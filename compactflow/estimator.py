@@ -74,10 +74,10 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
         members: Flows in the ensemble, whose mean signed distance is the score: trained side by
-            side, each from its own random start. ``"auto"`` is 10 for a backbone whose networks
+            side, each from its own random start. ``"auto"`` is 8 for a backbone whose networks
             run as one, such as ``"coupling"``, and else 1.
         max_steps: Optimiser steps at most, as a push that drifts is stopped sooner. ``"auto"`` is
-            2000 for one flow and 1400 for several, times ``64/D`` beyond 64 features.
+            2000 for one flow and 1200 for several, times ``64/D`` beyond 64 features.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
         validation_fraction: Share of the rows, in [0, 1), that each flow leaves out of its

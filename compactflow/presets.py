@@ -22,9 +22,9 @@ class Settings:
         preprocessing: The fixed first layer.
         noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
             ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
-        members: Flows in the ensemble, or ``"auto"`` for 10 of a backbone whose networks train
+        members: Flows in the ensemble, or ``"auto"`` for 8 of a backbone whose networks train
             side by side, given by name or class, and 1 of any other.
-        max_steps: Optimiser steps at most, or ``"auto"`` for 2000 of one flow and 1400 of
+        max_steps: Optimiser steps at most, or ``"auto"`` for 2000 of one flow and 1200 of
             several, and ``64/D`` times as many in more than 64 dimensions, as a step's cost grows
             with D.
         batch_size: Rows per step.
@@ -57,7 +57,7 @@ class Settings:
         self, n: int, dim: int, *, members: int, compile: bool, verbose: bool
     ) -> TrainingOptions:
         """How to train flows on data ``(n, dim)``: what is ``"auto"`` is decided here."""
-        most = 2000 if members == 1 else 1400  # the mean of several needs less of each
+        most = 2000 if members == 1 else 1200  # the mean of several needs less of each
         scaled = max(1, min(most, most * 64 // dim))
         return TrainingOptions(
             max_steps=scaled if self.max_steps == "auto" else int(self.max_steps),
@@ -81,7 +81,7 @@ PRESETS = {
         learning_rate=3e-3,
         boundary=0.95,
         learning_rates={"coupling": 4e-2},
-        backbone_options={"coupling": {"blocks": 8, "width": 64, "clamp": 1.0}},
+        backbone_options={"coupling": {"blocks": 8, "width": 128, "clamp": 1.0}},
         # Coarser than the class's default, which is for sharp walls: less noise in the gradient.
         push_options={"stein": {"sigma": 0.3}},
     ),
