@@ -64,7 +64,7 @@ def test_few_rows_calibrate_an_ensemble_even_in_many_dimensions(rows, features):
         fitted = compactflow.build(
             boundary=0.8, max_steps=60, backbone_options={"blocks": 2}, random_state=seed
         ).fit(X)
-        assert len(fitted.calibration_.scores) == rows
+        assert len(fitted.calibration_.scores) == 8 * (rows // 10)
         inside.append((fitted.predict(new) == 1).mean())
     # A first layer that knew the rows would leave half of the new ones outside in 150 dimensions.
     assert 0.75 < np.mean(inside) < 0.88
