@@ -389,7 +389,7 @@ def test_later_defaults_do_not_change_a_model(model, detector, X, monkeypatch, t
     for same in (loaded, compactflow.load(tmp_path / "again", device="cpu")):
         np.testing.assert_array_equal(same.log_density(X), detector.log_density(X))
         assert same.pull == "barrier"
-        assert same.backbone_options == {"blocks": 2, "width": 64, "clamp": 1.0}
+        assert same.backbone_options == {"blocks": 2, "clamp": 1.0}
 
 
 @pytest.mark.parametrize(
