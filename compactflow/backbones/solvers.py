@@ -17,7 +17,7 @@ Step: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 Result: TypeAlias = tuple[Tensor, int]
 Pair: TypeAlias = tuple[Tensor, Tensor]
 
-_HISTORY = 2  # Anderson's window: more saves iterations, but costs more than they do
+_HISTORY = 3  # Anderson's window: more costs more than it saves
 _DEPENDENT = 100.0  # times the precision: a smaller share of a squared change is rounding
 _FEW = 0.25  # where no more rows than this share have yet to converge, the others are left out
 _RISE = 2.0  # a residual that grows by more in one iteration calls for a plain step
