@@ -390,8 +390,8 @@ def test_an_inverse_that_does_not_converge_says_which_rows():
 
 
 def test_anderson_needs_fewer_iterations_than_the_plain_fixed_point():
-    matrix = torch.linalg.qr(torch.randn(2, 2).double())[0] * 0.95
-    target = torch.randn(20, 2).double()
+    matrix = torch.linalg.qr(torch.randn(3, 3).double())[0] * 0.95
+    target = torch.randn(20, 3).double()
 
     def step(x, rows):
         return target[rows] - x @ matrix
@@ -399,7 +399,7 @@ def test_anderson_needs_fewer_iterations_than_the_plain_fixed_point():
     start = torch.zeros_like(target)
     plain, slow = picard(step, start, max_iterations=2000)
     fast, iterations = anderson(step, start, max_iterations=2000)
-    exact = torch.linalg.solve((torch.eye(2).double() + matrix).T, target.T).T
+    exact = torch.linalg.solve((torch.eye(3).double() + matrix).T, target.T).T
     torch.testing.assert_close(plain, exact)
     torch.testing.assert_close(fast, exact)
     assert iterations < slow / 3
