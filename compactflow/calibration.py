@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compactflow.flow import CompactFlow
-from compactflow.preprocessing import Method, Preprocessing
 from compactflow.training.holdout import HoldOut
 
 __all__ = ["Calibration", "calibrate"]
@@ -83,30 +82,19 @@ def calibrate(
     flows: Sequence[CompactFlow],
     data: Array,
     hold_out: HoldOut,
-    preprocessing: Method,
     score: Callable[[CompactFlow, Array], Array],
 ) -> Calibration:
     """Score rows by the flows that were not trained on them, as a mean if there are several.
 
-    For that each flow stands behind a first layer fitted to its own training rows. The layer they
-    share knows all rows, and in many dimensions whitening draws in the rows that it knows.
-
     Args:
         flows: The trained flows.
         data: The rows, ``(N, D)``.
-        hold_out: Which of them trained which flow.
-        preprocessing: What the first layer is.
+        hold_out: Which of them trained which flow, its first layer included.
         score: The signed distances of rows ``(M, D)`` by a flow, ``(M,)``.
     """
     sums, counts = np.zeros((2, len(data)))
-    training, judging = (
-        rows.view(-1, len(flows)).T.numpy()
-        for rows in (hold_out.training_rows(), hold_out.judging_rows())
-    )
-    for flow, known, unknown in zip(flows, training, judging, strict=True):
-        first_layer = Preprocessing.fit(data[known], preprocessing).to(flow.preprocessing.mean)
-        judge = CompactFlow(flow.backbone, flow.latent, first_layer)
-        sums[unknown] += score(judge, data[unknown])
-        counts[unknown] += 1
+    for flow, rows in zip(flows, hold_out.judging_rows().T.numpy(), strict=True):
+        sums[rows] += score(flow, data[rows])
+        counts[rows] += 1
     scored = counts > 0
     return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.each > 0)

@@ -167,7 +167,7 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
 
 
 def compose(
-    parts: Mapping[Kind, Part], networks: Sequence[Backbone], preprocessing: Preprocessing
+    parts: Mapping[Kind, Part], networks: Sequence[Backbone], layers: Sequence[Preprocessing]
 ) -> tuple[list[CompactFlow], Pull, Push]:
     """Make an ensemble of flows around its backbones, and their pull and push.
 
@@ -176,15 +176,19 @@ def compose(
     Args:
         parts: The components.
         networks: The backbones.
-        preprocessing: The flows' first layer, which they share like the latent.
+        layers: The flows' first layers.
 
     Raises:
         ValueError: If a component is unknown, not of its kind, or refuses its options.
     """
-    latent = _make("latent", parts, preprocessing.dim)
+    latent = _make("latent", parts, layers[0].dim)
     pull = _make("pull", parts, latent)
     push = _make("push", parts)
-    return [CompactFlow(network, latent, preprocessing) for network in networks], pull, push
+    flows = [
+        CompactFlow(network, latent, layer)
+        for network, layer in zip(networks, layers, strict=True)
+    ]
+    return flows, pull, push
 
 
 def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from compactflow import storage
 from compactflow.backbones.base import Backbone
-from compactflow.backbones.stack import Stack
 from compactflow.calibration import calibrate
 from compactflow.composition import (
     balance,
@@ -31,7 +30,6 @@ from compactflow.composition import (
 from compactflow.decisions import DecisionMixin
 from compactflow.devices import find_device, move
 from compactflow.encoding import EncodingMixin
-from compactflow.flow import CompactFlow
 from compactflow.latents.base import Latent
 from compactflow.preprocessing import Method, Preprocessing
 from compactflow.presets import Settings
@@ -93,7 +91,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         verbose: Show a progress bar.
 
     Attributes:
-        flows_: The fitted flows, of one preprocessing and latent, in float64 if the device has it.
+        flows_: The fitted flows, of one latent, in float64 if the device has it.
         flow_: The first of them: see `EncodingMixin`.
         pull_: The pull of the training.
         calibration_, offset_: See `DecisionMixin`.
@@ -202,31 +200,30 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         parts, dim = find_parts(self), data.shape[1]
         networks = make_networks(parts, dim, settings.members)
         hold_out = HoldOut.of(len(data), len(networks), self.validation_fraction)
-        trained = data[hold_out.trained().numpy()]
-        preprocessing = Preprocessing.fit(trained, settings.preprocessing)
-        flows, pull, push = compose(parts, networks, preprocessing)
-        stack = Stack(networks)
-        flow = CompactFlow(stack, flows[0].latent, preprocessing)
-        move(flow, device, torch.float64)
-        flow.cast(torch.float32)
-        pull.to(flow.latent.like)
+        layers = [
+            Preprocessing.fit(data[rows], settings.preprocessing)
+            for rows in hold_out.training_rows().T.numpy()
+        ]
+        flows, pull, push = compose(parts, networks, layers)
+        for flow in flows:
+            move(flow, device, torch.float64)
+            flow.cast(torch.float32)
+        pull.to(flows[0].latent.like)
         n = len(data) - hold_out.each
         options = settings.training_options(
             n, dim, members=len(flows), compile=self.compile, verbose=self.verbose
         )
-        x = flow.preprocess(torch.from_numpy(data))
         check_theory(pull, push)
         balance(pull, push)
         self.history_ = train(
-            flow,
-            x,
+            flows,
+            torch.from_numpy(data).to(flows[0].preprocessing.mean),
             hold_out,
             pull=pull,
             push=push,
             options=options,
             checkpoint=checkpoint,
         )
-        stack.unstack(networks)
         self.flows_, self.pull_ = [flow.eval() for flow in flows], pull
         # Inference is in float64: the same row then scores the same in any batch, and decoding
         # inverts encoding to rounding error.
@@ -237,7 +234,6 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             flows,
             data,
             hold_out,
-            settings.preprocessing,
             lambda flow, rows: self._batched(flow.signed_distance, rows),
         )
         self.offset_ = -self.calibration_.threshold(settings.boundary)

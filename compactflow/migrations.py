@@ -12,7 +12,7 @@ from compactflow.plugins import Kind
 
 __all__ = ["MIGRATIONS", "VERSION"]
 
-VERSION = 4  # of the layout that `compactflow.storage` writes
+VERSION = 5  # of the layout that `compactflow.storage` writes
 
 Content = dict[str, Any]
 
@@ -100,4 +100,21 @@ def _from_3(content: Content) -> Content:
     return content | {"components": components | {"backbone": backbone}}
 
 
-MIGRATIONS: dict[int, Callable[[Content], Content]] = {1: _from_1, 2: _from_2, 3: _from_3}
+def _from_4(content: Content) -> Content:
+    """Give each flow the first layer and the latent that all shared in version 4."""
+    first = content["weights"]
+    shared = {name: value for name, value in first.items() if not name.startswith("backbone.")}
+    others = [
+        shared | {f"backbone.{name}": value for name, value in backbone.items()}
+        for backbone in content["further_members"]
+    ]
+    kept = content.keys() - {"weights", "further_members"}
+    return {name: content[name] for name in kept} | {"flows": [first, *others]}
+
+
+MIGRATIONS: dict[int, Callable[[Content], Content]] = {
+    1: _from_1,
+    2: _from_2,
+    3: _from_3,
+    4: _from_4,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 from typing import Literal, TypeAlias, final, get_args
 
@@ -65,12 +66,22 @@ class Preprocessing(nn.Module):
     @property
     def dim(self) -> int:
         """The number of features D."""
-        return len(self.mean)
+        return self.mean.shape[-1]
 
     @classmethod
     def identity(cls, dim: int) -> Preprocessing:
         """The map that changes nothing, for data of `dim` features."""
         return cls._of(np.zeros(dim), np.ones(dim))
+
+    @classmethod
+    def stack(cls, layers: Sequence[Preprocessing]) -> Preprocessing:
+        """M maps of one method as one, whose `forward` takes row i through map ``i mod M``.
+
+        It is for training: its batches have a multiple of M rows, and it has no inverse.
+        """
+        states = [layer.state_dict() for layer in layers]
+        stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+        return cls(**stacked | {"horizon": layers[0].horizon})
 
     @classmethod
     def fit(cls, X: NDArray[np.floating], method: Method) -> Preprocessing:
@@ -132,8 +143,10 @@ class Preprocessing(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(N, D)`` data to preprocessed data, in this map's dtype."""
-        u = (x.to(self.mean) - self.mean) / self.scale
-        return (_bend(u, self.horizon) - self.centre) @ self.matrix
+        u = (x.to(self.mean).reshape(-1, *self.mean.shape) - self.mean) / self.scale
+        # Of a stack this is (N/M, M, D), and its product is one of M batches.
+        centred = (_bend(u, self.horizon) - self.centre).movedim(0, -2)
+        return (centred @ self.matrix).movedim(-2, 0).reshape(-1, self.dim)
 
     def inverse(self, y: Tensor) -> Tensor:
         """Map ``(N, D)`` preprocessed data back to data, in this map's dtype."""

@@ -35,8 +35,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "components": dict,
     "params": dict,
     "feature_names": list,
-    "weights": dict,
-    "further_members": list,
+    "flows": list,
     "pull": dict,
     "pull_weight": (int, float),
     "offset": (int, float),
@@ -79,8 +78,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str], *, folder: bool =
         "components": components,
         "params": params,
         "feature_names": [str(name) for name in getattr(detector, "feature_names_in_", [])],
-        "weights": detector.flow_.state_dict(),
-        "further_members": [flow.backbone.state_dict() for flow in detector.flows_[1:]],
+        "flows": [flow.state_dict() for flow in detector.flows_],
         "pull": detector.pull_.state_dict(),
         "pull_weight": detector.pull_.weight,
         "offset": detector.offset_,
@@ -185,8 +183,8 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     """The detector that a model file's content describes, on the CPU."""
     from compactflow.estimator import OneClassFlow  # it imports this module
 
-    weights, names = content["weights"], content["feature_names"]
-    mean = weights["preprocessing.mean"]
+    states, names = content["flows"], content["feature_names"]
+    mean = states[0]["preprocessing.mean"]
     detector = OneClassFlow(**content["params"])
     find_settings(detector)
     _spell_out(detector, content["components"])
@@ -199,17 +197,15 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
         kind: Part(choice=found, options=content["components"][kind]["options"])
         for kind, found in classes.items()
     }
-    if weights["preprocessing.matrix"].shape != (dim, dim):
+    if any(state["preprocessing.matrix"].shape != (dim, dim) for state in states):
         raise ValueError(f"its preprocessing is not of {dim} features")
     # The weights bound what honest options ask for.
-    further = content["further_members"]
-    members = [weights, *further]
-    with allocation_limit(sum(tensor.numel() for state in members for tensor in state.values())):
-        networks = make_networks(parts, dim, len(members))
-        flows, pull, _ = compose(parts, networks, Preprocessing.identity(dim))
-    flows[0].to(mean.dtype).load_state_dict(weights)
-    for flow, state in zip(flows[1:], further, strict=True):
-        flow.to(mean.dtype).backbone.load_state_dict(state)
+    with allocation_limit(sum(tensor.numel() for state in states for tensor in state.values())):
+        networks = make_networks(parts, dim, len(states))
+        layers = [Preprocessing.identity(dim) for _ in states]
+        flows, pull, _ = compose(parts, networks, layers)
+    for flow, state in zip(flows, states, strict=True):
+        flow.to(mean.dtype).load_state_dict(state)
     pull.load_state_dict(content["pull"])
     pull.weight = content["pull_weight"]
     for module in (*flows, pull):

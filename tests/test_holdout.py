@@ -9,8 +9,8 @@ from compactflow.training.holdout import HoldOut
 CPU = torch.device("cpu")
 
 
-def by_network(rows, members):
-    return [set(own.tolist()) for own in rows.view(-1, members).T]
+def by_network(rows):
+    return [set(own.tolist()) for own in rows.T]
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.125, 0.5, 0.9])
@@ -18,9 +18,9 @@ def by_network(rows, members):
 def test_a_network_is_judged_by_the_rows_it_does_not_train_on(rows, members, fraction):
     hold_out = HoldOut.of(rows, members, fraction)
     assert hold_out.each == int(fraction * rows)
-    trained = by_network(hold_out.training_rows(), members)
-    judging = by_network(hold_out.judging_rows(), members)
-    drawn = by_network(hold_out.draw(50 * rows, CPU), members)
+    trained = by_network(hold_out.training_rows())
+    judging = by_network(hold_out.judging_rows())
+    drawn = by_network(hold_out.draw(50 * rows, CPU))
     for own, held, seen in zip(trained, judging, drawn, strict=True):
         assert len(held) == hold_out.each
         assert own == set(range(rows)) - held
@@ -36,13 +36,13 @@ def test_all_rows_train_an_ensemble_and_most_judge_a_member(members, judging):
 
 
 def test_larger_fractions_leave_each_row_out_of_as_many_networks():
-    counts = np.bincount(HoldOut.of(800, 8, 0.5).judging_rows())
+    counts = np.bincount(HoldOut.of(800, 8, 0.5).judging_rows().flatten())
     assert (counts == 4).all()
 
 
 def test_a_single_network_leaves_out_the_first_rows():
     hold_out = HoldOut.of(50, 1, 0.1)
-    assert hold_out.judging_rows().tolist() == [0, 1, 2, 3, 4]
+    assert hold_out.judging_rows().flatten().tolist() == [0, 1, 2, 3, 4]
     assert hold_out.trained().tolist() == list(range(5, 50))
 
 
@@ -50,5 +50,5 @@ def test_a_single_network_leaves_out_the_first_rows():
 def test_with_too_few_rows_all_train_and_judge(rows, members, fraction):
     hold_out = HoldOut.of(rows, members, fraction)
     everything = [set(range(rows))] * members
-    assert by_network(hold_out.training_rows(), members) == everything
-    assert by_network(hold_out.judging_rows(), members) == everything
+    assert by_network(hold_out.training_rows()) == everything
+    assert by_network(hold_out.judging_rows()) == everything

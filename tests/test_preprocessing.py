@@ -31,6 +31,18 @@ def test_log_abs_det_is_autograds(X, method):
     torch.testing.assert_close(layer.log_abs_det(x), torch.linalg.slogdet(jacobian)[1])
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_stack_takes_rows_in_turn(X, method, members):
+    layers = [Preprocessing.fit(X[m::members], method) for m in range(members)]
+    stack = Preprocessing.stack(layers)
+    assert stack.dim == 5
+    x = torch.from_numpy(X[:30])
+    y = stack(x)
+    for m, layer in enumerate(layers):
+        torch.testing.assert_close(y[m::members], layer(x[m::members]))
+
+
 def test_standardise_gives_unit_columns(X):
     y = Preprocessing.fit(X, "standardise")(torch.from_numpy(X))
     np.testing.assert_allclose(y.mean(0), 0, atol=1e-9)

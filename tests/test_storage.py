@@ -220,21 +220,23 @@ def put(value, *keys):
     return change
 
 
-SCALE = ("weights", "backbone.blocks.0.scale")
+SCALE = ("flows", 0, "backbone.blocks.0.scale")
 BLOCKS = ("components", "backbone", "options", "blocks")
 
 HOSTILE = {
     "an entry is missing": lambda content: content.pop("offset"),
     "an entry too many": put(1, "code"),
     "no mapping": put([], "params"),
-    "no weights": put({}, "weights"),
+    "no flows": put([], "flows"),
+    "no weights": put({}, "flows", 0),
     "weights of another shape": put(torch.zeros(7), *SCALE),
     "weights are numbers": put(1.0, *SCALE),
-    "a weight too many": put(torch.zeros(1), "weights", "more"),
+    "a weight too many": put(torch.zeros(1), "flows", 0, "more"),
     "NaN weights": put(torch.full((3,), nan), *SCALE),
     "infinite weights": put(torch.full((3,), inf), *SCALE),
-    "NaN preprocessing": put(torch.full((3,), nan), "weights", "preprocessing.mean"),
-    "huge dimension": put(torch.zeros(1_000_000), "weights", "preprocessing.mean"),
+    "NaN preprocessing": put(torch.full((3,), nan), "flows", 0, "preprocessing.mean"),
+    "another dimension of a flow": put(torch.eye(2), "flows", -1, "preprocessing.matrix"),
+    "huge dimension": put(torch.zeros(1_000_000), "flows", 0, "preprocessing.mean"),
     "huge number of blocks": put(10**15, *BLOCKS),
     "huge width": put(10**9, "components", "backbone", "options", "width"),
     "no blocks": put(-1, *BLOCKS),
@@ -295,7 +297,7 @@ def test_a_missing_plugin_is_named_with_its_install_line(model, distribution, ad
 def test_an_error_names_the_versions_that_differ(model):
     for kind in ("backbone", "latent", "pull", "push"):
         edit(model, put("0.0.1", "components", kind, "version"))
-    edit(model, put({}, "weights"))
+    edit(model, put({}, "flows", 0))
     with pytest.raises(ArchiveError, match=r"saved with compactflow 0\.0\.1, here "):
         compactflow.load(model)
 
@@ -367,6 +369,19 @@ def test_version_3_keeps_its_activation(tmp_path):
         densities = [-0.2791473948259549, -0.5095334766010221, -2.7770738580190617]
         np.testing.assert_allclose(detector.signed_distance(X), distances, rtol=1e-9)
         np.testing.assert_allclose(detector.log_density(X), densities, rtol=1e-9)
+
+
+def test_version_4_shares_its_first_layer(tmp_path):
+    old = compactflow.load(DATA / "model-4.safetensors", device="cpu")
+    old.save(tmp_path / "new")
+    X = np.random.default_rng(0).normal(3, 1, size=(60, 3))[:3]
+    for detector in (old, compactflow.load(tmp_path / "new", device="cpu")):
+        assert len(detector.flows_) == 2
+        distances = [-0.5362288927888679, -0.32430554952869417, 0.49017622976749653]
+        densities = [-0.3244036419151816, -0.43357855338948165, -2.68349011877524]
+        np.testing.assert_allclose(detector.signed_distance(X), distances, rtol=1e-9)
+        np.testing.assert_allclose(detector.log_density(X), densities, rtol=1e-9)
+        assert detector.offset_ == -1.6790344140551947
 
 
 @pytest.mark.parametrize("folder", [False, True])

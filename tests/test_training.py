@@ -39,7 +39,7 @@ def run(push="stein", *, backbone=None, x=None, latent=Cube, **options):
     x = moons() if x is None else x
     settings = TrainingOptions(**{"max_steps": 100, "batch_size": 128} | options)
     history = train(
-        flow,
+        [flow],
         x,
         HoldOut(len(x), each=100),
         pull=make_pull(flow.latent),

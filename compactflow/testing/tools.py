@@ -77,4 +77,4 @@ def short_training(flow: CompactFlow, x: Tensor, pull: Pull, push: Push, *, step
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingDivergedWarning)
-        train(flow, x, HoldOut(len(x)), pull=pull, push=push, options=options)
+        train([flow], x, HoldOut(len(x)), pull=pull, push=push, options=options)

@@ -22,7 +22,8 @@ class HoldOut:
     every row trains an ensemble, although most or all are held out of one of its networks, as in
     cross-conformal prediction (Vovk 2015). A single network leaves out the first rows.
 
-    Indices are in the order of a `compactflow.backbones.stack.Stack`: i is for network i mod M.
+    Indices are ``(K, M)``: column m is of network m, so that all of them, flattened, are in the
+    order of a `compactflow.backbones.stack.Stack`.
 
     Attributes:
         rows: N.
@@ -41,12 +42,12 @@ class HoldOut:
         return cls(rows, members, each if min(rows, members * each) >= _MIN_ROWS else 0)
 
     def draw(self, n: int, device: torch.device) -> Tensor:
-        """Indices of n random rows for each network to train on, ``(n M,)``."""
+        """Indices of n random rows for each network to train on, ``(n, M)``."""
         ranks = torch.randint(self.rows - self.each, (n * self.members,), device=device)
         return self._after(ranks.view(n, self.members), self.each)
 
     def training_rows(self) -> Tensor:
-        """Indices of all rows that each network trains on, ``((N - each) M,)``."""
+        """Indices of all rows that each network trains on, ``(N - each, M)``."""
         return self._after(torch.arange(self.rows - self.each)[:, None], self.each)
 
     def trained(self) -> Tensor:
@@ -56,10 +57,10 @@ class HoldOut:
         return mask.nonzero().flatten()
 
     def judging_rows(self) -> Tensor:
-        """Indices of the rows that each network is judged by, ``(each M,)``."""
+        """Indices of the rows that each network is judged by, ``(each, M)``, or of all."""
         return self._after(torch.arange(self.each or self.rows)[:, None], 0)
 
     def _after(self, ranks: Tensor, skipped: int) -> Tensor:
         """Indices of the rows of those ranks after each network's first and those skipped."""
         first = torch.arange(self.members, device=ranks.device) * self.rows // self.members
-        return ((first + skipped + ranks) % self.rows).flatten()
+        return (first + skipped + ranks) % self.rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,11 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from compactflow.backbones.base import ConvergenceError
+from compactflow.backbones.base import Backbone, ConvergenceError
+from compactflow.backbones.stack import Stack
 from compactflow.devices import can_compile, single_threaded
 from compactflow.flow import CompactFlow
+from compactflow.preprocessing import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.checkpoints import Checkpoint
@@ -74,7 +76,7 @@ class TrainingOptions:
 
 
 def train(
-    flow: CompactFlow,
+    flows: Sequence[CompactFlow],
     x: Tensor,
     hold_out: HoldOut,
     *,
@@ -83,12 +85,14 @@ def train(
     options: TrainingOptions,
     checkpoint: Checkpoint | None = None,
 ) -> History:
-    """Train a flow's backbone in place and restore its last good weights.
+    """Train the backbones of M flows in place, side by side, and keep their last good weights.
 
     Args:
-        flow: The flow; its preprocessing stays as it is.
-        x: Preprocessed inliers, ``(N, D)``, on the flow's device.
-        hold_out: Which of these rows train each network of the backbone, and which judge it.
+        flows: The flows, of one latent and one class of backbone; their preprocessing stays as it
+            is.
+        x: Inliers, ``(N, D)``, in data units, on the flows' device and in their preprocessing's
+            dtype.
+        hold_out: Which of these rows train each flow, and which judge it.
         pull: Draws latents into the support.
         push: Spreads them over it.
         options: How to train.
@@ -102,14 +106,14 @@ def train(
             converging, or the energy distance ends far above where it began; the weights of the
             last good check are restored all the same.
     """
-    run = _Run(flow, x, hold_out, pull, push, options)
+    run = _Run(flows, x, hold_out, pull, push, options)
     first = 1
     if checkpoint is not None and checkpoint.state is not None:
         run.load_state_dict(checkpoint.state["run"])
         first += checkpoint.state["step"]
     columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     bars = Progress(*columns, disable=not options.verbose, transient=True)
-    numbers = options.batch_size * flow.backbone.members * flow.dim
+    numbers = options.batch_size * len(flows) * x.shape[1]
     with single_threaded(numbers <= _SMALL), bars as progress:
         bar = progress.add_task("training", total=options.max_steps)
         for step in range(first, options.max_steps + 1):
@@ -126,7 +130,7 @@ def train(
                 break
             if checkpoint is not None:
                 checkpoint.save({"step": step, "run": run.state_dict()})
-    flow.backbone.load_state_dict(run.kept_weights)
+    run.restore([flow.backbone for flow in flows])
     return run.history
 
 
@@ -135,39 +139,45 @@ class _Run:
 
     def __init__(
         self,
-        flow: CompactFlow,
+        flows: Sequence[CompactFlow],
         x: Tensor,
         hold_out: HoldOut,
         pull: Pull,
         push: Push,
         options: TrainingOptions,
     ) -> None:
-        self.flow, self.x, self.hold_out = flow, x, hold_out
+        self.x, self.hold_out = x, hold_out
+        self.stack, latent = Stack([flow.backbone for flow in flows]), flows[0].latent
+        layers = Preprocessing.stack([flow.preprocessing for flow in flows])
+        self.flow = CompactFlow(self.stack, latent, layers)
         trained = hold_out.trained().to(x.device)
-        anchors = flow.latent.adapt(x[trained])
+        anchors = latent.adapt(flows[0].preprocess(x[trained]))
         self.anchors, self.warm_up = torch.empty(0), 0
         if anchors is not None:
-            self.anchors = torch.zeros_like(x).index_copy(0, trained, anchors)
+            self.anchors = torch.zeros_like(x, dtype=anchors.dtype)
+            self.anchors[trained] = anchors
             self.warm_up = int(options.warm_up * options.max_steps)
-        self.judging = x[hold_out.judging_rows()[:_REFERENCE_ROWS]]
-        self.trained = x[hold_out.training_rows()[:_REFERENCE_ROWS]]
+        # So many rows of each network as make the reference rows, or just more, in all.
+        each = -(-_REFERENCE_ROWS // len(flows))
+        self.judging = self.flow.preprocess(x[hold_out.judging_rows()[:each].flatten()])
+        self.trained = self.flow.preprocess(x[hold_out.training_rows()[:each].flatten()])
         self.pull, self.push, self.options = pull, push, options
         self.interval = max(1, options.max_steps // options.checks)
-        self.parameters: list[Tensor] = list(flow.backbone.parameters())
+        self.parameters: list[Tensor] = list(self.stack.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
         )
-        self.average = copy.deepcopy(flow.backbone)
+        self.average = copy.deepcopy(self.stack)
         if options.compile and can_compile(x.device):
-            flow.backbone.compile_passes()
+            self.stack.compile_passes()
         self.averages: list[Tensor] = list(self.average.parameters())
-        self.averaged_flow = CompactFlow(self.average, flow.latent, flow.preprocessing)
+        self.averaged_flow = CompactFlow(self.average, latent, layers)
         self.reference, settled = sample_equilibrium(pull, push, 2 * _REFERENCE_ROWS).chunk(2)
         self.history: History = {}
         self.best, self.checks_since_best = math.inf, 0
         self.noise = _noise(settled, len(self.trained), self.reference)
-        self.kept_weights = copy.deepcopy(flow.backbone.state_dict())
+        self.kept_weights = copy.deepcopy(self.stack.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """All that the further course depends on."""
@@ -194,24 +204,28 @@ class _Run:
     def step(self, step: int) -> Tensor:
         """One optimiser step on one batch; returns its loss."""
         options = self.options
-        members = self.flow.backbone.members
-        rows = self.hold_out.draw(options.batch_size, self.x.device)
-        x = self.x[rows]
+        rows = self.hold_out.draw(options.batch_size, self.x.device).flatten()
+        x = self.flow.preprocess(self.x[rows])
         x = x + options.noise * torch.randn_like(x)
         if step <= self.warm_up:
-            loss = (self.flow.backbone(x) - self.anchors[rows]).square().sum(dim=1).mean()
+            loss = (self.stack(x) - self.anchors[rows]).square().sum(dim=1).mean()
         else:
             loss = self.push.loss(self.flow, x, self.pull)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         # The loss is the mean over the members, so each has a gradient of 1/M its own.
-        clip = options.clip / math.sqrt(members)
+        clip = options.clip / math.sqrt(self.stack.members)
         torch.nn.utils.clip_grad_norm_(self.parameters, clip, foreach=True)
         self.optimizer.step()
         self.schedule.step()
         with torch.no_grad():
             torch._foreach_lerp_(self.averages, self.parameters, 1 - options.ema)
         return loss.detach()
+
+    def restore(self, networks: Sequence[Backbone]) -> None:
+        """Give the networks the kept weights."""
+        self.stack.load_state_dict(self.kept_weights)
+        self.stack.unstack(networks)
 
     @torch.no_grad()
     def training_energy(self) -> float:
