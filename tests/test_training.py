@@ -145,7 +145,7 @@ def test_held_out_rows_do_not_steer_training():
 
 
 def test_of_equal_weights_the_longest_trained_are_kept():
-    flow, history = run(max_steps=40, learning_rate=1e-4, ema=0.0, warm_up=0.0)
+    flow, history = run(max_steps=40, learning_rate=1e-4, warm_up=0.0)
     torch.manual_seed(0)
     untrained = Coupling(2, blocks=4, width=16).state_dict()
     moved = [

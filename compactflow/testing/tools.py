@@ -73,7 +73,7 @@ def on_meta(calls: Iterable[tuple[str, Callable[[], Tensor]]]) -> None:
 def short_training(flow: CompactFlow, x: Tensor, pull: Pull, push: Push, *, steps: int) -> None:
     """Train a flow's backbone for some steps, and fail if that diverges."""
     options = TrainingOptions(
-        max_steps=steps, batch_size=128, learning_rate=1e-2, noise=0.0, ema=0.9, checks=1
+        max_steps=steps, batch_size=128, learning_rate=1e-2, noise=0.0, checks=1
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingDivergedWarning)

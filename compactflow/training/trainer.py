@@ -36,7 +36,7 @@ _SMALL = 1 << 15  # numbers in a batch up to which a second thread gains nothing
 _NOISE_FLOOR = 0.1  # of the energy distance, with few rows, per distance of two latents
 
 # What a run keeps from step to step: parts with a state of their own, and values.
-_STATEFUL = ("flow", "pull", "average", "optimizer", "schedule")
+_STATEFUL = ("flow", "pull", "optimizer", "schedule")
 _VALUES = ("reference", "history", "best", "checks_since_best", "noise", "kept_weights")
 
 
@@ -54,7 +54,6 @@ class TrainingOptions:
         learning_rate: Peak of Adam's one-cycle schedule.
         noise: Standard deviation of the normal noise added to each batch, in preprocessed units.
         clip: Bound on the gradient's norm.
-        ema: Decay of the weights' exponential moving average, which is the result.
         warm_up: Share of `max_steps` spent on carrying rows to their anchors, if there are any.
         checks: How often, over `max_steps`, to monitor and consider stopping.
         patience: Checks in a row, worse than the best by more than noise, after which to stop.
@@ -67,7 +66,6 @@ class TrainingOptions:
     learning_rate: float = 1e-3
     noise: float = 0.15
     clip: float = 1.0
-    ema: float = 0.99
     warm_up: float = 0.2
     checks: int = 20
     patience: int = 10
@@ -168,11 +166,10 @@ class _Run:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
         )
-        self.average = copy.deepcopy(self.stack)
+        # A copy, as checks in other shapes than the steps' would be compiled anew.
+        self.checked = CompactFlow(copy.deepcopy(self.stack), latent, layers)
         if options.compile and can_compile(x.device):
             self.stack.compile_passes()
-        self.averages: list[Tensor] = list(self.average.parameters())
-        self.averaged_flow = CompactFlow(self.average, latent, layers)
         self.reference, settled = sample_equilibrium(pull, push, 2 * _REFERENCE_ROWS).chunk(2)
         self.history: History = {}
         self.best, self.checks_since_best = math.inf, 0
@@ -218,8 +215,6 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.parameters, clip, foreach=True)
         self.optimizer.step()
         self.schedule.step()
-        with torch.no_grad():
-            torch._foreach_lerp_(self.averages, self.parameters, 1 - options.ema)
         return loss.detach()
 
     def restore(self, networks: Sequence[Backbone]) -> None:
@@ -228,17 +223,15 @@ class _Run:
         self.stack.unstack(networks)
 
     @torch.no_grad()
-    def training_energy(self) -> float:
-        """Energy distance of the training rows' latents from where they are to settle."""
-        return energy_distance(self.averaged_flow.backbone(self.trained), self.reference)
-
     def check(self, step: int, loss: float) -> bool:
-        """Monitor the averaged weights, keep them if good; False when training is to stop."""
+        """Monitor the weights, keep them if good; False when training is to stop."""
+        self.checked.backbone.load_state_dict(self.stack.state_dict())
+        latents = self.checked.backbone(self.trained)
         record = {
             "step": step,
             "loss": loss,
-            **monitor(self.averaged_flow, self.judging, self.reference),
-            "training_energy_distance": self.training_energy(),
+            **monitor(self.checked, self.judging, self.reference),
+            "training_energy_distance": energy_distance(latents, self.reference),
         }
         for name, value in record.items():
             self.history.setdefault(name, []).append(value)
@@ -257,7 +250,7 @@ class _Run:
         # push is stable: there the longest trained detects best, even where it is not nearest.
         if energy <= self.best + self.noise or (self.push.entropic and not runaway):
             self.checks_since_best = 0
-            self.kept_weights = copy.deepcopy(self.average.state_dict())
+            self.kept_weights = copy.deepcopy(self.stack.state_dict())
         else:
             self.checks_since_best += 1
         go_on = self.checks_since_best < self.options.patience and step < self.options.max_steps
