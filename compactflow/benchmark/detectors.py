@@ -181,7 +181,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "standardised": {"preprocessing": "standardise"},
     "four flows": {"members": 4},
     "a quarter of the rate": {"learning_rate": 1e-2},
-    "half the steps": {"max_steps": 700},
+    "half the steps": {"max_steps": 600},
     "twice the batch": {"batch_size": 256},
     "sharp wall": {"pull_options": {"sharpness": 10.0}},
     "normal latent": {"latent": "gaussian"},
