@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from math import inf
 from typing import Literal, TypeAlias, final, get_args
 
@@ -28,6 +27,9 @@ class Preprocessing(nn.Module):
     ``b(u) = u / (1 + (u/c)²)^(1/4)`` acts on each column: the identity near 0, and a square root
     beyond the horizon c, so that one far value does not drown all others. Its inverse is
     ``b⁻¹(v) = v √(a + √(a² + 1))`` with ``a = v²/(2c²)``.
+
+    A stack of M maps (`compactflow.backbones.stack.stack_modules`) takes row i through map
+    ``i mod M``, of a multiple of M rows. It serves training and has no inverse.
 
     Args:
         mean: ``(D,)``, in data units.
@@ -72,16 +74,6 @@ class Preprocessing(nn.Module):
     def identity(cls, dim: int) -> Preprocessing:
         """The map that changes nothing, for data of `dim` features."""
         return cls._of(np.zeros(dim), np.ones(dim))
-
-    @classmethod
-    def stack(cls, layers: Sequence[Preprocessing]) -> Preprocessing:
-        """M maps of one method as one, whose `forward` takes row i through map ``i mod M``.
-
-        It is for training: its batches have a multiple of M rows, and it has no inverse.
-        """
-        states = [layer.state_dict() for layer in layers]
-        stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
-        return cls(**stacked | {"horizon": layers[0].horizon})
 
     @classmethod
     def fit(cls, X: NDArray[np.floating], method: Method) -> Preprocessing:
@@ -145,7 +137,7 @@ class Preprocessing(nn.Module):
         """Map ``(N, D)`` data to preprocessed data, in this map's dtype."""
         u = (x.to(self.mean).reshape(-1, *self.mean.shape) - self.mean) / self.scale
         # Of a stack this is (N/M, M, D), and its product is one of M batches.
-        centred = (_bend(u, self.horizon) - self.centre).movedim(0, -2)
+        centred = (_bend(u, self.horizon[..., None]) - self.centre).movedim(0, -2)
         return (centred @ self.matrix).movedim(-2, 0).reshape(-1, self.dim)
 
     def inverse(self, y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from compactflow.backbones.stack import stack_modules
 from compactflow.preprocessing import Preprocessing
 
 METHODS = ["half-whiten", "whiten", "standardise", "none"]
@@ -35,7 +36,7 @@ def test_log_abs_det_is_autograds(X, method):
 @pytest.mark.parametrize("members", [1, 3])
 def test_a_stack_takes_rows_in_turn(X, method, members):
     layers = [Preprocessing.fit(X[m::members], method) for m in range(members)]
-    stack = Preprocessing.stack(layers)
+    stack = stack_modules(layers)
     assert stack.dim == 5
     x = torch.from_numpy(X[:30])
     y = stack(x)

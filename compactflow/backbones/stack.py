@@ -12,8 +12,9 @@ from torch.nn.functional import pad
 
 from compactflow.backbones.base import Backbone
 
-__all__ = ["Stack"]
+__all__ = ["Stack", "stack_modules"]
 
+_Module = TypeVar("_Module", bound=nn.Module)
 _Result = TypeVar("_Result", Tensor, tuple[Tensor, Tensor])
 
 
@@ -35,7 +36,7 @@ class Stack(Backbone):
         self.members = len(networks)
         self.parallel_networks = networks[0].parallel
         self.networks = nn.ModuleList(
-            [_stack(networks)] if self.parallel_networks else copy.deepcopy(list(networks))
+            [stack_modules(networks)] if self.parallel_networks else copy.deepcopy(list(networks))
         )
 
     def unstack(self, networks: Sequence[Backbone]) -> None:
@@ -102,12 +103,15 @@ class Stack(Backbone):
         return merge(ones), merge(others)
 
 
-def _stack(networks: Sequence[Backbone]) -> Backbone:
-    """One parallel network with every parameter and buffer of the networks."""
-    merged = copy.deepcopy(networks[0])
-    modules = [dict(network.named_modules()) for network in networks]
+def stack_modules(ones: Sequence[_Module]) -> _Module:
+    """One module whose parameters and buffers are those of M equally built ones, ``(M, ...)``.
+
+    It works if the class computes with such tensors, as a parallel backbone does.
+    """
+    merged = copy.deepcopy(ones[0])
+    modules = [dict(one.named_modules()) for one in ones]
     for path, module in merged.named_modules():
-        originals = [of_network[path] for of_network in modules]
+        originals = [of_one[path] for of_one in modules]
         for name in module._parameters:
             values = torch.stack([getattr(original, name).detach() for original in originals])
             setattr(module, name, nn.Parameter(values))

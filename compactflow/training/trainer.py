@@ -15,10 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from compactflow.backbones.base import Backbone, ConvergenceError
-from compactflow.backbones.stack import Stack
+from compactflow.backbones.stack import Stack, stack_modules
 from compactflow.devices import can_compile, single_threaded
 from compactflow.flow import CompactFlow
-from compactflow.preprocessing import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.checkpoints import Checkpoint
@@ -146,7 +145,7 @@ class _Run:
     ) -> None:
         self.x, self.hold_out = x, hold_out
         self.stack, latent = Stack([flow.backbone for flow in flows]), flows[0].latent
-        layers = Preprocessing.stack([flow.preprocessing for flow in flows])
+        layers = stack_modules([flow.preprocessing for flow in flows])
         self.flow = CompactFlow(self.stack, latent, layers)
         trained = hold_out.trained().to(x.device)
         anchors = latent.adapt(flows[0].preprocess(x[trained]))
