@@ -74,7 +74,7 @@ def test_few_rows_calibrate_an_ensemble_even_in_many_dimensions(rows, features):
     # A first layer that knew the rows would leave half of the new ones outside in 150 dimensions.
     assert np.mean(of_a_flow) == pytest.approx(0.8, abs=0.06)
     # The mean spreads less than the single scores that calibrate it: it errs to the inside.
-    assert np.mean(of_the_mean) > 0.74
+    assert 0.74 < np.mean(of_the_mean) < 0.92
 
 
 def test_false_discovery_rate_is_held_and_outliers_are_found(restored, scored):
