@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import compactflow
+from compactflow.text import printable
 
 __all__ = ["app", "main"]
 
@@ -73,7 +74,7 @@ def _before_any_command(version: _Version = False) -> None:
 
 def _say(kind: str, message: str) -> None:
     """Print a message as one line on stderr."""
-    print(f"{kind}: {' '.join(message.split())}", file=sys.stderr)
+    print(f"{kind}: {printable(' '.join(message.split()))}", file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from compactflow.cli.app import app
 from compactflow.cli.options import AsJson
-from compactflow.cli.output import print_json, print_line
+from compactflow.cli.output import print_json, print_line, printable
 from compactflow.plugins import Kind
 
 __all__ = ["new_plugin", "plugins"]
@@ -42,7 +42,7 @@ def plugins(
     headers = [name for name in names if any(row[name] for row in rows)]
     table = Table(*headers)
     for row in rows:
-        table.add_row(*(Text(row[name]) for name in headers))
+        table.add_row(*(Text(printable(row[name])) for name in headers))
     Console().print(table)
 
 

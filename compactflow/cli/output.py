@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["check_out", "print_json", "print_line", "records"]
+from compactflow.text import printable
+
+__all__ = ["check_out", "print_json", "print_line", "printable", "records"]
 
 
 def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
@@ -30,7 +32,8 @@ def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
 
 def print_line(label: str, value: object) -> None:
     """Print a labelled line, not wrapped, so that paths and commands can be copied."""
-    Console().print(Text.assemble((f"{label:>14}", "bold"), f"  {value}"), soft_wrap=True)
+    line = Text.assemble((f"{label:>14}", "bold"), f"  {printable(value)}")
+    Console().print(line, soft_wrap=True)
 
 
 def records(table: Table) -> list[dict[str, str]]:
@@ -44,5 +47,5 @@ def records(table: Table) -> list[dict[str, str]]:
 
 
 def print_json(value: object) -> None:
-    """Print a JSON document."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a JSON document, in ASCII, which any terminal and any pipe takes."""
+    print(json.dumps(value, indent=2))

@@ -16,7 +16,7 @@ from rich.text import Text
 from compactflow.cli.app import app
 from compactflow.cli.models import open_model
 from compactflow.cli.options import AsJson, Device, Force, Model, New, Out, Quiet
-from compactflow.cli.output import check_out, print_json, print_line
+from compactflow.cli.output import check_out, print_json, print_line, printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +137,7 @@ def _print_list(records: Iterable[dict[str, Any]]) -> None:
     """Print a JSON list, element by element."""
     separator = "["
     for record in records:
-        print(f"{separator}\n  {json.dumps(record, ensure_ascii=False)}", end="")
+        print(f"{separator}\n  {json.dumps(record)}", end="")
         separator = ","
     print("[]" if separator == "[" else "\n]")
 
@@ -154,7 +154,7 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
             table.add_row(
                 str(record["row"]) if begins else "",
                 f"{record['signed_distance']:.4g}" if begins else "",
-                Text(record["feature"]),
+                Text(printable(record["feature"])),
                 *(f"{record[name]:.4g}" for name in ("value", "counterfactual", "deviation")),
             )
     if outliers:
