@@ -20,7 +20,8 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from compactflow.files import write_atomically
+from compactflow.files import locked, write_atomically
+from compactflow.text import message_of, one_line
 
 __all__ = ["ArchiveError", "read", "write"]
 
@@ -38,8 +39,17 @@ _TENSORS = "{}.safetensors"
 _TENSOR, _FLOAT, _ITEMS = "$tensor", "$float", "$items"
 
 
+# How many values a description may have, as each takes up to a hundred bytes of memory: so many,
+# and one more per so many bytes of the whole file.
+_VALUES = 20_000
+_BYTES_PER_VALUE = 16
+
+
 class ArchiveError(ValueError):
     """A file is not what it should be, is damaged, or is of a newer format."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))  # it may quote the file
 
 
 def write(
@@ -97,7 +107,8 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[int, Any]:
         raise
     except Exception as error:  # a hostile file can make parsing fail in any way
         raise ArchiveError(
-            f"{os.fspath(path)!r} is not a compactflow {kind}, or it is damaged: {error}"
+            f"{os.fspath(path)!r} is not a compactflow {kind}, or it is damaged: "
+            f"{message_of(error)}"
         ) from error
 
 
@@ -107,17 +118,17 @@ def _read_file(path: Path, kind: str) -> tuple[int, Any]:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= size - 8:
             raise ValueError("its header is longer than the file")
-        header = file.read(length)
-        metadata = _parse(header.decode()).get("__metadata__", {})
+        metadata = _parse(file.read(length).decode(), size).get("__metadata__", {})
         if _ENTRY not in metadata and metadata.get("format") != f"compactflow-{kind}":
             raise ArchiveError(f"{os.fspath(path)!r} is not a compactflow {kind}")
-        data = length.to_bytes(8, "little") + header + file.read()
+        file.seek(0)
+        data = file.read()
     if _ENTRY not in metadata:
-        description = _parse(metadata["description"])
+        description = _parse(metadata["description"], size)
         tensors = safetensors.torch.load(data)
         return int(metadata["format_version"]), {"description": description, "tensors": tensors}
     _check_seal(data, _SEAL_IN_HEADER)
-    entry = _parse(metadata[_ENTRY])
+    entry = _parse(metadata[_ENTRY], size)
     _check_kind(entry, path, kind)
     return _open(entry, data)
 
@@ -128,17 +139,22 @@ def _read_folder(path: Path, kind: str) -> tuple[int, Any]:
         raise ArchiveError(
             f"{os.fspath(path)!r} is not a compactflow {kind}: it has no {kind}.json"
         )
-    data = description.read_bytes()
-    _check_seal(data, _SEAL)
-    entry = _parse(data.decode())
+    sealed = description.read_bytes()
+    _check_seal(sealed, _SEAL)
+    entry = _parse(sealed.decode(), len(sealed))
     _check_kind(entry, path, kind)
     checksum = entry["tensors"]
     if not re.fullmatch("[0-9a-f]{64}", checksum):
         raise ValueError(f"{checksum!r} is not a checksum")
     tensors = path / _TENSORS.format(checksum)
-    if not tensors.is_file():
-        raise ValueError(f"its file {tensors.name} is missing")
-    data = tensors.read_bytes()
+    try:
+        if not tensors.is_file():
+            raise FileNotFoundError
+        data = tensors.read_bytes()
+    except FileNotFoundError:
+        if description.read_bytes() != sealed:  # another model has taken its place meanwhile
+            return _read_folder(path, kind)
+        raise ValueError(f"its file {tensors.name} is missing") from None
     if sha256(data).hexdigest() != checksum:
         raise ValueError(f"its file {tensors.name} was changed or cut short")
     return _open(entry, data)
@@ -163,14 +179,16 @@ def _write_folder(path: Path, entry: dict[str, Any], tensors: dict[str, Tensor])
     checksum = sha256(data).hexdigest()
     description = json.dumps(entry | {"tensors": checksum}, indent=1, allow_nan=False)
     names = _TENSORS.format(checksum), f"{entry['kind']}.json"
-    path.mkdir(exist_ok=True)
-    _write_bytes(path / names[0], data)
-    _write_bytes(path / names[1], _seal(description.encode(), _SEAL))
-    # What was there before, or was left behind by a write that was killed.
     own = re.compile(rf"[0-9a-f]{{64}}\.safetensors|\.([0-9a-f]{{64}}|{entry['kind']})\.\w+\..+")
-    for other in path.iterdir():
-        if own.fullmatch(other.name) and other.name not in names:
-            other.unlink()
+    path.mkdir(exist_ok=True)
+    # Another writer's files would be taken for leftovers.
+    with locked(path / f".{entry['kind']}.lock", wait=True):
+        _write_bytes(path / names[0], data)
+        _write_bytes(path / names[1], _seal(description.encode(), _SEAL))
+        # What was there before, or was left behind by a write that was killed.
+        for other in path.iterdir():
+            if own.fullmatch(other.name) and other.name not in names:
+                other.unlink()
 
 
 def _write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -188,8 +206,10 @@ def _seal(data: bytes, mark: bytes) -> bytes:
 
 def _check_seal(data: bytes, mark: bytes) -> None:
     start, end = _checksum_place(data, mark)
-    unsealed = data[:start] + _NO_CHECKSUM.encode() + data[end:]
-    if sha256(unsealed).hexdigest().encode() != data[start:end]:
+    digest = sha256(memoryview(data)[:start])
+    digest.update(_NO_CHECKSUM.encode())
+    digest.update(memoryview(data)[end:])
+    if digest.hexdigest().encode() != data[start:end]:
         raise ValueError("its content does not match its checksum; it was changed or cut short")
 
 
@@ -199,8 +219,10 @@ def _checksum_place(data: bytes, mark: bytes) -> tuple[int, int]:
     return start, start + len(_NO_CHECKSUM)
 
 
-def _parse(text: str) -> Any:  # noqa: ANN401
-    """Parse strict JSON: no duplicate keys, no NaN."""
+def _parse(text: str, size: int) -> Any:  # noqa: ANN401
+    """Parse strict JSON: no duplicate keys, no NaN, and not too many values for a file's size."""
+    if sum(map(text.count, "[{,:")) > _VALUES + size // _BYTES_PER_VALUE:
+        raise ValueError("its description has more values than its size allows")
     return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
 
 
@@ -238,9 +260,11 @@ def _pack(value: object, name: str, tensors: dict[str, Tensor]) -> Any:  # noqa:
 
 
 def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401
-    """Undo `_pack`, taking tensors out of `tensors`."""
+    """Undo `_pack` in place, taking tensors out of `tensors`."""
     if isinstance(value, list):
-        return [_unpack(item, tensors) for item in value]
+        for i, item in enumerate(value):
+            value[i] = _unpack(item, tensors)
+        return value
     if not isinstance(value, dict):
         return value
     if _TENSOR in value:
@@ -249,4 +273,6 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401
         return float(value[_FLOAT])
     if _ITEMS in value:
         return dict(_unpack(value[_ITEMS], tensors))
-    return {key: _unpack(item, tensors) for key, item in value.items()}
+    for key, item in value.items():
+        value[key] = _unpack(item, tensors)
+    return value

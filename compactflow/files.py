@@ -1,39 +1,162 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and locks that end with their process."""
 
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Callable
+import secrets
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+__all__ = ["check_replaceable", "locked", "write_atomically"]
+
+_SPECIAL = {
+    stat.S_IFDIR: "folder",
+    stat.S_IFIFO: "FIFO",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFCHR: "device",
+    stat.S_IFBLK: "device",
+}
+
+
+def check_replaceable(path: str | os.PathLike[str]) -> Path:
+    """The file that is made or replaced when a path is written: where links lead to.
+
+    Raises:
+        FileNotFoundError: If the folder does not exist.
+        FileExistsError: If there is something that is no regular file.
+    """
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"the folder {target.parent} does not exist; make it first")
+    status = _status(target)
+    if status and not stat.S_ISREG(status.st_mode):
+        kind = _SPECIAL.get(stat.S_IFMT(status.st_mode), "special file")
+        raise FileExistsError(f"{path} is a {kind}, which no file may replace; give another name")
+    return target
 
 
 def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:
     """Write a file so that at any moment either the old or the new one is there, whole.
 
+    A file that is replaced keeps its mode and its owner, and a link stays one.
+
     Args:
-        path: The file to make or replace.
+        path: The file to make or replace, or a link to it.
         write: Writes the content to the temporary path it is given, in the same folder.
 
     Raises:
         FileNotFoundError: If the folder does not exist.
+        FileExistsError: If there is something that is no regular file.
     """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} does not exist; make it first")
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    target = check_replaceable(path)
+    before = _status(target)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{target.suffix}")
+    with _removed_at_last(temporary):
+        # Nobody else may read it before it has the mode of the file it replaces.
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        os.close(os.open(temporary, flags, 0o600 if before else 0o666))
         write(temporary)
-        with open(temporary, "rb") as file:
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files private; give this one the usual permissions.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
+        if before:
+            with suppress(PermissionError, AttributeError):  # only root gives files away
+                os.chown(temporary, before.st_uid, before.st_gid)
+            temporary.chmod(stat.S_IMODE(before.st_mode))
+        os.replace(temporary, target)
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[None]:
+    """Hold a lock inside a ``with`` block. It ends with its process, however that ends.
+
+    Args:
+        path: The lock's file, which is gone afterwards, unless the process was killed.
+        wait: Whether to wait for another holder.
+
+    Raises:
+        BlockingIOError: If another holds it, and `wait` is off.
+    """
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(handle, wait)
+            # The holder before may have removed this very file while we waited for it.
+            status = _status(path)
+            if status and os.path.samestat(status, os.fstat(handle)):
+                break
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps a file that is open
+            path.unlink()
+        os.close(handle)
+
+
+if sys.platform == "win32":
+
+    def _lock(handle: int, wait: bool) -> None:
+        while True:
+            try:
+                return msvcrt.locking(handle, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+            except OSError as error:
+                if not wait:
+                    raise BlockingIOError(error.errno, "the file is locked") from error
+
+else:
+
+    def _lock(handle: int, wait: bool) -> None:
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _removed_at_last(temporary: Path) -> Iterator[None]:
+    """Remove a file after a ``with`` block, also if the block is ended by a signal to terminate.
+
+    The process then still ends by that signal. Handlers of the program's own are left alone, and
+    threads other than the main one cannot set any.
+    """
+    process = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        if os.getpid() == process:  # and not a fork of it
+            temporary.unlink(missing_ok=True)
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+        raise SystemExit(128 + number)  # the first process of a container is spared the signal
+
+    numbers = [
+        getattr(signal, name)
+        for name in ("SIGTERM", "SIGHUP")
+        if hasattr(signal, name)
+        and threading.current_thread() is threading.main_thread()
+        and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL
+    ]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
     finally:
         temporary.unlink(missing_ok=True)
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)

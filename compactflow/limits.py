@@ -4,39 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from math import prod
 from typing import Any, final
 
+import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 __all__ = ["allocation_limit"]
 
-# Making a network takes temporaries: a few tens of the numbers that it keeps. A tensor costs time
-# and memory however small, and counts as so many numbers.
-_FACTOR = 100
+# Making a network takes temporaries: in all a few tens of the numbers that it keeps, at any time
+# not much more than those. A tensor costs time and memory however small, and counts as so many.
+_IN_ALL, _AT_A_TIME = 100, 4
 _SPARE = 1_000_000
 _PER_TENSOR = 100
 
 
 @contextmanager
 def allocation_limit(numbers: int) -> Iterator[None]:
-    """Inside a ``with`` block, allow torch tensors of some hundred times `numbers` in all.
+    """Inside a ``with`` block, allow torch tensors of a few times `numbers` at a time.
+
+    In all it is some hundred times as many, as each costs time.
 
     Raises:
         MemoryError: In the block, at the operation that goes beyond.
     """
-    with _Count(_FACTOR * numbers + _SPARE):
+    with _Count(numbers):
         yield
 
 
 @final
 class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    def __init__(self, limit: int) -> None:
+    def __init__(self, numbers: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.limit = limit
+        self.in_all = _IN_ALL * numbers + _SPARE
+        self.at_a_time = _AT_A_TIME * numbers + _SPARE
         self.count = 0
+        self.alive: dict[StorageWeakRef, int] = {}
+        self.size = 0  # of what is alive, and of what has died since it was last looked at
 
     def __torch_dispatch__(
         self,
@@ -45,16 +51,35 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> object:
-        # torch.empty(size) and its like have to be stopped before they fill the memory.
-        if args and isinstance(args[0], list) and all(isinstance(n, int) for n in args[0]):
-            self._add(prod(args[0]), keep=False)
-        result = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        if not any(isinstance(leaf, Tensor) for leaf in tree_leaves((args, kwargs))):
+            # torch.empty(size) and its like have to be stopped before they fill the memory.
+            self._check(_size(func, args, kwargs))
+        result = func(*args, **kwargs)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self._add(leaf.numel() + _PER_TENSOR, keep=True)
+                self.count += leaf.numel() + _PER_TENSOR
+                storage = StorageWeakRef(leaf.untyped_storage())  # type: ignore[no-untyped-call]
+                if storage not in self.alive:
+                    self.alive[storage] = leaf.numel() + _PER_TENSOR
+                    self.size += self.alive[storage]
+                self._check(0)
         return result
 
-    def _add(self, numbers: int, *, keep: bool) -> None:
-        if self.count + numbers > self.limit:
-            raise MemoryError(f"it asks for more than {self.limit:.0e} numbers")
-        self.count += numbers * keep
+    def _check(self, numbers: int) -> None:
+        """Check that so many more are allowed."""
+        if self.size + numbers > self.at_a_time:
+            self.alive = {kept: n for kept, n in self.alive.items() if not kept.expired()}  # type: ignore[no-untyped-call]
+            self.size = sum(self.alive.values())
+        limit = min(self.at_a_time - self.size, self.in_all - self.count)
+        if numbers > limit:
+            raise MemoryError(f"it asks for more than {self.at_a_time:.0e} numbers")
+
+
+def _size(func: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+    """How many numbers the tensors have that a function makes of other arguments."""
+    try:
+        made = func(*args, **kwargs | {"device": torch.device("meta")})
+    except (RuntimeError, NotImplementedError):  # it makes none, or is for another device only
+        return 0
+    return sum(leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, Tensor))

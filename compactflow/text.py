@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["printable"]
+__all__ = ["message_of", "one_line", "printable"]
 
 # Control characters, lone surrogates, and what reorders or hides text. Joiners, which some
 # scripts need, can do neither.
@@ -12,6 +12,7 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
+_LONGEST = 4000  # characters of a message
 
 
 def printable(text: object) -> str:
@@ -22,3 +23,35 @@ def printable(text: object) -> str:
         pump\x1b[2J\n
     """
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), str(text))
+
+
+def one_line(text: str) -> str:
+    r"""Printable text on one line, of bounded length.
+
+    Examples:
+        >>> one_line("too\n  wide")
+        'too wide'
+    """
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} …"
+
+
+def message_of(error: BaseException) -> str:
+    """What an error says, on one line; the error may be anybody's, and fail at that too.
+
+    Examples:
+        >>> message_of(ValueError("too wide"))
+        'too wide'
+        >>> message_of(KeyError("width")), message_of(KeyboardInterrupt())
+        ("KeyError: 'width'", 'KeyboardInterrupt')
+    """
+    name = one_line(type(error).__name__)
+    try:
+        message = one_line(str(error))
+    except BaseException as fault:
+        if isinstance(fault, KeyboardInterrupt):
+            raise
+        return f"{name} without a message, as str() of it fails"
+    if not message:
+        return name
+    return f"{name}: {message}" if isinstance(error, KeyError) else message

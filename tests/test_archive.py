@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import threading
 from hashlib import sha256
 
 import numpy as np
@@ -191,6 +192,12 @@ HOSTILE = {
     ),
     "a tensor that is no part": seal(ENTRY, {"a": torch.zeros(1)}),
     "a list as key": seal(ENTRY | {"content": {"$items": [[[1], 2]]}}),
+    "many empty lists": seal(ENTRY | {"content": [[]] * 10**5}),
+    "many empty mappings": seal(ENTRY | {"content": [{}] * 10**5}),
+    "many empty tensors": raw(
+        {"__metadata__": {"format": "compactflow-model", "description": "{}"}}
+        | {f"{i}": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]} for i in range(10_000)}
+    ),
 }
 
 
@@ -199,6 +206,57 @@ def test_hostile_files_are_refused(tmp_path, name):
     (tmp_path / "a").write_bytes(HOSTILE[name])
     with pytest.raises(ArchiveError, match=r"'.*a' is not a compactflow model"):
         archive.read(tmp_path / "a", "model")
+
+
+def test_what_a_file_says_cannot_steer_the_terminal(tmp_path):
+    (tmp_path / "a").write_bytes(seal(ENTRY | {"kind": "\x1b[2J" + "x" * 10**5}))
+    with pytest.raises(ArchiveError) as caught:
+        archive.read(tmp_path / "a", "model")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 5000
+
+
+def test_a_long_description_is_read(tmp_path):
+    names = [f"feature, {i}: [unit]" for i in range(5_000)]
+    for folder in (False, True):
+        archive.write(tmp_path / f"{folder}", "thing", 1, names, folder=folder)
+        assert archive.read(tmp_path / f"{folder}", "thing")[1] == names
+
+
+def test_a_folder_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    archive.write(tmp_path / "a", "thing", 1, torch.tensor(1.0), folder=True)
+    check, calls = archive._check_seal, []
+
+    def replaced(*args):
+        check(*args)
+        calls.append(1)
+        if len(calls) <= 3:
+            archive.write(tmp_path / "a", "thing", 1, torch.tensor(2.0 + len(calls)), folder=True)
+
+    monkeypatch.setattr(archive, "_check_seal", replaced)
+    assert archive.read(tmp_path / "a", "thing")[1] == 5
+
+
+def test_two_writers_of_a_folder_take_turns(tmp_path, monkeypatch):
+    """The second begins while the first has only its tensors in place."""
+    replace, seconds = os.replace, []
+
+    def slow(source, target):
+        replace(source, target)
+        if not seconds:
+            value = torch.tensor(2.0)
+            second = threading.Thread(
+                target=archive.write, args=(tmp_path, "thing", 1, value), kwargs={"folder": True}
+            )
+            seconds.append(second)
+            second.start()
+            second.join(0.2)  # it waits for the first; without a lock it is done by now
+
+    monkeypatch.setattr(os, "replace", slow)
+    archive.write(tmp_path, "thing", 1, torch.tensor(1.0), folder=True)
+    seconds[0].join()
+    assert archive.read(tmp_path, "thing")[1] == 2
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_seal_of_this_test_is_right(tmp_path):

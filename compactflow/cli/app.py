@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import compactflow
-from compactflow.text import printable
+from compactflow.text import one_line
 
 __all__ = ["app", "main"]
 
@@ -74,7 +74,7 @@ def _before_any_command(version: _Version = False) -> None:
 
 def _say(kind: str, message: str) -> None:
     """Print a message as one line on stderr."""
-    print(f"{kind}: {printable(' '.join(message.split()))}", file=sys.stderr)
+    print(f"{kind}: {one_line(message)}", file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from compactflow.files import check_replaceable
 from compactflow.text import printable
 
 __all__ = ["check_out", "print_json", "print_line", "printable", "records"]
@@ -20,14 +22,16 @@ def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
     """Check, before any work, that the output can be written and replaces nothing by accident."""
     if out.is_dir():
         raise IsADirectoryError(f"--out {out} is a folder; give a file name in it")
-    if any(out.resolve() == path.resolve() for path in inputs):
+    if os.path.realpath(out) in map(os.path.realpath, inputs):
         raise ValueError(f"--out {out} is also an input; give another name")
-    if out.exists() and not force:
+    if out.is_file() and not force:
         raise FileExistsError(f"--out {out} exists; give another name, or --force to replace it")
+    folder = Path(os.path.realpath(out)).parent if out.is_symlink() else out.parent
     try:
-        tempfile.TemporaryFile(dir=out.parent).close()
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
-        raise OSError(f"--out {out}: cannot write in {out.parent}: {error.strerror}") from error
+        raise OSError(f"--out {out}: cannot write in {folder}: {error.strerror}") from error
+    check_replaceable(out)
 
 
 def print_line(label: str, value: object) -> None:
