@@ -61,9 +61,10 @@ class PyODDetector(BaseDetector):
         Raises:
             ValueError: As `OneClassFlow.fit`.
         """
+        detector = clone(OneClassFlow() if self.detector is None else self.detector).fit(X)
+        scores = detector.signed_distance(X)
         self._set_n_classes(None)
-        self.detector_ = clone(OneClassFlow() if self.detector is None else self.detector).fit(X)
-        self.decision_scores_ = self.detector_.signed_distance(X)
+        self.detector_, self.decision_scores_ = detector, scores
         self._process_decision_scores()
         return self
 

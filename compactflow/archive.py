@@ -16,6 +16,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ from torch import Tensor
 from compactflow.files import locked, write_atomically
 from compactflow.text import message_of, one_line
 
-__all__ = ["ArchiveError", "read", "write"]
+__all__ = ["ArchiveError", "check", "read", "write"]
 
 # What is not a tensor is one JSON object, in a file one entry of the safetensors header. It begins
 # with the checksum of the file that has zeros there.
@@ -86,6 +87,15 @@ def write(
     else:
         header = {_ENTRY: json.dumps(entry, allow_nan=False)}
         _write_bytes(path, _seal(safetensors.torch.save(tensors, header), _SEAL_IN_HEADER))
+
+
+def check(value: object, name: str) -> None:
+    """Check that `write` takes a value.
+
+    Raises:
+        TypeError: If it does not; the message calls the value by `name`.
+    """
+    _pack(value, name, {})
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[int, Any]:
@@ -254,9 +264,12 @@ def _pack(value: object, name: str, tensors: dict[str, Tensor]) -> Any:  # noqa:
         return {_FLOAT: str(float(value))}
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    if hasattr(value, "item"):
+    if isinstance(value, np.generic):
         return _pack(value.item(), name, tensors)
-    raise TypeError(f"cannot write {name} = {value!r} to a file; use numbers, strings and lists")
+    raise TypeError(
+        f"cannot write {name} = {value!r} to a file; use numbers, strings, lists, mappings and "
+        "tensors"
+    )
 
 
 def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:  # noqa: ANN401

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from compactflow.flow import CompactFlow
+from compactflow.flows.ensemble import Ensemble
 from compactflow.training.holdout import HoldOut
 
 __all__ = ["Calibration", "calibrate"]
@@ -78,23 +77,17 @@ class Calibration:
         return (1 + at_least) / (len(self.scores) + 1)
 
 
-def calibrate(
-    flows: Sequence[CompactFlow],
-    data: Array,
-    hold_out: HoldOut,
-    score: Callable[[CompactFlow, Array], Array],
-) -> Calibration:
+def calibrate(ensemble: Ensemble, data: Array, hold_out: HoldOut) -> Calibration:
     """Score rows by the flows that were not trained on them, as a mean if there are several.
 
     Args:
-        flows: The trained flows.
+        ensemble: The trained flows.
         data: The rows, ``(N, D)``.
         hold_out: Which of them trained which flow, its first layer included.
-        score: The signed distances of rows ``(M, D)`` by a flow, ``(M,)``.
     """
     sums, counts = np.zeros((2, len(data)))
-    for flow, rows in zip(flows, hold_out.judging_rows().T.numpy(), strict=True):
-        sums[rows] += score(flow, data[rows])
+    for m, rows in enumerate(hold_out.judging_rows().T.numpy()):
+        sums[rows] += ensemble.member_distances(data[rows], m)
         counts[rows] += 1
     scored = counts > 0
     return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.each > 0)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from numbers import Real
+from numbers import Integral, Real
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +14,7 @@ from sklearn.utils import check_scalar
 
 from compactflow import registry
 from compactflow.backbones.base import Backbone
-from compactflow.flow import CompactFlow
+from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind
 from compactflow.preprocessing import Preprocessing
@@ -67,10 +67,10 @@ def find_settings(detector: OneClassFlow) -> Settings:
         own = settings.learning_rates.get(str(detector.backbone))
         settings = settings.replace(learning_rate=own)
     if settings.members != "auto":
-        check_scalar(settings.members, "members", int, min_val=1)
+        check_scalar(settings.members, "members", Integral, min_val=1)
     if settings.max_steps != "auto":
-        check_scalar(settings.max_steps, "max_steps", int, min_val=1)
-    check_scalar(settings.batch_size, "batch_size", int, min_val=1)
+        check_scalar(settings.max_steps, "max_steps", Integral, min_val=1)
+    check_scalar(settings.batch_size, "batch_size", Integral, min_val=1)
     _check_real("learning_rate", settings.learning_rate, inf, zero=False)
     _check_real("validation_fraction", detector.validation_fraction, 1, zero=True)
     if settings.noise != "auto":
@@ -168,8 +168,8 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
 
 def compose(
     parts: Mapping[Kind, Part], networks: Sequence[Backbone], layers: Sequence[Preprocessing]
-) -> tuple[list[CompactFlow], Pull, Push]:
-    """Make an ensemble of flows around its backbones, and their pull and push.
+) -> tuple[Ensemble, Push]:
+    """Make an ensemble of flows around its backbones, and the push to train it.
 
     Components given as instances are copied, so that a fit leaves them as they were.
 
@@ -183,12 +183,8 @@ def compose(
     """
     latent = _make("latent", parts, layers[0].dim)
     pull = _make("pull", parts, latent)
-    push = _make("push", parts)
-    flows = [
-        CompactFlow(network, latent, layer)
-        for network, layer in zip(networks, layers, strict=True)
-    ]
-    return flows, pull, push
+    pull.latent = latent  # the flows' own, if the pull was given as an instance
+    return Ensemble(networks, layers, pull), _make("push", parts)
 
 
 def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:

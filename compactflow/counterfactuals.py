@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from compactflow.estimator import OneClassFlow
+from compactflow.flows.ensemble import Ensemble
 
 __all__ = ["change_features", "project", "shorten"]
 
@@ -25,7 +22,7 @@ _HALVINGS = 40
 
 
 def change_features(
-    detector: OneClassFlow, X: Array, typical: Array, *, changes: int
+    ensemble: Ensemble, threshold: float, X: Array, typical: Array, *, changes: int
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Make outliers inliers by setting single features to other values, one after the other.
 
@@ -34,7 +31,8 @@ def change_features(
     feature then has such a change, but only the right one takes the row deep inside.
 
     Args:
-        detector: A fitted detector.
+        ensemble: The fitted flows.
+        threshold: The signed distance beyond which a row is an outlier.
         X: Outliers, ``(N, D)``.
         typical: Inliers, ``(M, D)``, whose quantiles are the values to try.
         changes: Features to change at most.
@@ -44,7 +42,8 @@ def change_features(
     """
     values = np.quantile(typical, np.linspace(0, 1, _VALUES), axis=0).T
     X, found = X.copy(), np.zeros(len(X), dtype=bool)
-    quick = _in_single_precision(detector)
+    # Twice as fast, and right but where two rows score alike.
+    quick = ensemble.in_precision(torch.float32)
     rows_at_once = max(1, _CHUNK * _STEP // (values.size * X.shape[1]))
     for _ in range(changes):
         left = np.flatnonzero(~found)
@@ -54,27 +53,17 @@ def change_features(
             rows = left[first : first + rows_at_once]
             feature, value = _best_change(quick, X[rows], values)
             X[rows, feature] = value
-        found[left] = detector.decision_function(X[left]) >= 0
+        found[left] = ensemble.signed_distance(X[left]) <= threshold
     return X, found
 
 
-def _in_single_precision(detector: OneClassFlow) -> OneClassFlow:
-    """A detector to search with: twice as fast, and right but where two rows score alike."""
-    quick = copy.deepcopy(detector)
-    for flow in quick.flows_:
-        flow.cast(torch.float32)
-    return quick
-
-
-def _best_change(
-    detector: OneClassFlow, X: Array, values: Array
-) -> tuple[NDArray[np.int64], Array]:
+def _best_change(ensemble: Ensemble, X: Array, values: Array) -> tuple[NDArray[np.int64], Array]:
     """The change of one feature to one of its values that lowers the signed distance most.
 
     Between values the distance mostly has one valley, so a coarse search shows where to refine.
 
     Args:
-        detector: A fitted detector.
+        ensemble: The fitted flows.
         X: Rows, ``(N, D)``.
         values: The values of each feature, ascending, ``(D, V)``.
 
@@ -87,7 +76,7 @@ def _best_change(
     def attempt(row: NDArray[np.int64], feature: NDArray[np.int64], k: NDArray[np.int64]) -> None:
         tried = X[row]
         tried[np.arange(len(row)), feature] = values[feature, k]
-        distance[row, feature, k] = detector.signed_distance(tried)
+        distance[row, feature, k] = ensemble.signed_distance(tried)
 
     attempt(*(each.ravel() for each in np.mgrid[:n, :dim, :_VALUES:_STEP]))
     promising = np.argsort(distance.min(axis=2), axis=1, kind="stable")[:, :_REFINED]
@@ -103,38 +92,42 @@ def _best_change(
     return feature, values[feature, k]
 
 
-def project(detector: OneClassFlow, X: Array, typical: Array) -> Array:
+def project(ensemble: Ensemble, threshold: float, X: Array, typical: Array) -> Array:
     """Make outliers inliers by moving their latents to the nearest point of the support.
 
     Where the boundary lies inside the support, on from there towards the nearest latent of an
     inlier.
 
     Args:
-        detector: A fitted detector.
+        ensemble: The fitted flows.
+        threshold: The signed distance beyond which a row is an outlier.
         X: Outliers, ``(N, D)``.
         typical: Inliers, ``(M, D)``.
 
     Returns:
         Decoded latents just inside the boundary, ``(N, D)``.
     """
-    Z, goals = detector.transform(X), detector.transform(typical)
-    latent = detector.flow_.latent
-    with torch.no_grad():
-        projected = latent.project(torch.from_numpy(Z).to(latent.like)).double().cpu().numpy()
+    Z, goals = ensemble.encode(X), ensemble.encode(typical)
+    projected = ensemble.project(Z)
     nearest = torch.cdist(torch.from_numpy(projected), torch.from_numpy(goals)).argmin(dim=1)
-    inside = detector.decision_function(detector.inverse_transform(projected)) >= 0
+    inside = ensemble.signed_distance(ensemble.decode(projected)) <= threshold
     start = np.where(inside[:, None], Z, projected)
     goal = np.where(inside[:, None], projected, goals[nearest.numpy()])
-    return shorten(detector, start, goal, detector.inverse_transform)
+    return shorten(ensemble, threshold, start, goal, ensemble.decode)
 
 
 def shorten(
-    detector: OneClassFlow, start: Array, goal: Array, decode: Callable[[Array], Array]
+    ensemble: Ensemble,
+    threshold: float,
+    start: Array,
+    goal: Array,
+    decode: Callable[[Array], Array],
 ) -> Array:
     """The decoded points just inside the boundary on the ways from outliers to inliers.
 
     Args:
-        detector: A fitted detector.
+        ensemble: The fitted flows.
+        threshold: The signed distance beyond which a row is an outlier.
         start: ``(N, D)``, which decode to outliers.
         goal: ``(N, D)``, which decode to inliers.
         decode: Maps such points to data.
@@ -144,7 +137,7 @@ def shorten(
     for _ in range(_HALVINGS):
         share = (outside + inside) / 2
         tried = decode(start + share * (goal - start))
-        good = detector.decision_function(tried)[:, None] >= 0
+        good = ensemble.signed_distance(tried)[:, None] <= threshold
         reached = np.where(good, tried, reached)
         inside, outside = np.where(good, share, inside), np.where(good, outside, share)
     return reached

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from numbers import Real
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,11 +14,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from compactflow.calibration import Calibration
 from compactflow.explanation import Explanation, explain
+from compactflow.flows.ensemble import Ensemble
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from compactflow.estimator import OneClassFlow
 
 __all__ = ["DecisionMixin"]
 
@@ -34,6 +33,7 @@ class DecisionMixin:
     """
 
     boundary: float | Literal["natural"] | None
+    ensemble_: Ensemble
     calibration_: Calibration
     offset_: float
 
@@ -42,7 +42,7 @@ class DecisionMixin:
         """Signed distance of each row to the support's boundary, ``(N,)``: negative inside."""
 
     @abstractmethod
-    def _validate(self, X: ArrayLike) -> Array:
+    def check_rows(self, X: ArrayLike) -> Array:
         """Check that the detector is fitted and rows go with it."""
 
     def score_samples(self, X: ArrayLike) -> Array:
@@ -109,7 +109,10 @@ class DecisionMixin:
         Raises:
             ValueError: If `X` is unfit, or if the boundary leaves no inliers.
         """
-        return explain(cast("OneClassFlow", self), self._validate(X))
+        rows, names = self.check_rows(X), getattr(self, "feature_names_in_", None)
+        if names is not None:
+            names = [str(name) for name in names]
+        return explain(self.ensemble_, -self.offset_, rows, names)
 
     def set_boundary(
         self,
@@ -143,8 +146,8 @@ class DecisionMixin:
         elif level != "natural":
             _check_share("level", level)
         assert level is not None
-        self.boundary = level
-        self.offset_ = -self.calibration_.threshold(level)
+        offset = -self.calibration_.threshold(level)
+        vars(self).update(boundary=level, offset_=offset)
         return self
 
 

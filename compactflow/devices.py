@@ -4,12 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from typing import Any, final
 
 import torch
-from torch import nn
+from torch.overrides import TorchFunctionMode
 
-__all__ = ["can_compile", "find_device", "find_dtype", "move", "single_threaded"]
+__all__ = [
+    "can_compile",
+    "find_device",
+    "find_dtype",
+    "finest_dtype",
+    "fresh_defaults",
+    "single_threaded",
+]
+
+_PROCESS = os.getpid()
+# What makes tensors of the default dtype. `torch.tensor` and its like do so of Python's floats.
+_MAKERS = {
+    torch.empty,
+    torch.eye,
+    torch.linspace,
+    torch.logspace,
+    torch.normal,
+    torch.ones,
+    torch.rand,
+    torch.randn,
+    torch.zeros,
+}
+_CONVERTERS = {torch.tensor, torch.as_tensor, torch.asarray, torch.full}
 
 
 def find_device(name: str) -> torch.device:
@@ -40,9 +64,9 @@ def find_dtype(name: str | None) -> torch.dtype | None:
     return None if name is None else getattr(torch, name)
 
 
-def move(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Move a module to a device and its floats to `dtype` (float32 on MPS: it has no other)."""
-    module.to(torch.float32 if device.type == "mps" else dtype).to(device)
+def finest_dtype(device: torch.device) -> torch.dtype:
+    """The finest precision of a device: float32 on MPS, else float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 @contextlib.contextmanager
@@ -59,6 +83,49 @@ def single_threaded(apply: bool = True) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def fresh_defaults(*, grad: bool = False) -> Iterator[None]:
+    """Compute as a fresh process would, whatever the caller has set, and leave that as it is.
+
+    Inside, the default device is the CPU, the default dtype is float32, inference mode and
+    autocasting are off, and gradients are on if `grad`. A process that was forked computes with
+    one thread, as OpenMP's other threads do not survive a fork: a computation would wait for them
+    for ever.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.set_grad_enabled(grad))
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if torch.get_default_dtype() != torch.float32:
+            stack.enter_context(_Float32())
+        stack.enter_context(single_threaded(os.getpid() != _PROCESS))
+        yield
+
+
+@final
+class _Float32(TorchFunctionMode):
+    """Makes float32 the default of this thread; `torch.set_default_dtype` is for all threads."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401
+        kwargs = kwargs or {}
+        chosen = kwargs.get("dtype") is not None or kwargs.get("out") is not None
+        if not chosen and not any(hasattr(each, "dtype") for each in args):
+            floats = func in _CONVERTERS and func(*args, **kwargs).is_floating_point()
+            if floats or func in _MAKERS:
+                kwargs = kwargs | {"dtype": torch.float32}
+        return func(*args, **kwargs)
 
 
 def can_compile(device: torch.device) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Mapping
-from math import log
 from typing import Any, Literal, final
 
 import numpy as np
@@ -13,9 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
 
-from compactflow import storage
+from compactflow import archive, storage
 from compactflow.backbones.base import Backbone
 from compactflow.calibration import calibrate
 from compactflow.composition import (
@@ -28,7 +27,7 @@ from compactflow.composition import (
     make_probe,
 )
 from compactflow.decisions import DecisionMixin
-from compactflow.devices import find_device, move
+from compactflow.devices import find_device, finest_dtype, fresh_defaults
 from compactflow.encoding import EncodingMixin
 from compactflow.latents.base import Latent
 from compactflow.preprocessing import Method, Preprocessing
@@ -44,6 +43,7 @@ __all__ = ["OneClassFlow", "build"]
 Array = NDArray[np.float64]
 Options = Mapping[str, Any] | None
 
+_FEATURES = ("n_features_in_", "feature_names_in_")
 _LARGEST = 1e100  # the square of what is larger would overflow somewhere
 
 
@@ -91,9 +91,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         verbose: Show a progress bar.
 
     Attributes:
-        flows_: The fitted flows, of one latent, in float64 if the device has it.
-        flow_: The first of them: see `EncodingMixin`.
-        pull_: The pull of the training.
+        ensemble_: The fitted flows, in float64 if the device has it.
         calibration_, offset_: See `DecisionMixin`.
         history_: Per check of training: step, loss and `compactflow.training.monitors`.
         n_features_in_: The number of features D.
@@ -104,7 +102,6 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         one-class networks*.
     """
 
-    pull_: Pull
     history_: dict[str, list[float]]
 
     def __init__(
@@ -178,8 +175,12 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
                 the message names it.
         """
         settings = find_settings(self)
+        for kind, part in find_parts(self).items():
+            archive.check(part.options, f"{kind}_options")
         device = find_device(self.device)
-        data: Array = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        # The features are learned on a copy: this detector changes when all has succeeded.
+        checked = copy.copy(self)
+        data: Array = validate_data(checked, X, dtype=np.float64, ensure_min_samples=2)
         if np.abs(data).max() > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")
         kept, random_state = None, self.random_state
@@ -189,14 +190,19 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             random_state = kept.seed
         rng = check_random_state(random_state)
         data = data[rng.permutation(len(data))]
-        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        random = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+        with fresh_defaults(grad=True), random:
             torch.manual_seed(int(rng.randint(2**31)))
-            self._fit(data, settings, device, kept)
+            fitted = self._fit(data, settings, device, kept)
+        features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
+        others = {name: value for name, value in vars(self).items() if not name.endswith("_")}
+        self.__dict__ = others | features | fitted
         return self
 
     def _fit(
         self, data: Array, settings: Settings, device: torch.device, checkpoint: Checkpoint | None
-    ) -> None:
+    ) -> dict[str, Any]:
+        """The fitted attributes."""
         parts, dim = find_parts(self), data.shape[1]
         networks = make_networks(parts, dim, settings.members)
         hold_out = HoldOut.of(len(data), len(networks), self.validation_fraction)
@@ -204,43 +210,39 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             Preprocessing.fit(data[rows], settings.preprocessing)
             for rows in hold_out.training_rows().T.numpy()
         ]
-        flows, pull, push = compose(parts, networks, layers)
-        for flow in flows:
-            move(flow, device, torch.float64)
-            flow.cast(torch.float32)
-        pull.to(flows[0].latent.like)
-        n = len(data) - hold_out.each
-        options = settings.training_options(
-            n, dim, members=len(flows), compile=self.compile, verbose=self.verbose
-        )
-        check_theory(pull, push)
-        balance(pull, push)
-        self.history_ = train(
-            flows,
-            torch.from_numpy(data).to(flows[0].preprocessing.mean),
+        ensemble, push = compose(parts, networks, layers)
+        ensemble.place(device)
+        ensemble.cast(torch.float32)
+        check_theory(ensemble.pull, push)
+        balance(ensemble.pull, push)
+        history = train(
+            ensemble.flows,
+            torch.from_numpy(data).to(device, finest_dtype(device)),
             hold_out,
-            pull=pull,
+            pull=ensemble.pull,
             push=push,
-            options=options,
+            options=settings.training_options(
+                len(data) - hold_out.each,
+                dim,
+                members=len(networks),
+                compile=self.compile,
+                verbose=self.verbose,
+            ),
             checkpoint=checkpoint,
         )
-        self.flows_, self.pull_ = [flow.eval() for flow in flows], pull
-        # Inference is in float64: the same row then scores the same in any batch, and decoding
-        # inverts encoding to rounding error.
-        for each in flows:
-            move(each, device, torch.float64)
-        self.pull_.to(self.flow_.latent.like)
-        self.calibration_ = calibrate(
-            flows,
-            data,
-            hold_out,
-            lambda flow, rows: self._batched(flow.signed_distance, rows),
-        )
-        self.offset_ = -self.calibration_.threshold(settings.boundary)
+        ensemble.eval().place(device)
+        calibration = calibrate(ensemble, data, hold_out)
+        return {
+            "ensemble_": ensemble,
+            "history_": history,
+            "calibration_": calibration,
+            "offset_": -calibration.threshold(settings.boundary),
+        }
 
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row, ``(N,)``, the mean over the flows: negative inside."""
-        return self._batched(self._signed_distance, self._validate(X))
+        rows = self.check_rows(X)
+        return self.ensemble_.signed_distance(rows)
 
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
@@ -248,19 +250,13 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         That of the mixture of the ensemble's flows in equal shares. Of a single flow, minus this
         is the loss of the likelihood push.
         """
-        return self._batched(self._log_density, self._validate(X))
+        rows = self.check_rows(X)
+        return self.ensemble_.log_density(rows)
 
     def save(self, path: str | os.PathLike[str], *, folder: bool = False) -> None:
         """Write the fitted detector to a file or a folder: see `compactflow.storage.save`."""
         check_is_fitted(self)
         storage.save(self, path, folder=folder)
-
-    def _signed_distance(self, x: Tensor) -> Tensor:
-        return torch.stack([flow.signed_distance(x) for flow in self.flows_]).mean(dim=0)
-
-    def _log_density(self, x: Tensor) -> Tensor:
-        densities = torch.stack([flow.log_density(self.pull_, x) for flow in self.flows_])
-        return densities.logsumexp(dim=0) - log(len(self.flows_))
 
 
 def build(
@@ -290,5 +286,6 @@ def build(
             f"{', '.join(OneClassFlow().get_params())}"
         )
     detector = OneClassFlow(backbone, latent, pull, push, **options)
-    check_theory(*make_probe(detector))
+    with fresh_defaults():
+        check_theory(*make_probe(detector))
     return detector

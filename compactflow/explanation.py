@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from compactflow.counterfactuals import change_features, project, shorten
-from compactflow.names import without_names
+from compactflow.flows.ensemble import Ensemble
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from compactflow.estimator import OneClassFlow
 
 __all__ = ["RECORD", "Explanation", "explain"]
 
@@ -118,8 +115,10 @@ class Explanation:
         return pd.DataFrame(list(self.records(top)), columns=list(RECORD))
 
 
-def explain(detector: OneClassFlow, X: Array) -> Explanation:
-    """Explain rows by counterfactuals: inliers that are near, under the present boundary.
+def explain(
+    ensemble: Ensemble, threshold: float, X: Array, names: Sequence[str] | None = None
+) -> Explanation:
+    """Explain rows by counterfactuals: inliers that are near.
 
     For each outlier, up to three single features are set to other values, that which lowers the
     signed distance most first: so it is blamed on few features where that is possible. Else its
@@ -127,45 +126,45 @@ def explain(detector: OneClassFlow, X: Array) -> Explanation:
     counterfactual lies just inside the boundary.
 
     Args:
-        detector: A fitted detector.
+        ensemble: The fitted flows.
+        threshold: The signed distance beyond which a row is an outlier.
         X: Rows, ``(N, D)``.
+        names: The features' names; ``x0``, ``x1``, … if not given.
 
     Raises:
-        ValueError: If the boundary leaves out all of 2000 decoded latents.
+        ValueError: If the threshold leaves out all of 2000 decoded latents.
     """
-    names = getattr(detector, "feature_names_in_", [f"x{j}" for j in range(X.shape[1])])
-    detector = without_names(detector)
-    typical = detector.sample(_SAMPLES, random_state=0)
-    typical = typical[detector.predict(typical) == 1]
+    typical = ensemble.sample(_SAMPLES, seed=0)
+    typical = typical[ensemble.signed_distance(typical) <= threshold]
     if not len(typical):
         raise ValueError(
             "the boundary leaves out every inlier that was drawn, so there is no counterfactual; "
             "use set_boundary with a higher level"
         )
-    outlier = detector.predict(X) == -1
+    distance = ensemble.signed_distance(X)
+    outlier = distance > threshold
     counterfactual = X.copy()
     if outlier.any():
-        counterfactual[outlier] = _inliers_near(detector, X[outlier], typical)
-    with torch.no_grad():
-        latents = torch.from_numpy(detector.transform(X)).to(detector.flow_.latent.like)
-        worst, which = detector.flow_.latent.constraints(latents).double().cpu().max(dim=1)
+        counterfactual[outlier] = _inliers_near(ensemble, threshold, X[outlier], typical)
+    constraints = ensemble.constraints(ensemble.encode(X))
+    worst = constraints.max(axis=1)
     return Explanation(
         X=X,
         counterfactual=counterfactual,
         difference=counterfactual - X,
         spread=np.maximum(typical.std(axis=0), np.finfo(np.float64).tiny),
-        signed_distance=detector.signed_distance(X),
+        signed_distance=distance,
         outlier=outlier,
-        constraint=np.where(worst.numpy() > 0, which.numpy(), -1),
-        violation=worst.numpy(),
-        features=[str(name) for name in names],
+        constraint=np.where(worst > 0, constraints.argmax(axis=1), -1),
+        violation=worst,
+        features=[f"x{j}" for j in range(X.shape[1])] if names is None else list(names),
     )
 
 
-def _inliers_near(detector: OneClassFlow, X: Array, typical: Array) -> Array:
-    near, found = change_features(detector, X, typical, changes=_CHANGES)
+def _inliers_near(ensemble: Ensemble, threshold: float, X: Array, typical: Array) -> Array:
+    near, found = change_features(ensemble, threshold, X, typical, changes=_CHANGES)
     if found.any():
-        near[found] = shorten(detector, X[found], near[found], lambda rows: rows)
+        near[found] = shorten(ensemble, threshold, X[found], near[found], lambda rows: rows)
     if not found.all():
-        near[~found] = project(detector, X[~found], typical)
+        near[~found] = project(ensemble, threshold, X[~found], typical)
     return near

@@ -61,8 +61,8 @@ class Settings:
         scaled = max(1, min(most, most * 64 // dim))
         return TrainingOptions(
             max_steps=scaled if self.max_steps == "auto" else int(self.max_steps),
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
+            batch_size=int(self.batch_size),
+            learning_rate=float(self.learning_rate),
             noise=0.25 * n ** (-1 / (dim + 4)) if self.noise == "auto" else float(self.noise),
             compile=compile,
             verbose=verbose,

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 import compactflow
 from compactflow import plotting
 from compactflow.explanation import explain
-from compactflow.names import without_names
 from compactflow.survey import Survey
 
 if TYPE_CHECKING:
@@ -82,9 +81,8 @@ def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) ->
     if not survey.rows:
         raise ValueError(f"{table} has no rows to report on")
     names = [str(name) for name in getattr(detector, "feature_names_in_", [])]
-    bare = without_names(detector)
-    parts = [_summary(bare, survey), *_pictures(bare, survey.sample, names)]
-    parts.extend(_outliers(detector, survey))
+    parts = [_summary(detector, survey), *_pictures(detector, survey.sample, names)]
+    parts.extend(_outliers(detector, survey, names))
     return _PAGE.format(
         title=f"{escape(model)} on {escape(table)}",
         body="\n".join(parts),
@@ -155,7 +153,7 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         )
 
 
-def _outliers(detector: OneClassFlow, survey: Survey) -> Iterator[str]:
+def _outliers(detector: OneClassFlow, survey: Survey, names: list[str]) -> Iterator[str]:
     places = survey.places
     yield "<h2>The furthest outliers</h2>"
     if not len(places):
@@ -165,7 +163,7 @@ def _outliers(detector: OneClassFlow, survey: Survey) -> Iterator[str]:
         "<p>For each an inlier near it, and what would have to change to get there, in standard "
         "deviations among inliers.</p>"
     )
-    explanation = explain(detector, survey.furthest)
+    explanation = explain(detector.ensemble_, -detector.offset_, survey.furthest, names or None)
     header = ["row", "signed distance", "feature", "value", "inlier at", "off by"]
     records = [
         [

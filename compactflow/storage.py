@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from math import isfinite
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import compactflow
 from compactflow import archive, registry
 from compactflow.archive import ArchiveError
 from compactflow.calibration import Calibration
 from compactflow.composition import Part, compose, find_parts, find_settings, make_networks
-from compactflow.devices import find_device, find_dtype, move
+from compactflow.devices import find_device, find_dtype, fresh_defaults
 from compactflow.limits import allocation_limit
 from compactflow.migrations import MIGRATIONS, VERSION
 from compactflow.plugins import Kind
@@ -69,10 +69,10 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str], *, folder: bool =
     for kind in components:
         if not isinstance(params[kind], str | None):
             params[kind] = registry.name_of(kind, params[kind])
-    if not isinstance(params["random_state"], int | None):
+    if not isinstance(params["random_state"], Integral | None):
         params["random_state"] = None  # the state of a generator is not part of the model
-    for module in (*detector.flows_, detector.pull_):
-        _check_finite(module)
+    with fresh_defaults():
+        _check_finite(detector.ensemble_)
     content = {
         "versions": versions(),
         "components": components,
@@ -121,18 +121,17 @@ def load(
     except ValueError as error:
         raise ArchiveError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
     try:
-        detector = _restore(content, classes)
+        with fresh_defaults():
+            detector = _restore(content, classes)
     except Exception as error:  # a hostile description can make a component fail in any way
         note = changes(content["versions"], content["components"])
         raise ArchiveError(
             f"{os.fspath(path)!r} does not describe a model: {error}{note}"
         ) from error
     detector.device = device
-    for flow in detector.flows_:
-        move(flow, place, flow.preprocessing.mean.dtype)
-        if precision is not None:
-            flow.cast(precision)
-    detector.pull_.to(detector.flow_.latent.like)
+    detector.ensemble_.place(place)
+    if precision is not None:
+        detector.ensemble_.cast(precision)
     return detector
 
 
@@ -203,14 +202,14 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     with allocation_limit(sum(tensor.numel() for state in states for tensor in state.values())):
         networks = make_networks(parts, dim, len(states))
         layers = [Preprocessing.identity(dim) for _ in states]
-        flows, pull, _ = compose(parts, networks, layers)
-    for flow, state in zip(flows, states, strict=True):
-        flow.to(mean.dtype).load_state_dict(state)
-    pull.load_state_dict(content["pull"])
-    pull.weight = content["pull_weight"]
-    for module in (*flows, pull):
-        _check_finite(module)
-    detector.flows_, detector.pull_ = [flow.eval() for flow in flows], pull
+        ensemble, _ = compose(parts, networks, layers)
+    ensemble.place(torch.device("cpu"))
+    for flow, state in zip(ensemble.flows, states, strict=True):
+        flow.load_state_dict(state)
+    ensemble.pull.load_state_dict(content["pull"])
+    ensemble.pull.weight = content["pull_weight"]
+    _check_finite(ensemble)
+    detector.ensemble_ = ensemble.eval()
     scores = content["calibration"]["scores"].numpy()
     if scores.ndim != 1 or scores.dtype != np.float64 or not np.isfinite(scores).all():
         raise ValueError("its calibration scores are not finite numbers")
@@ -233,12 +232,23 @@ def _spell_out(detector: OneClassFlow, components: Mapping[Kind, Any]) -> None:
         changed = {
             name: value
             for name, value in saved["options"].items()
-            if name not in now or json.dumps(now[name]) != json.dumps(value)
+            if name not in now or not _same(now[name], value)
         }
         if changed:
             argument = f"{kind}_options"
             given = getattr(detector, argument) or {}
             detector.set_params(**{argument: {**given, **changed}})
+
+
+def _same(one: object, other: object) -> bool:
+    """Whether two options are equal as a file holds them, where a tuple is a list."""
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return type(one) is type(other) and repr(one) == repr(other)
 
 
 def _check_finite(module: nn.Module) -> None:

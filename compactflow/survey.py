@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 from numpy.typing import NDArray
-
-from compactflow.names import without_names
+from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
@@ -59,14 +58,14 @@ class Survey:
             sampled: Rows to keep.
             furthest: Outliers to keep.
         """
-        detector = without_names(detector)
+        check_is_fitted(detector)
         rng = np.random.default_rng(0)
         sample, worst = _Lowest(sampled), _Lowest(furthest)
         rows = outliers = 0
         for X in batches:
             if not len(X):
                 continue
-            distance = detector.signed_distance(X)
+            distance = detector.ensemble_.signed_distance(X)
             outlier = distance > -detector.offset_
             places = np.arange(rows, rows + len(X))
             sample.add(rng.random(len(X)), places, X)

@@ -7,6 +7,7 @@ from sklearn.datasets import load_breast_cancer
 
 import compactflow
 from compactflow.counterfactuals import change_features
+from compactflow.flows.ensemble import Ensemble
 
 SMALL = {"max_steps": 100, "backbone_options": {"blocks": 4, "width": 32}, "random_state": 0}
 
@@ -80,14 +81,14 @@ def test_the_search_finds_what_trying_all_values_finds(detector, monkeypatch):
     for j in range(6):
         tried[:, j, :, j] = values[:, j]
     lowest = detector.signed_distance(tried.reshape(-1, 6)).reshape(len(X), -1).min(axis=1)
-    scored, original = [], type(detector).signed_distance
+    scored, original = [], Ensemble.signed_distance
 
     def counted(self, rows):
         scored.append(len(rows))
         return original(self, rows)
 
-    monkeypatch.setattr(type(detector), "signed_distance", counted)
-    changed, found = change_features(detector, X, typical, changes=1)
+    monkeypatch.setattr(Ensemble, "signed_distance", counted)
+    changed, found = change_features(detector.ensemble_, -detector.offset_, X, typical, changes=1)
     assert sum(scored) < 0.5 * tried[..., 0].size
     monkeypatch.undo()
     assert ((changed != X).sum(axis=1) == 1).all()

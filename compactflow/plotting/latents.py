@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
-from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes
+from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes, make_rows
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
@@ -24,7 +24,7 @@ _BINS = 40
 
 
 def plot_latent_marginal(
-    detector: OneClassFlow, X: Array, k: int = 0, ax: Axes | None = None
+    detector: OneClassFlow, X: ArrayLike, k: int = 0, ax: Axes | None = None
 ) -> Axes:
     """Histogram of one latent coordinate of rows, with that of the latent distribution.
 
@@ -39,7 +39,8 @@ def plot_latent_marginal(
     """
     _check_coordinates(detector, k)
     ax = make_axes(ax)
-    z, reference = detector.transform(X)[:, k], _latents(detector)[:, k]
+    z = detector.ensemble_.encode(make_rows(detector, X))[:, k]
+    reference = detector.ensemble_.sample_latents(_SAMPLES, seed=0)[:, k]
     low, high = _range(z, reference)
     bins = np.linspace(low, high, _BINS).tolist()
     ax.hist(z.clip(low, high), bins, density=True, color=INLIER, alpha=0.6, label="rows")
@@ -51,7 +52,7 @@ def plot_latent_marginal(
 
 
 def plot_latent_pair(
-    detector: OneClassFlow, X: Array, k: int = 0, m: int = 1, ax: Axes | None = None
+    detector: OneClassFlow, X: ArrayLike, k: int = 0, m: int = 1, ax: Axes | None = None
 ) -> Axes:
     """Two latent coordinates of rows, outliers in red, over samples of the latent distribution.
 
@@ -70,19 +71,21 @@ def plot_latent_pair(
     """
     _check_coordinates(detector, k, m)
     ax = make_axes(ax)
-    z, reference = detector.transform(X)[:, [k, m]], _latents(detector)[:, [k, m]]
+    rows = make_rows(detector, X)
+    z = detector.ensemble_.encode(rows)[:, [k, m]]
+    reference = detector.ensemble_.sample_latents(_SAMPLES, seed=0)[:, [k, m]]
     style: dict[str, Any] = {"linewidths": 0, "rasterized": True}
     ax.scatter(reference[:, 0], reference[:, 1], s=2, color="grey", alpha=0.3, **style)
-    outlier = detector.predict(X) == -1
+    outlier = detector.ensemble_.signed_distance(rows) > -detector.offset_
     low, high = np.transpose([_range(z[:, i], reference[:, i]) for i in (0, 1)])
     z = z.clip(low, high)
-    for rows, colour in ((~outlier, INLIER), (outlier, OUTLIER)):
-        ax.scatter(z[rows, 0], z[rows, 1], s=6, color=colour, **style)
+    for group, colour in ((~outlier, INLIER), (outlier, OUTLIER)):
+        ax.scatter(z[group, 0], z[group, 1], s=6, color=colour, **style)
     ax.set(xlabel=f"latent {k}", ylabel=f"latent {m}")
     return ax
 
 
-def plot_latent_pairs(detector: OneClassFlow, X: Array, coordinates: int = 4) -> Figure:
+def plot_latent_pairs(detector: OneClassFlow, X: ArrayLike, coordinates: int = 4) -> Figure:
     """A matrix of `plot_latent_pair`, with `plot_latent_marginal` on its diagonal.
 
     Args:
@@ -93,6 +96,7 @@ def plot_latent_pairs(detector: OneClassFlow, X: Array, coordinates: int = 4) ->
     Returns:
         The figure.
     """
+    check_is_fitted(detector)
     n = min(coordinates, detector.n_features_in_)
     figure = Figure(figsize=(2.2 * n + 0.5, 2.2 * n + 0.5), layout="constrained")
     for m, row in enumerate(figure.subplots(n, n, squeeze=False)):
@@ -103,13 +107,6 @@ def plot_latent_pairs(detector: OneClassFlow, X: Array, coordinates: int = 4) ->
                 plot_latent_pair(detector, X, k, m, ax)
             ax.label_outer()
     return figure
-
-
-def _latents(detector: OneClassFlow) -> Array:
-    latent = detector.flow_.latent
-    generator = torch.Generator(latent.like.device).manual_seed(0)
-    with torch.no_grad():
-        return latent.sample(_SAMPLES, generator).double().cpu().numpy()
 
 
 def _range(z: Array, reference: Array) -> tuple[float, float]:
@@ -124,6 +121,7 @@ def _range(z: Array, reference: Array) -> tuple[float, float]:
 
 
 def _check_coordinates(detector: OneClassFlow, *coordinates: int) -> None:
+    check_is_fitted(detector)
     dim = detector.n_features_in_
     for k in coordinates:
         if not 0 <= k < dim:

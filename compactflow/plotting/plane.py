@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import check_is_fitted
 
-from compactflow.names import without_names
-from compactflow.plotting.axes import ink, make_axes
+from compactflow.plotting.axes import ink, make_axes, make_rows
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
@@ -40,7 +40,7 @@ def plot_signed_distance(detector: OneClassFlow, ax: Axes) -> Axes:
 
 def plot_decision(
     detector: OneClassFlow,
-    X: NDArray[np.float64],
+    X: ArrayLike,
     ax: Axes | None = None,
     *,
     colour: str = "tab:orange",
@@ -59,8 +59,8 @@ def plot_decision(
         ValueError: If the detector has not two features.
     """
     _check_two_features(detector)
-    ax, X = make_axes(ax), np.asarray(X, dtype=np.float64)
-    low, high = X.min(axis=0), X.max(axis=0)
+    ax, rows = make_axes(ax), make_rows(detector, X)
+    low, high = rows.min(axis=0), rows.max(axis=0)
     margin = 0.15 * np.maximum(high - low, 1e-9)
     ax.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
     ax.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
@@ -68,7 +68,7 @@ def plot_decision(
     x, y, distance = _distances(detector, ax)
     ax.contour(x, y, distance, [-detector.offset_], colors=colour, linewidths=2)
     ax.plot([], [], color=colour, linewidth=2, label="decision")
-    ax.scatter(X[:, 0], X[:, 1], s=4, color="black", linewidths=0, label="rows")
+    ax.scatter(rows[:, 0], rows[:, 1], s=4, color="black", linewidths=0, label="rows")
     names = getattr(detector, "feature_names_in_", ["x0", "x1"])
     ax.set(xlabel=str(names[0]), ylabel=str(names[1]))
     return ax
@@ -81,7 +81,7 @@ def _distances(
     _check_two_features(detector)
     x, y = np.linspace(*ax.get_xlim(), _GRID), np.linspace(*ax.get_ylim(), _GRID)
     grid = np.stack(np.meshgrid(x, y), axis=-1)
-    distance = without_names(detector).signed_distance(grid.reshape(-1, 2))
+    distance = detector.ensemble_.signed_distance(grid.reshape(-1, 2))
     return x, y, distance.reshape(_GRID, _GRID)
 
 
@@ -107,18 +107,14 @@ def plot_boundary(
     """
     _check_two_features(detector)
     ax = make_axes(ax)
-    latents = _boundary(detector, points)
-    boundary = detector.inverse_transform(latents)
+    latents = detector.ensemble_.boundary(points)
+    boundary = detector.ensemble_.decode(latents)
     options: dict[str, Any] = {"color": ink(), "linewidth": 1.5} | style
     for part in _parts(latents):
         closed = np.concatenate([boundary[part], boundary[part][:1]])
         ax.plot(closed[:, 0], closed[:, 1], **options)
         options["label"] = None  # one entry in the legend for all parts
     return ax
-
-
-def _boundary(detector: OneClassFlow, points: int) -> NDArray[np.float64]:
-    return detector.flow_.latent.boundary(points).double().cpu().numpy()
 
 
 def _parts(latents: NDArray[np.float64]) -> list[slice]:
@@ -129,6 +125,7 @@ def _parts(latents: NDArray[np.float64]) -> list[slice]:
 
 
 def _check_two_features(detector: OneClassFlow) -> None:
+    check_is_fitted(detector)
     if detector.n_features_in_ != 2:
         raise ValueError(
             f"detector must have 2 features to be drawn in the plane, got "

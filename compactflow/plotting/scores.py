@@ -6,23 +6,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes
+from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes, make_rows
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
 
 __all__ = ["plot_calibration", "plot_scores"]
 
-Array = NDArray[np.float64]
-
 _BINS = 50
 
 
 def plot_scores(
     detector: OneClassFlow,
-    X: Array,
+    X: ArrayLike,
     ax: Axes | None = None,
     *,
     outlier: NDArray[np.bool_] | None = None,
@@ -36,7 +34,8 @@ def plot_scores(
         outlier: Which rows are known to be outliers, ``(N,)``, for a histogram of their own.
     """
     ax = make_axes(ax)
-    distance, threshold = detector.signed_distance(X), -detector.offset_
+    rows, threshold = make_rows(detector, X), -detector.offset_
+    distance = detector.ensemble_.signed_distance(rows)
     # Far outliers would squeeze all else: they are counted in the last bin.
     inside = threshold - min(distance.min(), threshold)
     far = max(float(np.quantile(distance, 0.9)), threshold + max(inside, 1e-9))
@@ -55,7 +54,7 @@ def plot_scores(
     return ax
 
 
-def plot_calibration(detector: OneClassFlow, X: Array, ax: Axes | None = None) -> Axes:
+def plot_calibration(detector: OneClassFlow, X: ArrayLike, ax: Axes | None = None) -> Axes:
     """The share of rows inside the boundary against the level it is calibrated to.
 
     For inliers that the detector has not seen, the curve is the diagonal up to chance.
@@ -66,7 +65,8 @@ def plot_calibration(detector: OneClassFlow, X: Array, ax: Axes | None = None) -
         ax: Where to draw.
     """
     ax = make_axes(ax)
-    distance = np.sort(detector.signed_distance(X))
+    rows = make_rows(detector, X)
+    distance = np.sort(detector.ensemble_.signed_distance(rows))
     levels = np.linspace(0.01, 0.99, 99)
     thresholds = [detector.calibration_.threshold(level) for level in levels]
     inside = np.searchsorted(distance, thresholds, side="right") / len(distance)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from matplotlib.axes import Axes
+from sklearn.utils.validation import check_is_fitted
 
 from compactflow.plotting.axes import make_axes
 
@@ -28,6 +29,7 @@ def plot_history(
     Raises:
         ValueError: If the history has no such monitor.
     """
+    check_is_fitted(detector)
     history = detector.history_
     if name not in history:
         raise ValueError(f"history_ has no {name!r}; it has {', '.join(history) or 'no checks'}")

@@ -1,0 +1,1 @@
+"""What the parts make: the flow, and the ensemble that is fitted."""
