@@ -48,14 +48,6 @@ class CompactFlow(nn.Module):
         """The number of features D."""
         return self.backbone.dim
 
-    def cast(self, dtype: torch.dtype) -> None:
-        """Compute in `dtype` from the backbone on.
-
-        The preprocessing keeps its precision, since data may have large offsets.
-        """
-        self.backbone.to(dtype)
-        self.latent.to(dtype)
-
     def encode(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``, in the latent's dtype."""
         return self.backbone(self.preprocess(x))

@@ -15,7 +15,7 @@ import pytest
 
 import compactflow
 from compactflow.estimator import OneClassFlow
-from compactflow.flow import CompactFlow
+from compactflow.flows.ensemble import Ensemble
 
 _STORED = {
     1: [
@@ -43,7 +43,7 @@ def _rows(n: int) -> np.ndarray:
 def test_the_default_trains_the_stored_scores(
     members: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CompactFlow, "cast", lambda flow, dtype: None)
+    monkeypatch.setattr(Ensemble, "cast", lambda ensemble, dtype: None)
     detector = _fit(members)
     rows = np.concatenate([_rows(3), 5 * _rows(3), -_rows(2)])
     found = [*detector.signed_distance(rows), detector.offset_, detector.history_["loss"][-1]]

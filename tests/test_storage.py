@@ -554,7 +554,7 @@ def test_options_come_back(option, back, stretched, X, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [len, {1, 2}, 1j, b"x", torch.float32, np.zeros(2), object(), Path("x"), [{"a": len}]]
+    "option", [len, {1, 2}, 1j, b"x", torch.float32, np.zeros(2), object(), Path(), [{"a": len}]]
 )
 def test_an_option_that_a_file_cannot_hold_is_refused_before_the_fit(
     option, stretched, X, monkeypatch
