@@ -1,10 +1,10 @@
-"""Text from files, models and plugins, made safe to show."""
+"""What is shown to users: notes, and text from files, models and plugins, made safe."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["message_of", "one_line", "printable"]
+__all__ = ["Note", "message_of", "one_line", "printable"]
 
 # Control characters, lone surrogates, and what reorders or hides text. Joiners, which some
 # scripts need, can do neither.
@@ -13,6 +13,10 @@ _UNSAFE = re.compile(
     "\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
 _LONGEST = 4000  # characters of a message
+
+
+class Note(UserWarning):
+    """A choice that was made for the user, such as how a file is read; all may be well."""
 
 
 def printable(text: object) -> str:

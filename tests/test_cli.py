@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from rich.table import Table
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 import compactflow
 from compactflow import estimator, tables
@@ -177,7 +178,7 @@ def test_explain_prints_a_table_json_or_writes_a_file(model, folder, capsys):
 
 
 def test_explain_counts_rows_over_batches_and_prints_the_first(model, folder, capsys, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(tables.formats, "_BLOCK_BYTES", 64)
     pd.DataFrame({"a": [30.0] * 40, "b": 0.0}).to_csv("new.csv", index=False)
     assert main(["explain", "model", "new.csv", "--top", "1", "--json"]) == 0
     assert [r["row"] for r in json.loads(capsys.readouterr().out)] == list(range(1, 41))
@@ -286,6 +287,124 @@ def test_a_training_warning_is_one_line_and_the_model_is_kept(folder, capsys, mo
     assert main(["fit", "train.csv", "--out", "model", *STEPS]) == 0
     assert capsys.readouterr().err == "warning: training stopped at step 3\n"
     assert (folder / "model").is_file()
+
+
+# labels, columns to keep, the furthest rows, spellings
+
+
+def test_labelled_outliers_are_left_out_of_training(folder, frame, capsys):
+    labelled = frame.assign(label=[0] * 55 + [1] * 5)
+    labelled.iloc[-5:, :3] = 1e6
+    labelled["truth"] = labelled["label"] == 1
+    labelled["sk"] = 1 - 2 * labelled["label"]
+    threshold = set()
+    for name in ("label", "truth", "sk"):
+        labelled[[*frame, name]].to_csv("labelled.csv", index=False)
+        fit = ["fit", "labelled.csv", "--out", name, "--label", name, "--json", *STEPS]
+        assert main(fit) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert (said["rows"], said["labelled_outliers"]) == (55, 5)
+        assert said["features"] == list(frame)
+        threshold.add(said["threshold"])
+    assert len(threshold) == 1
+
+
+def test_labels_judge_scores(model, folder, capsys):
+    rng = np.random.default_rng(1)
+    new = pd.DataFrame(rng.normal(size=(30, 2)), columns=["a", "b"])
+    new.iloc[:5] += 3
+    new["bad"] = np.arange(30) < 5
+    new.to_csv("new.csv", index=False)
+    assert main(["score", "model", "new.csv", "--out", "s.csv", "--label", "bad", "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    distance = compactflow.load("model").signed_distance(new[["a", "b"]])
+    assert said["auroc"] == pytest.approx(roc_auc_score(new["bad"], distance))
+    assert said["average_precision"] == pytest.approx(
+        average_precision_score(new["bad"], distance)
+    )
+    assert main(["score", "model", "new.csv", "--out", "s2.csv", "--label", "bad"]) == 0
+    assert re.search(rf"AUROC +{said['auroc']:.4f}\n", capsys.readouterr().out)
+    new.assign(bad=0).to_csv("new.csv", index=False)
+    assert main(["score", "model", "new.csv", "--out", "s3.csv", "--label", "bad", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["auroc"] is None
+    new.assign(bad=2).to_csv("new.csv", index=False)
+    refused(
+        ["score", "model", "new.csv", "--out", "s4.csv", "--label", "bad"],
+        *(capsys, folder, "column 'bad' holds 2", "1 or true for outliers"),
+    )
+
+
+def test_columns_are_kept_and_the_furthest_rows_come_first(model, folder, capsys):
+    new = pd.DataFrame({"id": ["007", "=1", "x", "y"], "a": [0.0, 40, 9, 0], "b": 0.0})
+    new.to_csv("new.csv", index=False)
+    assert main(["score", "model", "new.csv", "--out", "all.csv", "--keep", "id"]) == 0
+    scores = pd.read_csv("all.csv", dtype={"id": str})
+    assert list(scores) == ["id", "signed_distance", "decision_function", "is_outlier"]
+    assert scores["id"].tolist() == ["007", "'=1", "x", "y"]
+    capsys.readouterr()
+    top = ["score", "model", "new.csv", "--top", "2"]
+    assert main([*top, "--keep", "id", "--out", "top.parquet", "--quiet"]) == 0
+    furthest = pd.read_parquet("top.parquet")
+    assert furthest["row"].tolist() == [2, 3]
+    assert furthest["id"].tolist() == ["=1", "x"]
+    assert furthest["signed_distance"].tolist() == pytest.approx(
+        scores["signed_distance"].tolist()[1:3]
+    )
+    assert main(top) == 0
+    assert "signed_distance" in capsys.readouterr().out
+    assert main([*top, "--json"]) == 0
+    assert [row["row"] for row in json.loads(capsys.readouterr().out)["top"]] == [2, 3]
+    assert main(["explain", "model", "new.csv", "--keep", "id", "--json", "--top", "1"]) == 0
+    assert [row["id"] for row in json.loads(capsys.readouterr().out)] == ["=1", "x"]
+    assert main(["explain", "model", "new.csv", "--keep", "id", "--out", "why.csv"]) == 0
+    assert pd.read_csv("why.csv")["id"].unique().tolist() == ["'=1", "x"]
+    refused(["score", "model", "new.csv"], capsys, folder, "--out", "--top")
+    new.rename(columns={"id": "row"}).to_csv("new.csv", index=False)
+    refused([*top, "--keep", "row"], capsys, folder, "--keep 'row'", "rename")
+    refused([*top, "--keep", "none"], capsys, folder, "no column 'none'")
+
+
+def test_the_furthest_rows_over_batches(model, folder, capsys, monkeypatch):
+    monkeypatch.setattr(tables.formats, "_BLOCK_BYTES", 64)
+    values = np.random.default_rng(0).normal(size=200) * 9
+    pd.DataFrame({"a": values, "b": 0.0}).round(3).to_csv("new.csv", index=False)
+    assert main(["score", "model", "new.csv", "--out", "all.csv"]) == 0
+    assert main(["score", "model", "new.csv", "--top", "7", "--out", "top.csv"]) == 0
+    scores, top = pd.read_csv("all.csv"), pd.read_csv("top.csv")
+    expected = scores["signed_distance"].sort_values(ascending=False, kind="stable")[:7]
+    assert top["row"].tolist() == (expected.index + 1).tolist()
+    assert top["signed_distance"].tolist() == expected.tolist()
+
+
+def test_a_table_in_another_spelling(model, folder, frame, capsys):
+    frame = frame.rename(columns={"b c": "b"})[["a", "b"]]
+    frame.to_csv("usual.csv", index=False)
+    frame.to_csv("semicolon.csv", index=False, sep=";", decimal=",", encoding="utf-16")
+    assert main(["score", "model", "usual.csv", "--out", "one.csv"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["score", "model", "semicolon.csv", "--out", "two.csv"]) == 0
+    note = capsys.readouterr().err
+    assert note.startswith("note: semicolon.csv: read with separator semicolon, decimal comma")
+    given = ["--sep", ";", "--decimal", ",", "--encoding", "utf-16", "--header"]
+    assert main(["score", "model", "semicolon.csv", "--out", "three.csv", *given]) == 0
+    assert capsys.readouterr().err == ""
+    scores = [(folder / name).read_bytes() for name in ("one.csv", "two.csv", "three.csv")]
+    assert scores[0] == scores[1] == scores[2]
+
+
+def test_a_table_without_a_header_keeps_its_first_row(folder, frame, capsys):
+    frame.to_csv("bare.csv", index=False, header=False)
+    assert main(["fit", "bare.csv", "--out", "one", "--json", *STEPS]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["rows"] == len(frame)
+    assert json.loads(captured.out)["features"] == ["x0", "x1", "x2"]
+    assert "note: bare.csv: the first line" in captured.err
+    assert main(["fit", "bare.csv", "--out", "two", "--no-header", "--json", *STEPS]) == 0
+    captured = capsys.readouterr()
+    assert (json.loads(captured.out)["rows"], captured.err) == (len(frame), "")
+    frame.head(2).to_csv("two.csv", index=False, header=False)
+    assert main(["score", "two", "two.csv", "--top", "5", "--no-header", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"] == 2
 
 
 # wrong input

@@ -1,10 +1,22 @@
+import warnings
+
 import numpy as np
+import pandas as pd
 import pyarrow as pa
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 
 from compactflow import tables
-from compactflow.tables import TableError, column_names, read_batches, read_table, write
+from compactflow.tables import (
+    TableError,
+    column_names,
+    column_types,
+    count_rows,
+    read_batches,
+    read_table,
+    write,
+)
 
 
 @pytest.fixture
@@ -108,7 +120,7 @@ def test_a_bad_value_in_parquet_is_named_by_column_and_row(tmp_path, value):
 
 
 def test_rows_are_counted_across_blocks(csv, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK_BYTES", 64)
+    monkeypatch.setattr(tables.formats, "_BLOCK_BYTES", 64)
     path = csv("a,b\n" + "1,2\n" * 100 + "3.5,x\n")
     assert sum(1 for _ in read_batches(path, ["a"])) > 1
     assert read_table(path, without=["b"])["a"].to_pylist() == [1.0] * 100 + [3.5]
@@ -128,7 +140,7 @@ def test_a_type_that_is_no_number_is_named(tmp_path):
     [
         (b"", "cannot be read.*[Ee]mpty"),
         (b"a,b\n1,2\n3\n", "Row #3.*Expected 2 columns, got 1"),
-        (b"a,b\n1,\xff\n", "cannot be read.*UTF8"),
+        (b"a,b\n1,\xff\n", "column 'b', row 1 is 'ÿ', not a finite number"),
         (b"a,a\n1,2\n", "several columns named 'a'"),
         (b",a\n0,1\n", "column 1 has no name"),
     ],
@@ -161,3 +173,166 @@ def test_a_missing_file_and_an_unknown_suffix(tmp_path):
         column_names(tmp_path / "table.xlsx")
     with pytest.raises(TableError, match=r"\.csv or \.parquet"):
         write(tmp_path / "table", {"a": "float64"}, [])
+
+
+def test_all_unfit_columns_are_named_at_once_with_what_helps(csv):
+    rows = "run-1,1,,3\n" + "2,1,5,3\n" * 3000 + "x,1,,four\n"
+    with pytest.raises(TableError) as caught:
+        read_table(csv("id,a,b c,d\n" + rows))
+    message = str(caught.value)
+    assert "table.csv: column 'id', row 1 is 'run-1' (2 such rows)" in message
+    assert "column 'b c', row 1 is empty (2 such rows)" in message
+    assert "column 'd', row 3002 is 'four'" in message
+    assert "'a'" not in message
+    assert "--drop id --drop 'b c' --drop d" in message
+    with pytest.raises(TableError) as caught:
+        list(read_batches(csv("a,b\n1,x\ny,2\n"), ["a", "b"]))
+    assert "column 'b', row 1 is 'x'" in str(caught.value)
+    assert "column 'a', row 2 is 'y'" in str(caught.value)
+    assert "--drop" not in str(caught.value)
+
+
+def test_unfit_types_are_named_with_unfit_values(tmp_path):
+    path = tmp_path / "table.parquet"
+    table = {"when": pa.array([1, 2], pa.date32()), "a": [1.0, None], "s": [{"x": 1}] * 2}
+    pq.write_table(pa.table(table), path)
+    with pytest.raises(TableError) as caught:
+        read_table(path)
+    for part in ("'when' holds date32", "'a', row 2 is empty", "'s' holds struct", "--drop when"):
+        assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(("true", "false"), [("True", "False"), ("true", "FALSE")])
+def test_booleans_are_alike_in_all_formats(tmp_path, csv, true, false):
+    expected = {"a": [1.0, 0.0], "b": [2.0, 3.0]}
+    assert read_table(csv(f"a,b\n{true},2\n{false},3\n")).to_pydict() == expected
+    for values in ([True, False], [true, false]):
+        pq.write_table(pa.table({"a": values, "b": [2, 3]}), tmp_path / "table.parquet")
+        assert read_table(tmp_path / "table.parquet").to_pydict() == expected
+
+
+@pytest.mark.parametrize("cell", ["1_000", "0x10", "١", "1e", "--1", "yes", "1 2"])
+def test_what_only_looks_like_a_number_is_refused(csv, cell):
+    with pytest.raises(TableError, match="column 'a', row 1 is"):
+        read_table(csv(f"a,b\n{cell},2\n"))
+
+
+@pytest.mark.parametrize("format_", ["parquet", "feather"])
+@pytest.mark.parametrize(
+    "index",
+    [
+        pd.RangeIndex(3),
+        pd.Index([7, 3, 5]),
+        pd.Index([7, 3, 5], name="id"),
+        pd.MultiIndex.from_tuples([(1, 2), (3, 4), (5, 6)], names=["id", None]),
+    ],
+    ids=["range", "unnamed", "named", "two"],
+)
+def test_the_index_of_pandas_is_no_feature(tmp_path, format_, index):
+    path = tmp_path / f"table.{format_}"
+    table = pa.Table.from_pandas(pd.DataFrame({"a": [1, 2, 3], "b": [4, 5, 6]}, index=index))
+    {"parquet": pq.write_table, "feather": pyarrow.feather.write_feather}[format_](table, path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert read_table(path).column_names == ["a", "b"]
+    assert [("the index" in str(note.message)) for note in caught] == [True] * (
+        not isinstance(index, pd.RangeIndex)
+    )
+    if "id" in index.names:  # it can still be asked for
+        (batch,) = read_batches(path, ["id", "a"])
+        assert batch.column(0).to_pylist() == [float(i) for i in index.get_level_values("id")]
+
+
+@pytest.mark.parametrize(
+    "note", [b"{", b"[]", b'{"index_columns": 3}', b'{"index_columns": [[]]}', b"[" * 10**5]
+)
+def test_a_damaged_note_of_pandas_is_no_note(tmp_path, note):
+    table = pa.table({"a": [1.0]}).replace_schema_metadata({"pandas": note})
+    pq.write_table(table, tmp_path / "table.parquet")
+    assert read_table(tmp_path / "table.parquet").column_names == ["a"]
+
+
+def test_columns_are_kept_as_they_are(tmp_path, csv):
+    path = csv("id,a,b\n007,1,x\n008,2,y\n")
+    (batch,) = read_batches(path, ["a"], keep=["id", "a"])
+    assert [column.to_pylist() for column in batch.columns] == [[1, 2], ["007", "008"], ["1", "2"]]
+    when = pa.array([1, 2], pa.date32())
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"when": when, "a": [1, 2]}), path)
+    (batch,) = read_batches(path, ["a"], keep=["when"])
+    assert batch.column("when").equals(when)
+    assert column_types(path, ["when"]) == {"when": pa.date32()}
+    with pytest.raises(TableError, match="no column 'b'"):
+        read_batches(path, ["a"], keep=["b"])
+
+
+def test_rows_are_counted_or_guessed(tmp_path, csv):
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"a": [1.0] * 10_000}), path)
+    assert count_rows(path) == 10_000
+    assert 9000 < count_rows(csv("a,b\n" + "1.5,2.5\n" * 10_000)) < 11_000
+
+
+def flipped(content, place, value):
+    return content[:place] + bytes([value]) + content[place + 1 :]
+
+
+@pytest.mark.parametrize("format_", ["arrow", "parquet"])
+def test_damaged_files_are_read_or_refused(tmp_path, format_):
+    path = tmp_path / f"table.{format_}"
+    words = [str(i) for i in range(50)]
+    table = pa.table({"a": words, "b": np.arange(50.0), "c": pa.array(words).dictionary_encode()})
+    if format_ == "arrow":
+        with pa.ipc.new_file(str(path), table.schema) as writer:
+            writer.write_table(table)
+    else:
+        pq.write_table(table, path)
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        path.write_bytes(flipped(content, rng.integers(len(content)), int(rng.integers(256))))
+        try:
+            read_table(path)
+        except TableError as error:
+            assert "table." in str(error)  # noqa: PT017
+            refused += 1
+    assert refused
+
+
+def test_text_offsets_beyond_the_file_are_refused(tmp_path):
+    path = tmp_path / "table.arrow"
+    schema = pa.schema([("a", pa.string()), ("b", pa.float64())])
+    good = pa.RecordBatch.from_pydict({"a": ["1", "2"], "b": [1.0, 2.0]}, schema=schema)
+    with pa.ipc.new_file(str(path), schema) as writer:
+        writer.write_batch(good)
+    content = path.read_bytes()
+    offsets = np.array([0, 1, 2], np.int32).tobytes()
+    assert content.count(offsets) == 1
+    path.write_bytes(content.replace(offsets, np.array([0, 2**30, 2], np.int32).tobytes()))
+    with pytest.raises(TableError, match=r"table\.arrow cannot be read: .*[Oo]ffset"):
+        read_table(path)
+
+
+def test_no_cell_is_a_formula_and_each_can_be_had_back(tmp_path):
+    texts = ["=1+1", "+x", "-cmd|' /C calc'!A0", "@SUM(A1)", "\tx", "\rx", "＝1", "'quoted", "''"]
+    plain = ["-1.5", "+1e5", "1", "a=b", "", "a\n=b", None]
+    for suffix in ("csv", "tsv"):
+        path = tmp_path / f"table.{suffix}"
+        batch = pa.RecordBatch.from_pydict({"=text": texts + plain, "n": [-1.5] * 16})
+        write(path, {"=text": "string", "n": "float64"}, [batch])
+        frame = pd.read_csv(
+            path, sep="," if suffix == "csv" else "\t", keep_default_na=False, dtype=str
+        )
+        assert list(frame) == ["'=text", "n"]
+        assert frame["'=text"].tolist() == [f"'{text}" for text in texts] + [
+            text or "" for text in plain
+        ]
+        assert set(frame["n"]) == {"-1.5"}
+    write(tmp_path / "table.parquet", {"=text": "string", "n": "float64"}, [batch])
+    assert pq.read_table(tmp_path / "table.parquet")["=text"].to_pylist() == texts + plain
+
+
+def test_text_cannot_hold_lists(tmp_path):
+    with pytest.raises(TableError, match=r"column 'a' holds list.*write \.parquet"):
+        write(tmp_path / "table.csv", {"a": pa.list_(pa.int8())}, [])

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from joblib import Parallel, delayed
-from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -21,6 +18,7 @@ from compactflow.benchmark.detectors import DETECTORS, VARIANTS, find_absent, lo
 from compactflow.benchmark.journal import Journal, Row, Task
 from compactflow.benchmark.measurement import fit_and_score
 from compactflow.datasets import load_npz, split
+from compactflow.progress import track
 
 __all__ = ["JOURNAL", "measure", "run"]
 
@@ -143,9 +141,7 @@ def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs:
     rows = Parallel(n_jobs=jobs, return_as="generator_unordered")(
         delayed(measure)(paths[task.set], task) for task in pending
     )
-    # Detectors may print; the console holds on to the stream that is there before.
-    console = Console(file=sys.stdout)
-    for row in track(rows, "benchmark", total=len(pending), transient=True, console=console):
+    for row in track(rows, "benchmark", len(pending)):
         journal.append(row)
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 # Help lists the commands in the order of these imports.
 # isort: off
 from compactflow.cli import models
+from compactflow.cli import scores
 from compactflow.cli import reasons
 from compactflow.cli import components
 from compactflow.cli import experiments
 from compactflow.cli.app import app, main
 # isort: on
 
-__all__ = ["app", "components", "experiments", "main", "models", "reasons"]
+__all__ = ["app", "components", "experiments", "main", "models", "reasons", "scores"]

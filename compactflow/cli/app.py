@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import compactflow
-from compactflow.text import one_line
+from compactflow.text import Note, one_line
 
 __all__ = ["app", "main"]
 
@@ -78,4 +78,4 @@ def _say(kind: str, message: str) -> None:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    _say("warning", str(message))
+    _say("note" if isinstance(message, Note) else "warning", str(message))

@@ -1,27 +1,29 @@
-"""Fitting and scoring."""
+"""Fitting, and moving the boundary."""
 
 from __future__ import annotations
 
 import shlex
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from compactflow.cli.app import app
+from compactflow.cli.inputs import read_inliers
 from compactflow.cli.options import (
     AsJson,
+    Decimal,
     Device,
     Drop,
+    Encoding,
     Force,
+    Header,
+    Label,
     Model,
-    New,
     Out,
     Quiet,
     Seed,
+    Sep,
     Train,
     option,
 )
@@ -32,9 +34,7 @@ if TYPE_CHECKING:
 
     from compactflow.estimator import OneClassFlow
 
-__all__ = ["fit", "open_model", "score", "set_boundary"]
-
-_SCORES = {"signed_distance": "float64", "decision_function": "float64", "is_outlier": "bool"}
+__all__ = ["fit", "set_boundary"]
 
 
 @app.command(epilog="Example: compactflow fit train.csv --out pump.model --drop id")
@@ -42,6 +42,11 @@ def fit(
     train: Train,
     out: Out,
     drop: Drop = None,
+    label: Label = None,
+    sep: Sep = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    header: Header = None,
     backbone: Annotated[str | None, option("The invertible network.", "coupling")] = None,
     latent: Annotated[str | None, option("The support in latent space.", "cube")] = None,
     pull: Annotated[str | None, option("Draws latents in.", "suits latent and push")] = None,
@@ -64,8 +69,9 @@ def fit(
 ) -> None:
     """Train a detector on a table of inliers and write it to one file.
 
-    Every column must hold finite numbers; columns that are no features, such as an id or a
-    label, are left out with --drop. 'compactflow plugins' lists the components by name. Rows are
+    Every column must hold finite numbers; columns that are no features, such as an id, are left
+    out with --drop. With --label, that column is left out, and so are the rows that it calls
+    outliers. 'compactflow plugins' lists the components by name. Rows are
     outliers beyond the boundary: that which keeps the given share of held-out inliers inside, or
     with 'natural' that of the latent support. With --checkpoint, the same command goes on where
     it was killed, to the same model; the folder can be removed once the model is written.
@@ -73,7 +79,8 @@ def fit(
     check_out(out, force=force, inputs=[train])
     from compactflow import tables
 
-    table = tables.read_table(train, without=drop or [])
+    dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
+    table, labelled = read_inliers(train, drop or [], label, dialect)
     from compactflow.estimator import build
 
     given: dict[str, Any] = {
@@ -90,48 +97,16 @@ def fit(
         "boundary": _share("--boundary", boundary),
         "random_state": seed,
         "device": device,
-        "verbose": not (quiet or as_json) and sys.stdout.isatty(),
+        "verbose": not (quiet or as_json),
     }
     detector = build(**{name: value for name, value in given.items() if value is not None})
     detector.fit(table, checkpoint=checkpoint)
     detector.save(out)
-    summary = _summarise_fit(detector, table, train, out)
+    summary = _summarise_fit(detector, table, train, out) | {"labelled_outliers": labelled}
     if as_json:
         print_json(summary)
     elif not quiet:
         _print_fit(summary)
-
-
-@app.command(epilog="Example: compactflow score pump.model new.csv --out scores.csv")
-def score(
-    model: Model,
-    new: New,
-    out: Out,
-    as_json: AsJson = False,
-    quiet: Quiet = False,
-    force: Force = False,
-    device: Device = "auto",
-) -> None:
-    """Score the rows of a table, in constant memory.
-
-    Columns are matched by name: those the model was fitted on must be there, in any order, and
-    others are ignored. The output has one row per input row, in the same order:
-    signed_distance (latent units, negative inside the support), decision_function (negative for
-    outliers) and is_outlier.
-    """
-    check_out(out, force=force, inputs=[model, new])
-    from compactflow import files, tables
-
-    tables.check_format(out)
-    detector, rows = open_model(model, new, device)
-    counts: Counter[bool] = Counter()
-    scores = _scores(detector, rows, counts)
-    files.write_atomically(out, lambda temporary: tables.write(temporary, _SCORES, scores))
-    if as_json:
-        print_json({"rows": counts.total(), "outliers": counts[True], "scores": str(out)})
-    elif not quiet:
-        print_line("scored", f"{counts.total()} rows, of which {counts[True]} are outliers")
-        print_line("scores", out)
 
 
 @app.command(
@@ -169,27 +144,6 @@ def set_boundary(
         _print_boundary(summary)
 
 
-def open_model(
-    model: Path, new: Path, device: str
-) -> tuple[OneClassFlow, Iterator[pa.RecordBatch]]:
-    """Load a model, and open a table for the columns it was fitted on.
-
-    Raises:
-        ValueError: If either is unfit; the message says why.
-        OSError: If either cannot be read.
-    """
-    from compactflow import storage, tables
-
-    tables.check_format(new)
-    detector = storage.load(model, device=device)
-    if not hasattr(detector, "feature_names_in_"):
-        raise ValueError(
-            f"{model} was fitted on an array without column names, so columns cannot be matched; "
-            "fit it on a table or a data frame, or score in Python"
-        )
-    return detector, tables.read_batches(new, list(detector.feature_names_in_))
-
-
 def _share(name: str, text: str | None) -> float | str | None:
     if text is None or text == "natural":
         return text
@@ -197,21 +151,6 @@ def _share(name: str, text: str | None) -> float | str | None:
         return float(text)
     except ValueError:
         raise ValueError(f"{name} must be a number in (0, 1) or 'natural', got {text!r}") from None
-
-
-def _scores(
-    detector: OneClassFlow, batches: Iterable[pa.RecordBatch], counts: Counter[bool]
-) -> Iterator[pa.RecordBatch]:
-    """Score batches of rows, and count inliers and outliers on the way."""
-    import pyarrow as pa
-
-    for batch in filter(len, batches):
-        distance = detector.signed_distance(pa.Table.from_batches([batch]))
-        decision = -distance - detector.offset_
-        outlier = ~(decision >= 0)
-        counts.update(outlier.tolist())
-        columns = [pa.array(column) for column in (distance, decision, outlier)]
-        yield pa.RecordBatch.from_arrays(columns, names=list(_SCORES))
 
 
 def _summarise_fit(
@@ -242,6 +181,8 @@ def _print_fit(summary: dict[str, Any]) -> None:
     print_line(
         "trained on", f"{summary['rows']} rows and {features} features of {summary['train']}"
     )
+    if summary["labelled_outliers"]:
+        print_line("left out", f"{summary['labelled_outliers']} rows that are labelled outliers")
     if summary["constant"]:
         names = ", ".join(summary["constant"])
         print_line("constant", f"{names}; a later deviation counts in its own unit")

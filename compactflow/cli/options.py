@@ -9,15 +9,21 @@ import typer
 
 __all__ = [
     "AsJson",
+    "Decimal",
     "Device",
     "Drop",
+    "Encoding",
     "Force",
+    "Header",
+    "Keep",
+    "Label",
     "Model",
     "New",
     "Out",
     "Quick",
     "Quiet",
     "Seed",
+    "Sep",
     "Train",
     "option",
 ]
@@ -28,12 +34,32 @@ def option(text: str, default: str | bool = "the preset's") -> Any:  # noqa: ANN
     return typer.Option(help=text, show_default=default)
 
 
-Train = Annotated[Path, typer.Argument(metavar="TRAIN", help="Inliers: .csv, .parquet or .arrow.")]
+_FORMATS = ".csv, .tsv or .txt (.gz too), .parquet, .arrow or .feather"
+
+Train = Annotated[Path, typer.Argument(metavar="TRAIN", help=f"Inliers: {_FORMATS}.")]
 Model = Annotated[Path, typer.Argument(metavar="MODEL", help="A model that 'fit' wrote.")]
-New = Annotated[Path, typer.Argument(metavar="NEW", help="New rows: .csv, .parquet or .arrow.")]
+New = Annotated[Path, typer.Argument(metavar="NEW", help=f"New rows: {_FORMATS}.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="What to write.")]
 Drop = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Leave out a column, '' if unnamed.")
+]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="The column that tells outliers: 1 or true (or -1 among 1 and -1)."
+    ),
+]
+Keep = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Carry a column to the output.")
+]
+Sep = Annotated[
+    str | None, option("What separates cells: a character, or comma, tab, space ...", "found")
+]
+Decimal = Annotated[str | None, option("The decimal mark, '.' or ','.", "found")]
+Encoding = Annotated[str | None, option("How text is encoded, e.g. cp1252.", "found")]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Does the first line hold names?  [default: found]"),
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps or another torch device.")]

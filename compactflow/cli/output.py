@@ -52,4 +52,4 @@ def records(table: Table) -> list[dict[str, str]]:
 
 def print_json(value: object) -> None:
     """Print a JSON document, in ASCII, which any terminal and any pipe takes."""
-    print(json.dumps(value, indent=2))
+    print(json.dumps(value, indent=2, default=str))

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from compactflow.cli.app import app
-from compactflow.cli.models import open_model
-from compactflow.cli.options import AsJson, Device, Force, Model, New, Out, Quiet
+from compactflow.cli.inputs import check_kept, open_model, read_rows
+from compactflow.cli.options import (
+    AsJson,
+    Decimal,
+    Device,
+    Encoding,
+    Force,
+    Header,
+    Keep,
+    Model,
+    New,
+    Out,
+    Quiet,
+    Sep,
+)
 from compactflow.cli.output import check_out, print_json, print_line, printable
 
 if TYPE_CHECKING:
@@ -36,6 +50,11 @@ def explain(
         Path | None, typer.Option("--out", "-o", help="Write all explanations to this table.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Features per outlier at most.")] = 5,
+    keep: Keep = None,
+    sep: Sep = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    header: Header = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -46,23 +65,28 @@ def explain(
     For each, an inlier near it is found. The columns are: row (the first is 1), signed_distance,
     constraint and violation (of the support in latent space, -1 where none is broken), feature,
     value, counterfactual (the inlier's value), difference, and deviation (how far the value is
-    off, in standard deviations among inliers). Without --out the furthest off come as a table on
-    the screen, of the first outliers; with --json as a list.
+    off, in standard deviations among inliers), then the columns to --keep. Without --out the
+    furthest off come as a table on the screen, of the first outliers; with --json as a list.
     """
     from compactflow import files, tables
     from compactflow.explanation import RECORD
 
     if out is not None:
         check_out(out, force=force, inputs=[model, new])
-        tables.check_format(out)
-    detector, batches = open_model(model, new, device)
-    parts = _records(detector, batches, top)
+        tables.check_output(out)
+    dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
+    detector, names = open_model(model, device)
+    kept = check_kept(keep, RECORD)
+    types = {**RECORD, **tables.column_types(new, kept, dialect)}
+    show = not (quiet or as_json)
+    batches = read_rows(new, names, "explaining", keep=kept, dialect=dialect, show=show)
+    parts = _records(detector, batches, len(names), top)
     if out is None:
         (_print_list if as_json else _print_table)(chain.from_iterable(parts))
         return
     outliers: set[int] = set()
-    rows = _as_batches(parts, outliers)
-    files.write_atomically(out, lambda temporary: tables.write(temporary, RECORD, rows))
+    rows = _as_batches(parts, types, outliers)
+    files.write_atomically(out, lambda temporary: tables.write(temporary, types, rows))
     if as_json:
         print_json({"outliers": len(outliers), "explanations": str(out)})
     elif not quiet:
@@ -75,6 +99,10 @@ def report(
     model: Model,
     new: New,
     out: Out,
+    sep: Sep = None,
+    decimal: Decimal = None,
+    encoding: Encoding = None,
+    header: Header = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -87,12 +115,14 @@ def report(
     """
     import numpy as np
 
-    from compactflow import files
+    from compactflow import files, tables
     from compactflow.report import render
     from compactflow.survey import Survey
 
     check_out(out, force=force, inputs=[model, new])
-    detector, batches = open_model(model, new, device)
+    dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
+    detector, names = open_model(model, device)
+    batches = read_rows(new, names, "scoring", dialect=dialect, show=not (quiet or as_json))
     arrays = (np.column_stack([column.to_numpy() for column in batch]) for batch in batches)
     survey = Survey.of(detector, arrays)
     text = render(detector, survey, model=model.name, table=new.name)
@@ -108,46 +138,52 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _records(
-    detector: OneClassFlow, batches: Iterator[pa.RecordBatch], top: int
+    detector: OneClassFlow, batches: Iterator[pa.RecordBatch], features: int, top: int
 ) -> Iterator[list[dict[str, Any]]]:
-    """The records of each batch, with the rows of all batches counted from 1."""
+    """The records of each batch, with the rows of all batches counted from 1, and what is kept."""
     import pyarrow as pa
 
     first = 1
-    for batch in filter(len, batches):
-        explanation = detector.explain(pa.Table.from_batches([batch]))
-        yield [record | {"row": first + record["row"]} for record in explanation.records(top)]
+    for batch in batches:
+        explanation = detector.explain(pa.Table.from_batches([batch.select(range(features))]))
+        kept = batch.select(range(features, batch.num_columns))
+        yield [
+            record | {"row": first + record["row"]} | kept.slice(record["row"], 1).to_pylist()[0]
+            for record in explanation.records(top)
+        ]
         first += len(batch)
 
 
 def _as_batches(
-    parts: Iterator[list[dict[str, Any]]], outliers: set[int]
+    parts: Iterator[list[dict[str, Any]]], types: Mapping[str, Any], outliers: set[int]
 ) -> Iterator[pa.RecordBatch]:
     """Make tables of records, and collect the rows of the outliers on the way."""
     import pyarrow as pa
 
-    from compactflow.explanation import RECORD
-
     for records in parts:
         outliers.update(record["row"] for record in records)
-        yield pa.RecordBatch.from_pylist(records, schema=pa.schema(RECORD))
+        yield pa.RecordBatch.from_pylist(records, schema=pa.schema(types))
 
 
 def _print_list(records: Iterable[dict[str, Any]]) -> None:
     """Print a JSON list, element by element."""
     separator = "["
     for record in records:
-        print(f"{separator}\n  {json.dumps(record)}", end="")
+        print(f"{separator}\n  {json.dumps(record, default=str)}", end="")
         separator = ","
     print("[]" if separator == "[" else "\n]")
 
 
 def _print_table(records: Iterable[dict[str, Any]]) -> None:
     """Print the first outliers as a table, and say how many more there are."""
+    from compactflow.explanation import RECORD
+
     headers = ("row", "signed distance", "feature", "value", "inlier at", "off by")
-    table = Table(*headers)
+    table: Table | None = None
     outliers: set[int] = set()
     for record in records:
+        kept = [name for name in record if name not in RECORD]
+        table = table or Table(*headers, *(escape(printable(name)) for name in kept))
         begins = record["row"] not in outliers
         outliers.add(record["row"])
         if len(outliers) <= _SHOWN:
@@ -156,8 +192,9 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
                 f"{record['signed_distance']:.4g}" if begins else "",
                 Text(printable(record["feature"])),
                 *(f"{record[name]:.4g}" for name in ("value", "counterfactual", "deviation")),
+                *(Text(printable(record[name]) if begins else "") for name in kept),
             )
-    if outliers:
+    if table:
         Console().print(table)
     print_line("outliers", len(outliers))
     if len(outliers) > _SHOWN:

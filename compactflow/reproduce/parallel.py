@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from joblib import Parallel, cpu_count, delayed
-from rich.progress import track
+
+from compactflow.progress import track
 
 __all__ = ["run_all", "run_each"]
 
@@ -28,7 +29,7 @@ def run_each(
     Args:
         function: Importable by name.
         tasks: The arguments of each call.
-        title: What the progress bar says; it shows on a terminal only.
+        title: What the progress bar says.
 
     Yields:
         The results in the order of the tasks, each as soon as it and those before it are there.
@@ -36,7 +37,7 @@ def run_each(
     results = Parallel(n_jobs=cpu_count(), return_as="generator")(
         delayed(_single_threaded)(function, task) for task in tasks
     )
-    yield from track(results, title, total=len(tasks), transient=True)
+    yield from track(results, title, len(tasks))
 
 
 def _single_threaded(function: Callable[..., T], task: tuple[Any, ...]) -> T:

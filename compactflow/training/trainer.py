@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from compactflow.backbones.base import Backbone, ConvergenceError
 from compactflow.backbones.stack import Stack, stack_modules
 from compactflow.devices import can_compile, single_threaded
 from compactflow.flow import CompactFlow
+from compactflow.progress import progress
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.checkpoints import Checkpoint
@@ -108,11 +108,9 @@ def train(
     if checkpoint is not None and checkpoint.state is not None:
         run.load_state_dict(checkpoint.state["run"])
         first += checkpoint.state["step"]
-    columns = TextColumn("training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    bars = Progress(*columns, disable=not options.verbose, transient=True)
     numbers = options.batch_size * len(flows) * x.shape[1]
-    with single_threaded(numbers <= _SMALL), bars as progress:
-        bar = progress.add_task("training", total=options.max_steps)
+    bar = progress("training, steps", options.max_steps, show=options.verbose)
+    with single_threaded(numbers <= _SMALL), bar as reach:
         for step in range(first, options.max_steps + 1):
             try:
                 loss = run.step(step)
@@ -122,7 +120,7 @@ def train(
             except ConvergenceError as error:
                 run.diverged(step, str(error))
                 break
-            progress.update(bar, completed=step)
+            reach(step)
             if not go_on:
                 break
             if checkpoint is not None:

@@ -1,0 +1,127 @@
+"""Models and tables that commands open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compactflow.progress import progress
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from compactflow.estimator import OneClassFlow
+    from compactflow.tables import Dialect
+
+__all__ = ["check_kept", "find_outliers", "open_model", "read_inliers", "read_rows"]
+
+
+def open_model(model: Path, device: str) -> tuple[OneClassFlow, list[str]]:
+    """Load a model, and the names of the columns it was fitted on.
+
+    Raises:
+        ValueError: If it is unfit; the message says why.
+        OSError: If it cannot be read.
+    """
+    from compactflow import storage
+
+    detector = storage.load(model, device=device)
+    if not hasattr(detector, "feature_names_in_"):
+        raise ValueError(
+            f"{model} was fitted on an array without column names, so columns cannot be matched; "
+            "fit it on a table or a data frame, or score in Python"
+        )
+    return detector, [str(name) for name in detector.feature_names_in_]
+
+
+def check_kept(keep: Sequence[str] | None, taken: Iterable[str]) -> list[str]:
+    """The columns to keep, once each.
+
+    Raises:
+        ValueError: If one has the name of a column of the output.
+    """
+    kept = list(dict.fromkeys(keep or ()))
+    clash = [name for name in kept if name in taken]
+    if clash:
+        raise ValueError(
+            f"--keep {clash[0]!r} has the name of a column of the output; rename it in the table"
+        )
+    return kept
+
+
+def read_rows(
+    path: Path,
+    columns: Sequence[str],
+    title: str,
+    *,
+    keep: Sequence[str] = (),
+    dialect: Dialect,
+    show: bool,
+) -> Iterator[pa.RecordBatch]:
+    """The batches of `compactflow.tables.read_batches` that have rows, with a progress bar.
+
+    Raises:
+        ValueError: As `read_batches`.
+        OSError: Likewise.
+    """
+    from compactflow import tables
+
+    batches = tables.read_batches(path, columns, keep=keep, dialect=dialect)
+    total = tables.count_rows(path, dialect) if show else None
+
+    def watched() -> Iterator[pa.RecordBatch]:
+        done = 0
+        with progress(f"{title}, rows", total, show=show) as reach:
+            for batch in filter(len, batches):
+                yield batch
+                done += len(batch)
+                reach(done)
+
+    return watched()
+
+
+def read_inliers(
+    path: Path, drop: Sequence[str], label: str | None, dialect: Dialect
+) -> tuple[pa.Table, int]:
+    """Read a training table without the rows that a column calls outliers.
+
+    Returns:
+        The table, and how many rows were left out.
+
+    Raises:
+        ValueError: As `compactflow.tables.read_table`, or if the label cannot be understood.
+        OSError: If the table cannot be read.
+    """
+    import numpy as np
+
+    from compactflow import tables
+
+    if label is None:
+        return tables.read_table(path, without=drop, dialect=dialect), 0
+    table = tables.read_table(path, without=[*drop, label], dialect=dialect)
+    batches = tables.read_batches(path, [label], dialect=dialect)
+    values = [np.empty(0), *(batch.column(0).to_numpy() for batch in batches)]
+    outlier = find_outliers(np.concatenate(values), f"{path}: column {label!r}")
+    return table.filter(~outlier), int(outlier.sum())
+
+
+def find_outliers(labels: NDArray[np.float64], name: str) -> NDArray[np.bool_]:
+    """Which labels say outlier: 1 among 0 and 1, or -1 among -1 and 1, as in scikit-learn.
+
+    Raises:
+        ValueError: If there are others.
+    """
+    import numpy as np
+
+    found = np.unique(labels)
+    for outlier, inlier in ((1.0, 0.0), (-1.0, 1.0)):
+        if np.isin(found, [outlier, inlier]).all():
+            return labels == outlier
+    shown = ", ".join(f"{value:g}" for value in found[:5])
+    raise ValueError(
+        f"{name} holds {shown}, but --label takes 1 or true for outliers and 0 or false for "
+        "others, or -1 for outliers and 1 for others"
+    )

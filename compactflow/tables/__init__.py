@@ -1,0 +1,25 @@
+"""Tables of numbers on disk (text, Parquet, Arrow), read and written in bounded batches."""
+
+from compactflow.tables.dialect import Dialect, TableError
+from compactflow.tables.reading import (
+    check_format,
+    column_names,
+    column_types,
+    count_rows,
+    read_batches,
+    read_table,
+)
+from compactflow.tables.writing import check_output, write
+
+__all__ = [
+    "Dialect",
+    "TableError",
+    "check_format",
+    "check_output",
+    "column_names",
+    "column_types",
+    "count_rows",
+    "read_batches",
+    "read_table",
+    "write",
+]

@@ -1,0 +1,204 @@
+"""Tables read in bounded batches, and checked to be numbers on the way."""
+
+from __future__ import annotations
+
+import reprlib
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from compactflow.tables.cells import Fault, describe, to_numbers
+from compactflow.tables.dialect import Dialect, TableError
+from compactflow.tables.formats import Format, open_table
+from compactflow.text import Note
+
+__all__ = [
+    "check_format",
+    "column_names",
+    "column_types",
+    "count_rows",
+    "read_batches",
+    "read_table",
+]
+
+_FOUND = Dialect()
+
+
+def check_format(path: Path) -> None:
+    """Check that the suffix names a format that can be read, in either case.
+
+    Raises:
+        TableError: If it does not.
+    """
+    open_table(path, _FOUND)
+
+
+def column_names(path: Path, dialect: Dialect = _FOUND) -> list[str]:
+    """The names of a table's columns, in the file's order.
+
+    Args:
+        path: The table.
+        dialect: How it is spelled, if it is text.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TableError: If the file is empty or damaged, or its suffix names no format.
+    """
+    return _open(path, dialect)[1]
+
+
+def column_types(
+    path: Path, columns: Sequence[str], dialect: Dialect = _FOUND
+) -> dict[str, pa.DataType]:
+    """The Arrow types in which `read_batches` keeps columns.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TableError: As `read_batches`.
+    """
+    table, names = _open(path, dialect)
+    _check_columns(path, columns, names)
+    return table.types(columns)
+
+
+def count_rows(path: Path, dialect: Dialect = _FOUND) -> int | None:
+    """The number of a table's rows, of text about; ``None`` if that cannot be known soon.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TableError: As `column_names`.
+    """
+    table, _ = _open(path, dialect)
+    with _reading(path):
+        return table.rows()
+
+
+def read_batches(
+    path: Path, columns: Sequence[str], *, keep: Sequence[str] = (), dialect: Dialect = _FOUND
+) -> Iterator[pa.RecordBatch]:
+    """Read some columns of a table as float64, without holding the table in memory.
+
+    Args:
+        path: The table. Blanks around a number are fine; true and false are 1 and 0.
+        columns: The names of the columns to read; the others may hold anything.
+        keep: The names of columns that follow them as they are.
+        dialect: How the table is spelled, if it is text. What is found is told by a `Note`.
+
+    Returns:
+        Batches with these columns in this order and every row of the table, all values of the
+        first kind finite.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TableError: If a column is missing or not unique, or, while the batches are drawn, if a
+            value is not a finite number; the message names all such columns, with the first row
+            of each (the first is 1).
+    """
+    table, names = _open(path, dialect)
+    _check_columns(path, [*columns, *keep], names)
+    _tell(path, table.notes)
+    return _batches(table, columns, keep, drop=False)
+
+
+def read_table(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _FOUND) -> pa.Table:
+    """Read a table as float64, all columns but those in `without` and the index of pandas.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TableError: If a column has no name or is not unique, if one to leave out is missing, if
+            none is left, or if a value is not a finite number.
+    """
+    table, names = _open(path, dialect)
+    _check_present(path, without, names)
+    index = [name for name in table.index if name in names and name not in without]
+    left_out = {*without, *index}
+    kept = [name for name in names if name not in left_out]
+    if "" in kept:
+        raise TableError(
+            f"{path}: column {names.index('') + 1} has no name; give it one, or leave it out "
+            "with --drop '' if it is an index"
+        )
+    if not kept:
+        raise TableError(f"{path} has no column left")
+    _check_columns(path, kept, names)
+    out = [f"the index {', '.join(map(repr, index))} is left out"] if index else []
+    _tell(path, table.notes + out)
+    schema = pa.schema([(name, pa.float64()) for name in kept])
+    return pa.Table.from_batches(_batches(table, kept, (), drop=True), schema)
+
+
+def _open(path: Path, dialect: Dialect) -> tuple[Format, list[str]]:
+    table = open_table(path, dialect)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    with _reading(path):
+        return table, table.names
+
+
+def _tell(path: Path, notes: Sequence[str]) -> None:
+    for note in notes:
+        warnings.warn(f"{path}: {note}", Note, stacklevel=3)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name the file in errors of reading it."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeError, OverflowError) as error:
+        hint = "; --encoding says how its letters are written" if _of_letters(error) else ""
+        raise TableError(f"{path} cannot be read: {error}{hint}") from error
+    except TableError as error:
+        raise TableError(f"{path}: {error}") from error.__cause__
+
+
+def _of_letters(error: Exception) -> bool:
+    return isinstance(error, UnicodeError) or "UTF8" in str(error)
+
+
+def _check_present(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
+    known = set(names)
+    missing = [name for name in dict.fromkeys(columns) if name not in known]
+    if missing:
+        raise TableError(
+            f"{path} has no column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}; it "
+            f"has {reprlib.repr(list(names))}"
+        )
+
+
+def _check_columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
+    _check_present(path, columns, names)
+    counts = Counter(names)
+    repeated = dict.fromkeys(name for name in columns if counts[name] > 1)
+    if repeated:
+        raise TableError(
+            f"{path} has several columns named {', '.join(map(repr, repeated))}; rename them"
+        )
+
+
+def _batches(
+    table: Format, columns: Sequence[str], keep: Sequence[str], *, drop: bool
+) -> Iterator[pa.RecordBatch]:
+    """The batches up to the first fault; then the rest is searched for others."""
+    faults: dict[str, Fault] = {}
+    row = 1
+    with _reading(table.path):
+        for batch in table.batches(list(dict.fromkeys([*columns, *keep]))):
+            arrays = []
+            cells = dict(zip(batch.schema.names, batch.columns, strict=True))
+            for name in columns:
+                numbers, fault = to_numbers(cells[name], row, table.decimal)
+                arrays.append(numbers)
+                if fault is not None:
+                    known = faults.get(name)
+                    faults[name] = known.and_more(fault.count) if known else fault
+            if not faults:
+                arrays += [cells[name] for name in keep]
+                yield pa.RecordBatch.from_arrays(arrays, names=[*columns, *keep])
+            row += batch.num_rows
+        if faults:
+            raise TableError(describe(faults, drop=drop, decimal=table.decimal))
