@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from math import ceil
 from typing import final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from compactflow.flows.ensemble import Ensemble
 from compactflow.training.holdout import HoldOut
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = ["Calibration", "CalibrationWarning", "calibrate"]
 
 Array = NDArray[np.float64]
+
+_ROUNDING = 1e-9  # of a score of float64, where it is above 1: rows that differ by less are tied
+
+
+class CalibrationWarning(UserWarning):
+    """The held-out rows are too few for what is asked of them."""
 
 
 @final
@@ -45,7 +54,7 @@ class Calibration:
         Returns:
             For a level, the conformal quantile (Vovk, Gammerman, Shafer 2005): new inliers are
             inside with at least that probability, of an ensemble about that (see
-            `DecisionMixin.p_values`), unless M is too small for it (M < level / (1 - level)).
+            `OneClassFlow.p_values`), unless M is too small for it (M < level / (1 - level)).
 
         Raises:
             ValueError: If there are no scores, for a level.
@@ -60,10 +69,54 @@ class Calibration:
         level = min(1.0, float(boundary) * (1 + 1 / len(self.scores)))
         quantile = float(np.quantile(self.scores, level, method="higher"))
         # The quantile is one of the rows: rounding must not throw that row out.
-        return quantile + 1e-9 * max(1.0, abs(quantile))
+        return quantile + float(_slack(quantile, _ROUNDING))
 
-    def p_values(self, scores: Array) -> Array:
+    def caveat(self, boundary: float | str) -> str | None:
+        """What a boundary does not promise, as a sentence; ``None`` if it keeps its level.
+
+        Args:
+            boundary: As for `threshold`.
+        """
+        rows = len(self.scores)
+        if boundary == "natural" or not rows:
+            return None
+        level = float(boundary)
+        if not self.held_out:
+            return (
+                f"the boundary at {level:.6g} is placed by {rows} training rows, as none were "
+                "held out, so fewer new inliers may lie inside; fit on more rows or with a larger "
+                "validation_fraction (it takes 5 held-out rows)"
+            )
+        if level * (rows + 1) <= rows + _ROUNDING:
+            return None
+        return (
+            f"a boundary at {level:.6g} takes {ceil(level / (1 - level) - _ROUNDING)} held-out "
+            f"rows and there are {rows}: it lies at the furthest of them, which promises only "
+            f"that {rows / (rows + 1):.1%} of new inliers are inside; fit on more rows, with a "
+            "larger validation_fraction, or take a lower level"
+        )
+
+    def warn(self, boundary: float | str) -> None:
+        """Give the caveat of a boundary, if there is one, as a `CalibrationWarning`."""
+        caveat = self.caveat(boundary)
+        if caveat:
+            warnings.warn(caveat, CalibrationWarning, stacklevel=3)
+
+    def describe(self, threshold: float) -> str:
+        """How many of the rows lie inside a threshold, in words."""
+        if not len(self.scores):
+            return "no scores of inliers were kept"
+        rows = f"{len(self.scores)} " + ("held-out" if self.held_out else "training") + " rows"
+        end = "" if self.held_out else ", as none were held out"
+        return f"{np.mean(self.scores <= threshold):.1%} of {rows} are inside{end}"
+
+    def p_values(self, scores: Array, *, rounding: float = _ROUNDING) -> Array:
         """Conformal p-values of scores ``(N,)``: ``(1 + #{calibration ≥ score}) / (M + 1)``.
+
+        Args:
+            scores: Signed distances of new rows.
+            rounding: Scores that differ by less than this, as a share of those above 1, are
+                equal. The same row scores a little different in another batch.
 
         Raises:
             ValueError: If no rows were held out, as p-values would then mean nothing.
@@ -73,8 +126,34 @@ class Calibration:
                 "p-values need inliers that were held out of training, and there were none: fit "
                 "on more rows or with a larger validation_fraction (it takes 5 held-out rows)"
             )
-        at_least = len(self.scores) - np.searchsorted(self.scores, scores, side="left")
+        least = scores - _slack(scores, rounding)
+        at_least = len(self.scores) - np.searchsorted(self.scores, least, side="left")
         return (1 + at_least) / (len(self.scores) + 1)
+
+    def discoveries(self, p: Array, fdr: float) -> NDArray[np.bool_]:
+        """Which of N p-values are discoveries at a false discovery rate, ``(N,)``.
+
+        Benjamini and Hochberg's procedure, where ties of `fdr` count.
+
+        Warns:
+            CalibrationWarning: If there are none, and the held-out rows are too few to find one.
+        """
+        found = np.asarray(false_discovery_control(p) <= fdr * (1 + _ROUNDING))
+        least = ceil(len(p) / (fdr * (len(self.scores) + 1)) - _ROUNDING)
+        if not found.any() and least > 1:
+            those = f"fewer than {least} of" if least <= len(p) else "any of"
+            warnings.warn(
+                f"no discoveries: fdr={fdr:.6g} cannot find {those} {len(p)} rows with "
+                f"{len(self.scores)} held-out rows; finding one takes "
+                f"{ceil(len(p) / fdr - _ROUNDING) - 1}",
+                CalibrationWarning,
+                stacklevel=3,
+            )
+        return found
+
+
+def _slack(scores: Array | float, rounding: float) -> Array:
+    return rounding * np.maximum(1.0, np.abs(scores))
 
 
 def calibrate(ensemble: Ensemble, data: Array, hold_out: HoldOut) -> Calibration:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control
 from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
@@ -76,7 +75,8 @@ class DecisionMixin:
             Vovk, Gammerman, Shafer (2005), *Algorithmic learning in a random world*; Vovk (2015),
             *Cross-conformal predictors*.
         """
-        return self.calibration_.p_values(self.signed_distance(X))
+        distance = self.signed_distance(X)
+        return self.calibration_.p_values(distance, rounding=self.ensemble_.rounding)
 
     def discoveries(self, X: ArrayLike, fdr: float = 0.1) -> NDArray[np.bool_]:
         """Which rows are outliers, such that few of these are wrong, ``(N,)``.
@@ -94,12 +94,16 @@ class DecisionMixin:
         Raises:
             ValueError: If `fdr` is out of range, or as for `p_values`.
 
+        Warns:
+            CalibrationWarning: If there are none, and the held-out rows are too few to find one.
+
         References:
             Bates, Candès, Lei, Romano, Sesia (2023), *Testing for outliers with conformal
             p-values*.
         """
         _check_share("fdr", fdr)
-        return np.asarray(false_discovery_control(self.p_values(X)) <= fdr)
+        p = self.p_values(X)
+        return self.calibration_.discoveries(p, float(fdr))
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Why rows ``(N, D)`` are outliers: inliers near them, feature by feature.
@@ -133,6 +137,9 @@ class DecisionMixin:
 
         Raises:
             ValueError: If not exactly one is given, or it is out of range.
+
+        Warns:
+            CalibrationWarning: If the held-out rows are too few to keep the level.
         """
         check_is_fitted(self)
         if (level is None) == (false_positive_rate is None):
@@ -148,6 +155,7 @@ class DecisionMixin:
         assert level is not None
         offset = -self.calibration_.threshold(level)
         vars(self).update(boundary=level, offset_=offset)
+        self.calibration_.warn(level)
         return self
 
 

@@ -173,6 +173,10 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         Raises:
             ValueError: If the data or a parameter is unfit, or the checkpoint is of another run;
                 the message names it.
+
+        Warns:
+            CalibrationWarning: If the held-out rows are too few for the boundary.
+            TrainingDivergedWarning: If training ran away and was stopped.
         """
         settings = find_settings(self)
         for kind, part in find_parts(self).items():
@@ -197,6 +201,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
         others = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         self.__dict__ = others | features | fitted
+        self.calibration_.warn(settings.boundary)
         return self
 
     def _fit(

@@ -91,16 +91,19 @@ def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) ->
 
 
 def _summary(detector: OneClassFlow, survey: Survey) -> str:
-    calibration, sampled = detector.calibration_, len(survey.sample)
+    calibration, threshold, sampled = (
+        detector.calibration_,
+        -detector.offset_,
+        len(survey.sample),
+    )
     rows = {
         "rows": survey.rows,
         "outliers": f"{survey.outliers} ({survey.outliers / survey.rows:.1%})",
         "in the pictures": f"{sampled} rows drawn at random"
         if sampled < survey.rows
         else "all rows",
-        "threshold": f"signed distance above {-detector.offset_:.4g} is an outlier",
-        "calibration": f"{len(calibration.scores)} "
-        + ("held-out rows" if calibration.held_out else "training rows, as none were held out"),
+        "threshold": f"signed distance above {threshold:.4g} is an outlier",
+        "calibration": calibration.describe(threshold),
         "features": detector.n_features_in_,
         "backbone": detector.backbone,
         "latent": detector.latent,

@@ -168,9 +168,12 @@ def _summarise_fit(
 
 
 def _summarise_boundary(detector: OneClassFlow, out: Path) -> dict[str, Any]:
-    inside = detector.calibration_.scores <= -detector.offset_
+    calibration = detector.calibration_
+    inside = calibration.scores <= -detector.offset_
     return {
         "inside": float(inside.mean()) if len(inside) else None,
+        "held_out": len(inside) if calibration.held_out else 0,
+        "calibration": calibration.describe(-detector.offset_),
         "threshold": -detector.offset_,
         "model": str(out),
     }
@@ -192,7 +195,6 @@ def _print_fit(summary: dict[str, Any]) -> None:
 
 
 def _print_boundary(summary: dict[str, Any]) -> None:
-    if summary["inside"] is not None:
-        print_line("held-out rows", f"{summary['inside']:.1%} inside the boundary")
+    print_line("calibration", summary["calibration"])
     print_line("outliers", f"signed distance above {summary['threshold']:.4g}")
     print_line("model", summary["model"])

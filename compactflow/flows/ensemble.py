@@ -72,6 +72,11 @@ class Ensemble(nn.Module):
         """The number of features D."""
         return self.latent.dim
 
+    @property
+    def rounding(self) -> float:
+        """By how much scores may differ with the batch, as a share of those above 1, at most."""
+        return 1e-9 if self.latent.like.dtype == torch.float64 else 1e-4
+
     def place(self, device: torch.device) -> None:
         """Move to a device, in the finest precision that it has.
 
