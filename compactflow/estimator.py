@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, Literal, final
 
 import numpy as np
@@ -187,15 +188,17 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         data: Array = validate_data(checked, X, dtype=np.float64, ensure_min_samples=2)
         if np.abs(data).max() > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")
-        kept, random_state = None, self.random_state
-        if checkpoint is not None:
-            identity = identify(self.get_params(deep=False), data)
-            kept = Checkpoint(checkpoint, identity, random_state)
-            random_state = kept.seed
-        rng = check_random_state(random_state)
-        data = data[rng.permutation(len(data))]
-        random = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-        with fresh_defaults(grad=True), random:
+        with ExitStack() as stack:
+            kept, random_state = None, self.random_state
+            if checkpoint is not None:
+                identity = identify(self.get_params(deep=False), data)
+                kept = stack.enter_context(Checkpoint(checkpoint, identity, random_state))
+                random_state = kept.seed
+            rng = check_random_state(random_state)
+            data = data[rng.permutation(len(data))]
+            stack.enter_context(fresh_defaults(grad=True))
+            cuda = [device] if device.type == "cuda" else []
+            stack.enter_context(torch.random.fork_rng(devices=cuda))
             torch.manual_seed(int(rng.randint(2**31)))
             fitted = self._fit(data, settings, device, kept)
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import compactflow
+from compactflow import archive
+from compactflow.backbones.coupling import Coupling
 from compactflow.latents.ball import Ball
 from compactflow.pushes.stein import Stein
 
@@ -187,6 +189,80 @@ def test_instances_are_told_apart(tmp_path):
     build(push=Stein(sigma=0.1)).fit(X, checkpoint=tmp_path)
     with pytest.raises(ValueError, match="other push;"):
         build(push=Stein(sigma=0.2)).fit(X, checkpoint=tmp_path)
+
+
+def backbone_of(width):
+    def backbone(dim):
+        return Coupling(dim, blocks=1, width=width)
+
+    return backbone
+
+
+def test_functions_of_one_name_are_told_apart(tmp_path):
+    options = {"backbone_options": None, "members": 1, "max_steps": 1}
+    build(backbone=backbone_of(4), **options).fit(X, checkpoint=tmp_path)
+    build(backbone=backbone_of(4), **options).fit(X, checkpoint=tmp_path)
+    with pytest.raises(ValueError, match="other backbone;"):
+        build(backbone=backbone_of(5), **options).fit(X, checkpoint=tmp_path)
+
+
+def test_a_second_start_is_refused_and_the_first_goes_on(tmp_path, undisturbed, monkeypatch):
+    from compactflow.training import checkpoints
+
+    write, seconds = checkpoints.archive.write, []
+
+    def start_again(path, *args):
+        if not seconds:
+            with pytest.raises(ValueError, match=r"'.*' is in use by another fit; wait") as caught:
+                build().fit(X, checkpoint=tmp_path)
+            seconds.append(caught)
+        write(path, *args)
+
+    monkeypatch.setattr(checkpoints.archive, "write", start_again)
+    assert same(build().fit(X, checkpoint=tmp_path), undisturbed)
+    assert seconds
+    assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_fit_that_failed_gives_the_folder_back(tmp_path, monkeypatch, undisturbed):
+    from compactflow import estimator
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(estimator, "train", fail)
+    with pytest.raises(RuntimeError, match="no luck"):  # and its traceback is kept
+        build().fit(X, checkpoint=tmp_path)
+    monkeypatch.undo()
+    assert same(build().fit(X, checkpoint=tmp_path), undisturbed)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (["identity"], 5),
+        (["identity"], None),
+        (["seed"], "x"),
+        (["seed"], [1]),
+        (["state"], 5),
+        (["state"], {}),
+        (["state", "step"], "x"),
+        (["state", "run"], {}),
+        (["state", "run", "flow"], []),
+        (["state", "run", "random"], 1.5),
+        (["state", "run", "optimizer"], {"state": {}, "param_groups": []}),
+    ],
+)
+def test_a_sealed_checkpoint_that_fits_nothing_is_refused(folder, tmp_path, keys, value):
+    version, content = archive.read(folder / FILE, "checkpoint")
+    *path, last = keys
+    part = content
+    for key in path:
+        part = part[key]
+    part[last] = value
+    archive.write(tmp_path / FILE, "checkpoint", version, content)
+    with pytest.raises(archive.ArchiveError, match="remove it to start anew"):
+        build().fit(X, checkpoint=tmp_path)
 
 
 def test_another_boundary_or_verbosity_is_the_same_run(folder):

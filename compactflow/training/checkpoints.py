@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from hashlib import sha256
 from numbers import Integral
 from pathlib import Path
-from types import FunctionType
 from typing import Any, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from torch import Tensor, nn
 
 import compactflow
 from compactflow import archive
 from compactflow.archive import ArchiveError
-from compactflow.pushes.base import Push
+from compactflow.files import locked
+from compactflow.text import message_of, printable
+from compactflow.training.identity import describe
 
 __all__ = ["Checkpoint", "identify"]
 
 _KIND, _VERSION = "checkpoint", 1
-_NAME = "training.checkpoint"
+_NAME, _LOCK = "training.checkpoint", ".training.lock"
 
 # Arguments that do not change what is learned.
 _FREE = ("device", "verbose", "random_state", "boundary")
@@ -32,7 +33,9 @@ _FREE = ("device", "verbose", "random_state", "boundary")
 
 @final
 class Checkpoint:
-    """The last state of one run, in a folder of its own. One process at a time may use it.
+    """The last state of one run, in a folder of its own that it locks while it is open.
+
+    It is a context manager that closes itself; a process that ends, however, gives up its lock.
 
     Args:
         folder: Where the file is or is to be; made if it is not there.
@@ -44,7 +47,8 @@ class Checkpoint:
         state: The last state that was saved; ``None`` if the run has yet to begin.
 
     Raises:
-        ValueError: If the folder has the checkpoint of another run, or a damaged one.
+        ValueError: If another run has the folder, or had it and left its checkpoint, or the
+            checkpoint is damaged.
     """
 
     def __init__(
@@ -56,34 +60,71 @@ class Checkpoint:
         self._path = Path(folder) / _NAME
         self._identity = dict(identity) | {"random_state": _describe_seed(random_state)}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in self._path.parent.glob(f".{_NAME}.*"):  # of a write that was killed
-            leftover.unlink()
-        if self._path.exists():
-            saved = self._read()
-            self.seed, self.state = saved["seed"], saved["state"]
-        else:
-            self.seed, self.state = _draw_seed(random_state), None
-            self.save(None)  # so that the seed is kept from the first
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self._path.with_name(_LOCK), wait=False))
+            except BlockingIOError:
+                raise ValueError(
+                    f"the checkpoint folder {os.fspath(folder)!r} is in use by another fit; wait "
+                    "for it to end, or give another folder"
+                ) from None
+            for leftover in self._path.parent.glob(f".{_NAME}.*"):  # of a write that was killed
+                leftover.unlink()
+            if self._path.exists():
+                self.seed, self.state = self._read()
+            else:
+                self.seed, self.state = _draw_seed(random_state), None
+                self.save(None)  # so that the seed is kept from the first
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
 
     def save(self, state: object) -> None:
         """Replace the state, atomically."""
         content = {"identity": self._identity, "seed": self.seed, "state": state}
         archive.write(self._path, _KIND, _VERSION, content)
 
-    def _read(self) -> Any:  # noqa: ANN401
+    def resume(self, restore: Callable[[Any], None]) -> int:
+        """Give the saved state to `restore`.
+
+        Returns:
+            The number of steps that the run has done: 0, with nothing to restore, if it is new.
+
+        Raises:
+            ArchiveError: If the state does not fit.
+        """
+        if self.state is None:
+            return 0
+        try:
+            restore(self.state["run"])
+            return int(self.state["step"])
+        except Exception as error:  # the file may be anybody's
+            raise self._refused(f"does not fit: {message_of(error)}") from error
+
+    def _read(self) -> tuple[int, Any]:
         try:
             version, saved = archive.read(self._path, _KIND)
+            own, other = self._identity, dict(saved["identity"]) if version == _VERSION else {}
+            seed, state = int(saved["seed"]), saved["state"]
         except ArchiveError as error:
             raise ArchiveError(f"{error}; remove it to start anew") from error
-        own, other = self._identity, saved["identity"] if version == _VERSION else {}
+        except Exception as error:  # the file may be anybody's
+            raise self._refused(f"is damaged: {message_of(error)}") from error
         different = [name for name in own | other if own.get(name) != other.get(name)]
         if different:
             raise ValueError(
                 f"{os.fspath(self._path)!r} is of another run, with other "
-                f"{', '.join(different)}; give the folder of this run, or remove that file to "
-                "start anew"
+                f"{', '.join(map(printable, different))}; give the folder of this run, or remove "
+                "that file to start anew"
             )
-        return saved
+        return seed, state
+
+    def _refused(self, cause: str) -> ArchiveError:
+        return ArchiveError(f"{os.fspath(self._path)!r} {cause}; remove it to start anew")
 
 
 def identify(params: Mapping[str, Any], data: NDArray[np.float64]) -> dict[str, str]:
@@ -93,42 +134,12 @@ def identify(params: Mapping[str, Any], data: NDArray[np.float64]) -> dict[str, 
         params: A detector's arguments.
         data: ``(N, D)``.
     """
-    settings = {name: _describe(params[name]) for name in params if name not in _FREE}
+    settings = {name: describe(params[name]) for name in params if name not in _FREE}
     return settings | {
         "data": f"{data.shape} {sha256(np.ascontiguousarray(data).data).hexdigest()}",
         "version of compactflow": compactflow.__version__,
         "version of torch": torch.__version__,
     }
-
-
-def _describe(value: object) -> str:
-    """Text that is the same for equal settings, in any process."""
-    if isinstance(value, Mapping):
-        return repr(sorted((str(name), _describe(item)) for name, item in value.items()))
-    if isinstance(value, type | FunctionType):
-        return f"{value.__module__}:{value.__qualname__}"
-    if isinstance(value, nn.Module | Push):
-        return _digest(value)
-    return repr(value)
-
-
-def _digest(component: nn.Module | Push) -> str:
-    """Type, plain attributes and weights of an instance."""
-    parts: list[object] = [component]
-    weights: dict[str, Tensor] = {}
-    if isinstance(component, nn.Module):
-        parts, weights = list(component.modules()), component.state_dict()
-    digest = sha256()
-    for part in parts:
-        attributes = sorted(
-            (name, value)
-            for name, value in vars(part).items()
-            if isinstance(value, bool | int | float | str | None)
-        )
-        digest.update(repr((type(part).__qualname__, attributes)).encode())
-    for name, tensor in weights.items():
-        digest.update(name.encode() + tensor.detach().cpu().numpy().tobytes())
-    return f"{type(component).__qualname__} {digest.hexdigest()}"
 
 
 def _describe_seed(random_state: int | np.random.RandomState | None) -> str:

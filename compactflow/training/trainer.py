@@ -104,10 +104,7 @@ def train(
             last good check are restored all the same.
     """
     run = _Run(flows, x, hold_out, pull, push, options)
-    first = 1
-    if checkpoint is not None and checkpoint.state is not None:
-        run.load_state_dict(checkpoint.state["run"])
-        first += checkpoint.state["step"]
+    first = 1 if checkpoint is None else 1 + checkpoint.resume(run.load_state_dict)
     numbers = options.batch_size * len(flows) * x.shape[1]
     bar = progress("training, steps", options.max_steps, show=options.verbose)
     with single_threaded(numbers <= _SMALL), bar as reach:
