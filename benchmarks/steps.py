@@ -32,6 +32,7 @@ def make_step(name: str, push_name: str, size: Size, device: torch.device) -> Ca
 
     def step() -> None:
         flow.zero_grad(set_to_none=True)
-        push.loss(flow, x, pull).backward()
+        z, term = push(flow.backbone, pull, x)
+        (pull(z).mean() + term).backward()
 
     return step

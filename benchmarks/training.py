@@ -7,7 +7,6 @@ from torch import Tensor
 
 from compactflow import registry
 from compactflow.backbones.base import Backbone
-from compactflow.flow import CompactFlow
 
 __all__ = ["clusters", "train"]
 
@@ -24,12 +23,12 @@ def train(backbone: Backbone, push_name: str, x: Tensor, steps: int) -> None:
     latent = registry.load("latent", "gaussian" if push_name == "likelihood" else "cube")(
         x.shape[1]
     )
-    flow = CompactFlow(backbone, latent)
     push = registry.load("push", push_name)()
     pull = registry.load("pull", latent.confining_pull)(latent)
     optimiser = torch.optim.Adam(backbone.parameters(), lr=1e-3)
     for _ in range(steps):
         optimiser.zero_grad()
-        push.loss(flow, x[torch.randint(len(x), (128,))], pull).backward()
+        z, term = push(backbone, pull, x[torch.randint(len(x), (128,))])
+        (pull(z).mean() + term).backward()
         torch.nn.utils.clip_grad_norm_(backbone.parameters(), 1.0)
         optimiser.step()

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from math import inf
 from numbers import Integral, Real
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+import torch
 from sklearn.utils import check_scalar
+from torch import Tensor
 
 from compactflow import registry
 from compactflow.backbones.base import Backbone
@@ -21,19 +23,19 @@ from compactflow.preprocessing import Preprocessing
 from compactflow.presets import PRESETS, Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
-from compactflow.testing.theory import convexity_violation, outward_violation
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
 
 __all__ = [
     "Part",
-    "balance",
-    "check_theory",
+    "adapt",
     "compose",
     "find_class",
     "find_parts",
     "find_settings",
+    "make_latent",
+    "make_networks",
     "make_probe",
 ]
 
@@ -166,8 +168,53 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
     return [first, *(_make("backbone", parts, dim) for _ in range(int(members) - 1))]
 
 
+def make_latent(parts: Mapping[Kind, Part], dim: int) -> Latent:
+    """Make the latent; one given as an instance is copied.
+
+    Raises:
+        ValueError: As for `compose`.
+    """
+    latent: Latent = _make("latent", parts, dim)
+    return latent
+
+
+def adapt(
+    parts: Mapping[Kind, Part], latent: Latent, layer: Preprocessing, x: Tensor, rows: Tensor
+) -> Tensor | None:
+    """Fit a latent to inliers: see `Latent.adapt`.
+
+    Args:
+        parts: The components.
+        latent: The latent, on the device of x.
+        layer: The first layer, likewise.
+        x: Inliers, ``(N, D)``, in data units.
+        rows: Indices of those that the latent may see.
+
+    Returns:
+        Anchors, ``(N, D)``, with zeros for what it may not see; or ``None``.
+
+    Raises:
+        ValueError: If a saved model would not have what the latent has learned.
+    """
+    if type(latent).adapt is Latent.adapt:
+        return None
+    y = layer(x[rows]).to(latent.like)
+    anchors = latent.adapt(y)
+    fresh = make_latent(parts, latent.dim).to(y)
+    fresh.load_state_dict(latent.state_dict())
+    if not torch.equal(fresh.constraints(y), latent.constraints(y)):
+        raise ValueError(
+            f"{type(latent).__name__}.adapt sets what a saved model would not have: register it "
+            "as buffers, by register_buffer in __init__"
+        )
+    return None if anchors is None else torch.zeros_like(x).to(y).index_copy_(0, rows, anchors)
+
+
 def compose(
-    parts: Mapping[Kind, Part], networks: Sequence[Backbone], layers: Sequence[Preprocessing]
+    parts: Mapping[Kind, Part],
+    networks: Sequence[Backbone],
+    layers: Sequence[Preprocessing],
+    latent: Latent,
 ) -> tuple[Ensemble, Push]:
     """Make an ensemble of flows around its backbones, and the push to train it.
 
@@ -177,11 +224,11 @@ def compose(
         parts: The components.
         networks: The backbones.
         layers: The flows' first layers.
+        latent: The flows' latent, which has seen the data if it fits itself to them.
 
     Raises:
         ValueError: If a component is unknown, not of its kind, or refuses its options.
     """
-    latent = _make("latent", parts, layers[0].dim)
     pull = _make("pull", parts, latent)
     pull.latent = latent  # the flows' own, if the pull was given as an instance
     return Ensemble(networks, layers, pull), _make("push", parts)
@@ -197,37 +244,6 @@ def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:
     find_class("backbone", parts["backbone"].choice)
     latent = _make("latent", parts, getattr(parts["latent"].choice, "dim", 2))
     return _make("pull", parts, latent), _make("push", parts)
-
-
-def check_theory(pull: Pull, push: Push) -> None:
-    """Check that a pull can balance a push, numerically.
-
-    A push that compares with samples balances only a pull that is convex on the support (Schmier
-    et al. 2024); any push needs one that rises outward at the boundary.
-
-    Raises:
-        ValueError: If it cannot; the message says where.
-    """
-    reason = outward_violation(pull)
-    if not (reason or push.entropic):
-        reason = convexity_violation(pull)
-    if reason:
-        advice = (
-            ""
-            if push.entropic
-            else "; take a convex pull, or a push that maximises entropy, 'stein'"
-        )
-        raise ValueError(
-            f"the pull {type(pull).__name__} on {type(pull.latent).__name__} does not go with the "
-            f"push {type(push).__name__}: {reason}{advice}"
-        )
-
-
-def balance(pull: Pull, push: Push) -> None:
-    """Weigh the pull for an entropic push, unless ``exp(-pull)`` is the latent's own density."""
-    confining = registry.load("pull", pull.latent.confining_pull)
-    if push.entropic and not isinstance(pull, cast("type", confining)):
-        pull.balance()
 
 
 def _make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: ANN401

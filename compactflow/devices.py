@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any, final
 
@@ -69,20 +70,29 @@ def finest_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
+_lock = threading.Lock()
+_callers: list[int] = []  # for each run in `single_threaded`, how many threads its caller had
+
+
 @contextlib.contextmanager
 def single_threaded(apply: bool = True) -> Iterator[None]:
     """Let torch compute with one thread inside, if `apply`.
 
     On small tensors further threads only wait for each other, which takes a core each, and many
-    times as long where the cores have other work.
+    times as long where the cores have other work. The number is that of the process, so of several
+    runs at once the first remembers what it was.
     """
-    threads = torch.get_num_threads()
-    if apply:
+    if not apply:
+        yield
+        return
+    with _lock:
+        _callers.append(_callers[0] if _callers else torch.get_num_threads())
         torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _lock:
+            torch.set_num_threads(_callers.pop())
 
 
 @contextlib.contextmanager

@@ -19,11 +19,11 @@ from compactflow import archive, storage
 from compactflow.backbones.base import Backbone
 from compactflow.calibration import calibrate
 from compactflow.composition import (
-    balance,
-    check_theory,
+    adapt,
     compose,
     find_parts,
     find_settings,
+    make_latent,
     make_networks,
     make_probe,
 )
@@ -35,6 +35,8 @@ from compactflow.preprocessing import Method, Preprocessing
 from compactflow.presets import Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.pushes.theory import balance, check_theory
+from compactflow.randomness import drawing_from, seeded
 from compactflow.training.checkpoints import Checkpoint, identify
 from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import train
@@ -197,10 +199,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             rng = check_random_state(random_state)
             data = data[rng.permutation(len(data))]
             stack.enter_context(fresh_defaults(grad=True))
-            cuda = [device] if device.type == "cuda" else []
-            stack.enter_context(torch.random.fork_rng(devices=cuda))
-            torch.manual_seed(int(rng.randint(2**31)))
-            fitted = self._fit(data, settings, device, kept)
+            fitted = self._fit(data, settings, device, int(rng.randint(2**31)), kept)
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
         others = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         self.__dict__ = others | features | fitted
@@ -208,24 +207,34 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         return self
 
     def _fit(
-        self, data: Array, settings: Settings, device: torch.device, checkpoint: Checkpoint | None
+        self,
+        data: Array,
+        settings: Settings,
+        device: torch.device,
+        seed: int,
+        checkpoint: Checkpoint | None,
     ) -> dict[str, Any]:
         """The fitted attributes."""
-        parts, dim = find_parts(self), data.shape[1]
-        networks = make_networks(parts, dim, settings.members)
-        hold_out = HoldOut.of(len(data), len(networks), self.validation_fraction)
-        layers = [
-            Preprocessing.fit(data[rows], settings.preprocessing)
-            for rows in hold_out.training_rows().T.numpy()
-        ]
-        ensemble, push = compose(parts, networks, layers)
+        parts, dim, generator = find_parts(self), data.shape[1], seeded(seed)
+        x = torch.from_numpy(data).to(device, finest_dtype(device))
+        with drawing_from(generator):
+            networks = make_networks(parts, dim, settings.members)
+            hold_out = HoldOut.of(len(data), len(networks), self.validation_fraction)
+            layers = [
+                Preprocessing.fit(data[rows], settings.preprocessing)
+                for rows in hold_out.training_rows().T.numpy()
+            ]
+            latent, trained = make_latent(parts, dim).to(device), hold_out.trained().to(device)
+            anchors = adapt(parts, latent, layers[0].to(device), x, trained)
+            ensemble, push = compose(parts, networks, layers, latent)
         ensemble.place(device)
         ensemble.cast(torch.float32)
+        push.to(latent.like)
         check_theory(ensemble.pull, push)
         balance(ensemble.pull, push)
         history = train(
             ensemble.flows,
-            torch.from_numpy(data).to(device, finest_dtype(device)),
+            x,
             hold_out,
             pull=ensemble.pull,
             push=push,
@@ -236,6 +245,8 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
                 compile=self.compile,
                 verbose=self.verbose,
             ),
+            generator=generator if device.type == "cpu" else seeded(seed, device),
+            anchors=anchors,
             checkpoint=checkpoint,
         )
         ensemble.eval().place(device)
@@ -294,6 +305,6 @@ def build(
             f"{', '.join(OneClassFlow().get_params())}"
         )
     detector = OneClassFlow(backbone, latent, pull, push, **options)
-    with fresh_defaults():
+    with fresh_defaults(), drawing_from(seeded(0)):
         check_theory(*make_probe(detector))
     return detector

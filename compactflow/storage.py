@@ -16,13 +16,21 @@ import compactflow
 from compactflow import archive, registry
 from compactflow.archive import ArchiveError
 from compactflow.calibration import Calibration
-from compactflow.composition import Part, compose, find_parts, find_settings, make_networks
+from compactflow.composition import (
+    Part,
+    compose,
+    find_parts,
+    find_settings,
+    make_latent,
+    make_networks,
+)
 from compactflow.devices import find_device, find_dtype, fresh_defaults
 from compactflow.limits import allocation_limit
 from compactflow.migrations import MIGRATIONS, VERSION
 from compactflow.plugins import Kind
 from compactflow.preprocessing import Preprocessing
 from compactflow.provenance import changes, describe, find_classes, versions
+from compactflow.randomness import drawing_from, seeded
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
@@ -199,10 +207,11 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     if any(state["preprocessing.matrix"].shape != (dim, dim) for state in states):
         raise ValueError(f"its preprocessing is not of {dim} features")
     # The weights bound what honest options ask for.
-    with allocation_limit(sum(tensor.numel() for state in states for tensor in state.values())):
+    numbers = sum(tensor.numel() for state in states for tensor in state.values())
+    with allocation_limit(numbers), drawing_from(seeded(0)):
         networks = make_networks(parts, dim, len(states))
         layers = [Preprocessing.identity(dim) for _ in states]
-        ensemble, _ = compose(parts, networks, layers)
+        ensemble, _ = compose(parts, networks, layers, make_latent(parts, dim))
     ensemble.place(torch.device("cpu"))
     for flow, state in zip(ensemble.flows, states, strict=True):
         flow.load_state_dict(state)

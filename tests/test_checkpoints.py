@@ -24,7 +24,7 @@ def build(**options):
 
 def same(one, other):
     """Whether two detectors have the same weights, bit for bit, and decide alike."""
-    a, b = one.flow_.state_dict(), other.flow_.state_dict()
+    a, b = one.ensemble_.state_dict(), other.ensemble_.state_dict()
     return (
         all((a[name] == b[name]).all() for name in a)
         and one.offset_ == other.offset_
@@ -248,7 +248,7 @@ def test_a_fit_that_failed_gives_the_folder_back(tmp_path, monkeypatch, undistur
         (["state"], {}),
         (["state", "step"], "x"),
         (["state", "run"], {}),
-        (["state", "run", "flow"], []),
+        (["state", "run", "model"], []),
         (["state", "run", "random"], 1.5),
         (["state", "run", "optimizer"], {"state": {}, "param_groups": []}),
     ],

@@ -8,6 +8,8 @@ from compactflow.latents.cube import Cube
 from compactflow.latents.gaussian import Gaussian
 from compactflow.pulls.barriers import Barrier
 from compactflow.pulls.norms import Euclidean, Gauge, Lp, MaxAbs, Squared
+from compactflow.pushes.stein import Stein
+from compactflow.pushes.theory import balance
 
 PULLS = {
     "max-abs": MaxAbs,
@@ -70,7 +72,7 @@ def test_bad_options_are_named(make, word):
 )
 def test_balance_keeps_the_latent_distributions_size(pull, weight):
     assert pull.weight == 1
-    pull.balance()
+    balance(pull, Stein())
     assert pull.weight == pytest.approx(weight, rel=0.02)
 
 

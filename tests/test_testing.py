@@ -391,18 +391,20 @@ PULL_FAULTS = {
 class Base(Push):
     entropic = True
 
-    def __call__(self, flow, x, z, pull):
-        return Stein()(flow, x, z, pull)
+    def forward(self, backbone, pull, x, generator=None):
+        return Stein()(backbone, pull, x, generator)
 
 
 class WrongWay(Base):
-    def __call__(self, flow, x, z, pull):
-        return -super().__call__(flow, x, z, pull)
+    def forward(self, *args):
+        z, term = super().forward(*args)
+        return z, -term
 
 
 class TooStrong(Base):
-    def __call__(self, flow, x, z, pull):
-        return 1.3 * super().__call__(flow, x, z, pull)
+    def forward(self, *args):
+        z, term = super().forward(*args)
+        return z, 1.3 * term
 
 
 class Collapses(Base):
@@ -410,37 +412,56 @@ class Collapses(Base):
 
     entropic = False
 
-    def __call__(self, flow, x, z, pull):
-        return 0 * super().__call__(flow, x, z, pull)
+    def forward(self, *args):
+        z, term = super().forward(*args)
+        return z, 0 * term
 
 
 class NoGradient(Base):
-    def __call__(self, flow, x, z, pull):
-        return super().__call__(flow, x, z.detach(), pull).detach()
+    def forward(self, *args):
+        z, term = super().forward(*args)
+        return z, term.detach()
 
 
 class NotAScalar(Base):
-    def __call__(self, flow, x, z, pull):
-        return super().__call__(flow, x, z, pull) * torch.ones(2, dtype=z.dtype)
+    def forward(self, *args):
+        z, term = super().forward(*args)
+        return z, term * torch.ones(2, dtype=z.dtype)
 
 
 class Meddles(Base):
-    def __call__(self, flow, x, z, pull):
-        loss = super().__call__(flow, x, z, pull)
+    def forward(self, backbone, pull, x, generator=None):
+        z, term = super().forward(backbone, pull, x, generator)
         with torch.no_grad():
             x.mul_(0.99)
-        return loss
+        return z, term
 
 
 class WritesGradients(Base):
-    def __call__(self, flow, x, z, pull):
-        loss = super().__call__(flow, x, z, pull)
-        loss.backward(retain_graph=True)
-        return loss
+    def forward(self, *args):
+        z, term = super().forward(*args)
+        term.backward(retain_graph=True)
+        return z, term
 
 
 class Undeclared(Base):
     entropic = "yes"
+
+
+class WeighsLatents(Base):
+    """Weighs the pull by the back door."""
+
+    def forward(self, *args):
+        z, term = super().forward(*args)
+        return z.detach() + 3 * (z - z.detach()), term
+
+
+class DrawsGlobally(Base):
+    def forward(self, backbone, pull, x, generator=None):
+        z = backbone(x)
+        step = 0.1 * torch.randn_like(z)
+        shifted = backbone.recode(z.detach() + step, start=x)
+        return z, -(step * (shifted - z)).sum(dim=1).mean() / 0.01
 
 
 PUSH_FAULTS = {
@@ -452,6 +473,8 @@ PUSH_FAULTS = {
     Meddles: {"leaves-its-inputs-alone"},
     WritesGradients: {"leaves-its-inputs-alone"},
     Undeclared: {"declares-entropic"},
+    WeighsLatents: {"gives-the-latents"},
+    DrawsGlobally: {"generator-decides"},
 }
 
 

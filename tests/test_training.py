@@ -45,6 +45,8 @@ def run(push="stein", *, backbone=None, x=None, latent=Cube, **options):
         pull=make_pull(flow.latent),
         push=make_push(),
         options=settings,
+        generator=torch.Generator().manual_seed(0),
+        anchors=flow.latent.adapt(x),
     )
     return flow, history
 
@@ -191,7 +193,10 @@ def test_no_log_det_is_ever_asked_for(push):
         def inverse(self, z, *, start=None):
             return self.inner.inverse(z)
 
-    _, history = run(push, backbone=NoLogDet(2))
+        def log_abs_det(self, x):
+            raise AssertionError("the log-det was asked for")
+
+    _, history = run(push, backbone=NoLogDet(2), max_steps=20)
     assert len(history["loss"]) == 20
 
 
@@ -219,10 +224,11 @@ def test_small_batches_compute_with_one_thread_and_leave_the_setting():
 
     class Spy(Push):
         entropic = True
+        rowwise = True
 
-        def __call__(self, flow, x, z, pull):
+        def forward(self, backbone, pull, x, generator=None):
             threads.append(torch.get_num_threads())
-            return Stein()(flow, x, z, pull)
+            return Stein()(backbone, pull, x, generator)
 
     before = torch.get_num_threads()
     torch.set_num_threads(2)

@@ -103,23 +103,27 @@ class Autoregressive(Backbone):
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
         return self._forward_and_total(x)
 
-    def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    def forward_and_divergence(
+        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Latents ``(N, D)`` of data ``(N, D)`` and Stein's estimate, ``(N,)``.
 
         It is made for each feature in each layer, which takes no inverse: a layer is D maps in
         turn that each move one feature.
         """
-        return self._forward_and_total(x, sigma)
+        return self._forward_and_total(x, sigma, generator)
 
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`."""
         super().compile_passes()
         self.forward_and_divergence = torch.compile(self.forward_and_divergence)  # type: ignore[method-assign]
 
-    def _forward_and_total(self, x: Tensor, sigma: float | None = None) -> tuple[Tensor, Tensor]:
+    def _forward_and_total(
+        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
         for layer in self._layers():
-            x, spread = layer(x, sigma)
+            x, spread = layer(x, sigma, generator)
             total = total + spread.sum(dim=1)
         return x, total
 
@@ -147,11 +151,13 @@ class _Layer(nn.Module):
     def _predict(self, x: Tensor) -> Tensor:
         """What the network predicts for each feature, ``(N, size, D)``."""
         parameters: Tensor = 0.1 * self.net(squash(x, self.horizon))
-        return parameters.view(len(x), -1, self.transform.size).transpose(1, 2)
+        return parameters.view(*x.shape, self.transform.size).transpose(1, 2)
 
-    def forward(self, x: Tensor, sigma: float | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Map ``(N, D)`` to ``(N, D)``, with the log-slopes or the divergence."""
-        return self.transform.forward_and_spread(x, self._predict(x), sigma)
+        return self.transform.forward_and_spread(x, self._predict(x), sigma, generator)
 
     def inverse(self, y: Tensor, start: Tensor) -> tuple[Tensor, int]:
         def step(x: Tensor, rows: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from compactflow.randomness import normal_like
+
 __all__ = ["Backbone", "ConvergenceError"]
 
 
@@ -105,7 +107,9 @@ class Backbone(nn.Module, ABC):
         latents: Tensor = self(x)
         return latents
 
-    def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    def forward_and_divergence(
+        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Encode rows, with Stein's estimate of how the map spreads each.
 
         Here it is ``ε·(T(x⁺) - T(x))/σ`` with ``x⁺ = sg T⁻¹(T(x) + σε)``, sg the stop-gradient and
@@ -116,6 +120,7 @@ class Backbone(nn.Module, ABC):
         Args:
             x: Data, ``(N, D)``.
             sigma: σ, positive, in units of the latents, or of what each map gives.
+            generator: Where to draw ε from.
 
         Returns:
             The latents of x, ``(N, D)``, and the estimate, ``(N,)``. Only its gradient for the
@@ -126,7 +131,7 @@ class Backbone(nn.Module, ABC):
             ConvergenceError: If an iterative inverse does not converge.
         """
         z = self(x)
-        noise = torch.randn_like(z)
+        noise = normal_like(z, generator)
         shifted = self.recode(z.detach() + sigma * noise, start=x)
         return z, (noise * (shifted - z)).sum(dim=-1) / sigma
 

@@ -125,13 +125,15 @@ class Coupling(Backbone):
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
         return self._forward_and_total(x)
 
-    def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    def forward_and_divergence(
+        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Latents ``(N, D)`` of data ``(N, D)`` and Stein's estimate, ``(N,)``.
 
         It is made in each block, on the channels that move: these do so one by one, so that each
         needs a random sign of its own only, and an affine map needs none.
         """
-        return self._forward_and_total(x, sigma)
+        return self._forward_and_total(x, sigma, generator)
 
     def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, at the cost of the decoding alone.
@@ -158,10 +160,12 @@ class Coupling(Backbone):
             gradients = of_block + gradients
         return gradients
 
-    def _forward_and_total(self, x: Tensor, sigma: float | None = None) -> tuple[Tensor, Tensor]:
+    def _forward_and_total(
+        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(x.shape[:-1])
         for block in self._blocks():
-            x, spread = block(x, sigma)
+            x, spread = block(x, sigma, generator)
             total = total + spread.sum(dim=-1) + block.global_scale().log().sum(dim=-1)
         return x, total
 
@@ -209,16 +213,19 @@ class _Block(nn.Module):
     def _predict(self, passive: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What the subnet predicts for the active channels, ``(N, size, D - passive)``."""
         outputs, kept = self.subnet.evaluate(passive)
-        return (0.1 * outputs).view(*outputs.shape[:-1], self.transform.size, -1), kept
+        size = self.transform.size  # given both, as an empty batch leaves nothing to infer
+        return (0.1 * outputs).view(*passive.shape[:-1], size, outputs.shape[-1] // size), kept
 
     def global_scale(self) -> Tensor:
         """Ψ(g), ``(1, D)``."""
         return 0.2 * softplus(self.scale / 2).unsqueeze(-2)
 
-    def forward(self, x: Tensor, sigma: float | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Map ``(N, D)`` to ``(N, D)``, with the coupling's log-slopes or its divergence."""
         x1, x2 = self._split(x)
-        u2, spread = self.transform.forward_and_spread(x2, self._predict(x1)[0], sigma)
+        u2, spread = self.transform.forward_and_spread(x2, self._predict(x1)[0], sigma, generator)
         u = torch.cat([x1, u2], dim=-1)
         v = torch.addcmul(self.shift.unsqueeze(-2), u, self.global_scale())
         return v @ self.rotation.mT, spread

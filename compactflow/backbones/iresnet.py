@@ -10,6 +10,7 @@ from torch.nn.functional import linear, silu, softplus
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.solvers import anderson
+from compactflow.randomness import normal_like
 
 __all__ = ["IResNet", "spectral_bound"]
 
@@ -97,7 +98,9 @@ class IResNet(Backbone):
             x = self._inverse(z, weights, start)
         return self._trace(x, weights)[-1]
 
-    def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    def forward_and_divergence(
+        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Latents ``(N, D)`` of data ``(N, D)`` and Stein's estimate, ``(N,)``.
 
         It is made in each block, so that no block adds to the noise of another, and with an
@@ -109,7 +112,7 @@ class IResNet(Backbone):
         total = x.new_zeros(len(x))
         self.iterations = []
         for block, w in zip(self._blocks(), self._weights(), strict=True):
-            y, noise = block.map(x, w), torch.randn_like(x)
+            y, noise = block.map(x, w), normal_like(x, generator)
             with torch.no_grad():
                 target = y + sigma * noise
                 near, iterations = block.inverse(

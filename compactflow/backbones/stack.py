@@ -38,6 +38,9 @@ class Stack(Backbone):
         self.networks = nn.ModuleList(
             [stack_modules(networks)] if self.parallel_networks else copy.deepcopy(list(networks))
         )
+        # In tuples, as they are no networks of their own.
+        self._model = (copy.deepcopy(networks[0]),)
+        self._singles: tuple[Backbone, ...] = ()
 
     def unstack(self, networks: Sequence[Backbone]) -> None:
         """Copy the weights into M single networks."""
@@ -48,6 +51,29 @@ class Stack(Backbone):
             else:
                 state = states[m]
             network.load_state_dict(state)
+
+    def singles(self) -> Sequence[Backbone]:
+        """The M networks one by one, for rows ``(N, D)`` of their own.
+
+        They share weights with the stack, and a loss of theirs has gradients for those. They
+        serve until the weights next change.
+        """
+        if not self.parallel_networks:
+            return cast("Sequence[Backbone]", self.networks)
+        if not self._singles:
+            self._singles = tuple(copy.deepcopy(self._model[0]) for _ in range(self.members))
+        trees = [one.modules() for one in self._singles]
+        for merged, *own in zip(self.networks[0].modules(), *trees, strict=True):
+            for kind in ("_parameters", "_buffers"):
+                for name, values in vars(merged)[kind].items():
+                    if values is not None:
+                        for module, value in zip(own, values.unbind(), strict=True):
+                            vars(module)[kind][name] = value
+        return self._singles
+
+    def split(self, x: Tensor) -> tuple[Tensor, ...]:
+        """The rows of each network, of a multiple of M rows in turn."""
+        return x.view(-1, self.members, *x.shape[1:]).unbind(dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
@@ -71,9 +97,13 @@ class Stack(Backbone):
         rows = [z] if start is None else [z, start]
         return self._in_turn(lambda network, z, start=None: network.recode(z, start=start), *rows)
 
-    def forward_and_divergence(self, x: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    def forward_and_divergence(
+        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Latents ``(N, D)`` and the push by Stein's identity, ``(N,)``, each by its network."""
-        return self._in_turn(lambda network, x: network.forward_and_divergence(x, sigma), x)
+        return self._in_turn(
+            lambda network, x: network.forward_and_divergence(x, sigma, generator), x
+        )
 
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`."""
@@ -106,15 +136,22 @@ class Stack(Backbone):
 def stack_modules(ones: Sequence[_Module]) -> _Module:
     """One module whose parameters and buffers are those of M equally built ones, ``(M, ...)``.
 
-    It works if the class computes with such tensors, as a parallel backbone does.
+    It works if the class computes with such tensors, as a parallel backbone does. What is tied,
+    frozen or absent in each of them is so in the one.
     """
     merged = copy.deepcopy(ones[0])
-    modules = [dict(one.named_modules()) for one in ones]
-    for path, module in merged.named_modules():
-        originals = [of_one[path] for of_one in modules]
-        for name in module._parameters:
-            values = torch.stack([getattr(original, name).detach() for original in originals])
-            setattr(module, name, nn.Parameter(values))
-        for name in module._buffers:
-            setattr(module, name, torch.stack([getattr(o, name) for o in originals]))
+    stacked: dict[tuple[int, ...], Tensor] = {}
+    for module, *originals in zip(merged.modules(), *(one.modules() for one in ones), strict=True):
+        for kind in ("_parameters", "_buffers"):
+            for name, value in vars(module)[kind].items():
+                if value is None:
+                    continue
+                values = [vars(original)[kind][name] for original in originals]
+                tied = tuple(map(id, values))
+                if tied not in stacked:
+                    stacked[tied] = torch.stack([value.detach() for value in values])
+                    if kind == "_parameters":
+                        trained = values[0].requires_grad
+                        stacked[tied] = nn.Parameter(stacked[tied], requires_grad=trained)
+                vars(module)[kind][name] = stacked[tied]
     return merged

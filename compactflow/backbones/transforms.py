@@ -47,7 +47,11 @@ class ChannelTransform(ABC):
         """Undo `forward`, ``(N, C)``."""
 
     def forward_and_spread(
-        self, x: Tensor, parameters: Tensor, sigma: float | None
+        self,
+        x: Tensor,
+        parameters: Tensor,
+        sigma: float | None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Map ``(N, C)`` to y; with the log-slopes, or for a σ Stein's estimate, ``(N, C)`` each.
 
@@ -60,7 +64,9 @@ class ChannelTransform(ABC):
         if sigma is None or self.is_affine:
             return y, log_slope
         with torch.no_grad():
-            offset = torch.empty_like(y).bernoulli_().mul_(2 * sigma).sub_(sigma)
+            offset = (
+                torch.empty_like(y).bernoulli_(generator=generator).mul_(2 * sigma).sub_(sigma)
+            )
             step = self.inverse(y + offset, parameters) - x
         return y, offset * (self.forward(x + step, parameters)[0] - y) / sigma**2
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,9 @@ class Latent(nn.Module, ABC):
     def adapt(self, x: Tensor) -> Tensor | None:
         """Fit the support to preprocessed inliers ``(N, D)``, once, before training.
 
-        Optional, for a support whose shape or parts depend on the data. Here it does nothing.
+        Optional, for a support whose shape or parts depend on the data. Here it does nothing. What
+        it sets must be registered as buffers, whose shape may change with it: a model file then
+        has it. The pull is made and weighed afterwards.
 
         Returns:
             For each row the latent, ``(N, D)``, to which a first stage of training carries it,
@@ -65,8 +67,16 @@ class Latent(nn.Module, ABC):
 
         ``Σ_m max(c_m, 0) + min(max_m c_m, 0)`` (Schmier et al. 2024, eq. 2-4, where
         ``c_k = |z_k| - 1``).
+
+        Raises:
+            ValueError: If the constraints are not ``(N, M)``.
         """
         c = self.constraints(z)
+        if c.ndim != 2:
+            raise ValueError(
+                f"{type(self).__name__}.constraints must give (N, M) values for N rows, a column "
+                f"for each constraint, got {tuple(c.shape)} for {tuple(z.shape)}"
+            )
         return c.clamp(min=0).sum(dim=1) + c.amax(dim=1).clamp(max=0)
 
     def gauge(self, z: Tensor) -> Tensor:
@@ -91,6 +101,22 @@ class Latent(nn.Module, ABC):
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of each row in nats, ``(N,)``."""
+
+    def _load_from_state_dict(
+        self,
+        state_dict: dict[str, Any],
+        prefix: str,
+        *args: Any,  # noqa: ANN401
+    ) -> None:
+        # What `adapt` set may have another shape, or not have been there.
+        for name, value in self._buffers.items():
+            saved = state_dict.get(prefix + name)
+            if isinstance(saved, Tensor) and (value is None or value.shape != saved.shape):
+                dtype = saved.dtype if value is None else value.dtype
+                self._buffers[name] = saved.new_empty(
+                    saved.shape, dtype=dtype, device=self.like.device
+                )
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _normal(self, n: int, generator: torch.Generator | None) -> Tensor:
         like = self.like

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from compactflow.latents.base import Latent
-from compactflow.latents.gaussian import Gaussian
 from compactflow.pulls.base import Pull
 
 __all__ = ["Euclidean", "Gauge", "Lp", "MaxAbs", "Squared"]
@@ -35,11 +34,6 @@ class Euclidean(Pull):
 @final
 class Squared(Pull):
     """Creates the pull ``|z|²/2``, minus the log-density of a standard normal."""
-
-    @property
-    def keeps_latent(self) -> bool:
-        """Whether the latent distribution is the standard normal and β is 1."""
-        return isinstance(self.latent, Gaussian) and self.weight == 1
 
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""

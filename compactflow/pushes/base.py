@@ -3,43 +3,53 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from compactflow.backbones.base import Backbone
 from compactflow.pulls.base import Pull
-
-if TYPE_CHECKING:
-    from compactflow.flow import CompactFlow
 
 __all__ = ["Push"]
 
 
-class Push(ABC):
+class Push(nn.Module, ABC):
     """A loss term that spreads the latents, against the pull that gathers them.
+
+    It sees the network that maps preprocessed rows to latents, and nothing before or after. The
+    trainer adds the pull to its term, weighed. It may have parameters, buffers and networks of
+    its own: they train with the flow, and a checkpoint keeps them. Other attributes must not
+    change in training.
 
     Attributes:
         entropic: Whether it is the force that maximises entropy, so that the latents settle at
             ``exp(-pull)/Z``; otherwise it compares with samples of the latent distribution.
+        rowwise: Whether the term is a mean over the rows of a value that each row has by itself.
+            Such a push is called once for all flows of an ensemble: the batch then has rows of
+            all, and the backbone takes each row through its own flow's network. Of any other push
+            each flow has a copy, with a state of its own, that sees its rows alone.
     """
 
     entropic: ClassVar[bool]
+    rowwise: ClassVar[bool] = False
 
     @abstractmethod
-    def __call__(self, flow: CompactFlow, x: Tensor, z: Tensor, pull: Pull) -> Tensor:
-        """The loss term of one batch.
+    def forward(
+        self,
+        backbone: Backbone,
+        pull: Pull,
+        x: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Encode one batch, with the loss term.
 
         Args:
-            flow: The flow in training; a push uses ``flow.backbone`` and ``flow.latent``.
-            x: Preprocessed data, the backbone's input, ``(N, D)``.
-            z: ``flow.backbone(x)`` with its graph, ``(N, D)``.
-            pull: The pull in use.
+            backbone: The network in training, from preprocessed rows to latents.
+            pull: The pull in use; its latent is ``pull.latent``.
+            x: Preprocessed rows, ``(N, D)``.
+            generator: Where to draw random numbers from.
 
         Returns:
-            A scalar.
+            The latents ``backbone(x)`` with their graph, ``(N, D)``, and the term, a scalar.
         """
-
-    def loss(self, flow: CompactFlow, x: Tensor, pull: Pull) -> Tensor:
-        """The training loss of one batch ``(N, D)``: the weighted pull and this push, a scalar."""
-        z = flow.backbone(x)
-        return pull.weight * pull(z).mean() + self(flow, x, z, pull)

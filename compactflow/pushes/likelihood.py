@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import ClassVar, final
 
+import torch
 from torch import Tensor
 
+from compactflow.backbones.base import Backbone
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
-
-if TYPE_CHECKING:
-    from compactflow.flow import CompactFlow
 
 __all__ = ["Likelihood"]
 
@@ -28,12 +27,15 @@ class Likelihood(Push):
     """
 
     entropic: ClassVar[bool] = True
+    rowwise: ClassVar[bool] = True
 
-    def __call__(self, flow: CompactFlow, x: Tensor, z: Tensor, pull: Pull) -> Tensor:
-        """The loss term of one batch ``(N, D)``, a scalar."""
-        return -flow.backbone.log_abs_det(x).mean()
-
-    def loss(self, flow: CompactFlow, x: Tensor, pull: Pull) -> Tensor:
-        """The negative log-likelihood of one batch ``(N, D)``, from one pass, a scalar."""
-        z, log_abs_det = flow.backbone.forward_and_log_abs_det(x)
-        return (pull.weight * pull(z) - log_abs_det).mean()
+    def forward(
+        self,
+        backbone: Backbone,
+        pull: Pull,
+        x: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The latents ``(N, D)`` of a batch and the loss term, from one pass."""
+        z, log_abs_det = backbone.forward_and_log_abs_det(x)
+        return z, -log_abs_det.mean()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import ClassVar, final
 
+import torch
 from torch import Tensor
 
+from compactflow.backbones.base import Backbone
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
-
-if TYPE_CHECKING:
-    from compactflow.flow import CompactFlow
 
 __all__ = ["Mirror"]
 
@@ -29,7 +28,15 @@ class Mirror(Push):
     """
 
     entropic: ClassVar[bool] = False
+    rowwise: ClassVar[bool] = True
 
-    def __call__(self, flow: CompactFlow, x: Tensor, z: Tensor, pull: Pull) -> Tensor:
-        """The loss term of one batch ``(N, D)``, a scalar."""
-        return -pull(flow.backbone.recode(flow.latent.sample(len(x)))).mean()
+    def forward(
+        self,
+        backbone: Backbone,
+        pull: Pull,
+        x: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The latents ``(N, D)`` of a batch and the loss term."""
+        z = backbone(x)
+        return z, -pull(backbone.recode(pull.latent.sample(len(x), generator))).mean()

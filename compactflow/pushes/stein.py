@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, ClassVar, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
+from compactflow.backbones.base import Backbone
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
-
-if TYPE_CHECKING:
-    from compactflow.flow import CompactFlow
 
 __all__ = ["Stein"]
 
@@ -43,8 +41,10 @@ class Stein(Push):
     """
 
     entropic: ClassVar[bool] = True
+    rowwise: ClassVar[bool] = True
 
     def __init__(self, *, sigma: float = 0.1, fraction: float = 1.0) -> None:
+        super().__init__()
         if not sigma > 0:
             raise ValueError(f"sigma must be positive, got {sigma}")
         if not 0 < fraction <= 1:
@@ -52,19 +52,14 @@ class Stein(Push):
         self.sigma = sigma
         self.fraction = fraction
 
-    def __call__(self, flow: CompactFlow, x: Tensor, z: Tensor, pull: Pull) -> Tensor:
-        """The loss term of one batch ``(N, D)``, a scalar."""
-        return self._spread(flow, x)[1]
-
-    def loss(self, flow: CompactFlow, x: Tensor, pull: Pull) -> Tensor:
-        """The weighted pull and this push of one batch ``(N, D)``, from shared passes."""
-        z, term = self._spread(flow, x)
-        if len(z) < len(x):
-            z = torch.cat([z, flow.backbone(x[len(z) :])])
-        return pull.weight * pull(z).mean() + term
-
-    def _spread(self, flow: CompactFlow, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Latents of the rows that carry the push, and the loss term."""
-        carrying = x[: ceil(self.fraction * len(x))]
-        z, divergence = flow.backbone.forward_and_divergence(carrying, self.sigma)
-        return z, -divergence.mean()
+    def forward(
+        self,
+        backbone: Backbone,
+        pull: Pull,
+        x: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The latents ``(N, D)`` of a batch and the loss term, from shared passes."""
+        carrying, others = x.tensor_split([ceil(self.fraction * len(x))])
+        z, divergence = backbone.forward_and_divergence(carrying, self.sigma, generator)
+        return torch.cat([z, backbone(others)]) if len(others) else z, -divergence.mean()

@@ -41,9 +41,8 @@ def descend(
     optimizer = torch.optim.Adam(flow.backbone.parameters(), lr=learning_rate)
     yield 0
     for step in range(1, steps + 1):
-        x = draw()
-        z = flow.backbone(x)
-        loss: Tensor = pull.weight * pull(z).mean() + push(flow, x, z, pull)
+        z, term = push(flow.backbone, pull, draw())
+        loss: Tensor = pull.weight * pull(z).mean() + term
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -18,9 +18,9 @@ from torch import nn
 
 from compactflow import registry
 from compactflow.backbones.coupling import Coupling
-from compactflow.composition import balance
 from compactflow.files import write_atomically
 from compactflow.flow import CompactFlow
+from compactflow.pushes.theory import balance
 from compactflow.reproduce.descent import descend
 from compactflow.reproduce.parallel import run_all
 from compactflow.reproduce.rows import Row, write_csv

@@ -15,6 +15,7 @@ leave torch's random state as it was.
 
 from __future__ import annotations
 
+from compactflow.pushes.theory import convexity_violation, outward_violation
 from compactflow.testing.kit import (
     check_backbone,
     check_latent,
@@ -24,7 +25,6 @@ from compactflow.testing.kit import (
     parametrize,
 )
 from compactflow.testing.results import CheckResult
-from compactflow.testing.theory import convexity_violation, outward_violation
 
 __all__ = [
     "CheckResult",

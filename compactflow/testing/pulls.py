@@ -8,8 +8,8 @@ from typing import TypeAlias
 import torch
 
 from compactflow.pulls.base import Pull
+from compactflow.pushes.theory import convexity_violation, outward_violation
 from compactflow.testing.results import Checks, collect, require
-from compactflow.testing.theory import convexity_violation, outward_violation
 from compactflow.testing.tools import on_meta, reloaded, require_finite
 
 __all__ = ["CHECKS"]

@@ -15,8 +15,9 @@ from compactflow.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.randomness import seeded
 from compactflow.testing.results import Checks, SkipCheck, collect, require
-from compactflow.testing.tools import perturb, require_finite, short_training
+from compactflow.testing.tools import equal, perturb, require_finite, short_training
 from compactflow.training.monitors import energy_distance
 
 __all__ = ["CHECKS"]
@@ -36,7 +37,7 @@ def declares_entropic(make: Make) -> None:
 
 @_check
 def loss_is_a_finite_scalar(make: Make) -> None:
-    """Its value is a finite scalar in the flow's dtype."""
+    """Its term is a finite scalar in the backbone's dtype."""
     for dtype in (torch.float32, torch.float64):
         flow, pull = _flow(make(), dtype)
         loss = _loss(make(), flow, pull, torch.randn(32, 2, dtype=dtype))
@@ -56,22 +57,45 @@ def gradient_reaches_backbone(make: Make) -> None:
 
 @_check
 def leaves_its_inputs_alone(make: Make) -> None:
-    """It changes neither batch nor flow nor pull, and writes no gradients."""
+    """It changes neither batch nor backbone nor pull, and writes no gradients."""
     flow, pull = _flow(make())
     x = torch.randn(32, 2).double()
-    z = flow.backbone(x)
     modules = (flow, pull)
-    before = [t.clone() for t in (x, z, *_tensors(*modules))]
-    make()(flow, x, z, pull)
-    after = (x, z, *_tensors(*modules))
+    before = [t.clone() for t in (x, *_tensors(*modules))]
+    make()(flow.backbone, pull, x, seeded(0))
+    after = (x, *_tensors(*modules))
     require(
         len(before) == len(after) and all(map(torch.equal, before, after)),
-        "it changes the batch, the flow or the pull",
+        "it changes the batch, the backbone or the pull",
     )
     require(
         all(p.grad is None for p in flow.parameters()), "it writes gradients; return a loss only"
     )
     require(x.grad_fn is None and not x.requires_grad, "it makes the batch require a gradient")
+
+
+@_check
+def gives_the_latents(make: Make) -> None:
+    """What it gives beside its term are the latents of all rows, with their gradient."""
+    flow, pull = _flow(make())
+    x = torch.randn(32, 2).double()
+    weights = torch.randn(32, 2).double()
+    z, _ = make()(flow.backbone, pull, x, seeded(0))
+    right = flow.backbone(x)
+    require(equal(z, right), "the latents are not those of the backbone")
+    found, exact = (_gradient(flow, (weights * latents).sum()) for latents in (z, right))
+    require(equal(found, exact), "the latents' gradient is not that of the backbone's")
+
+
+@_check
+def generator_decides(make: Make) -> None:
+    """It draws random numbers from the generator that it is given, and from nothing else."""
+    flow, pull = _flow(make())
+    x = torch.randn(32, 2).double()
+    before = torch.get_rng_state()
+    one, other = (_gradient(flow, make()(flow.backbone, pull, x, seeded(1))[1]) for _ in range(2))
+    require(torch.equal(one, other), "the same generator gives different gradients")
+    require(torch.equal(torch.get_rng_state(), before), "it draws from torch's global generator")
 
 
 @_check
@@ -139,8 +163,14 @@ def _flow(
     return flow.to(dtype), pull.to(dtype)
 
 
+def _generator() -> torch.Generator:
+    """Another one at each call."""
+    return seeded(int(torch.randint(2**31, ())))
+
+
 def _loss(push: Push, flow: CompactFlow, pull: Pull, x: Tensor) -> Tensor:
-    return push(flow, x, flow.backbone(x), pull)
+    _, term = push(flow.backbone, pull, x, _generator())
+    return term
 
 
 def _gradient(flow: CompactFlow, loss: Tensor) -> Tensor:
@@ -160,8 +190,8 @@ def _force(push: Push, flow: CompactFlow, pull: Pull, width: float) -> float:
     for _ in range(40):
         with torch.no_grad():
             x = flow.backbone.inverse(width * flow.latent.sample(1000))
-        z = flow.backbone(x)
-        draws.append(_gradient(flow, pull(z).mean() + push(flow, x, z, pull)))
+        z, term = push(flow.backbone, pull, x, _generator())
+        draws.append(_gradient(flow, pull(z).mean() + term))
     forces = torch.stack(draws)
     error = forces.std(dim=0) / len(forces) ** 0.5
     return float((forces.mean(dim=0).abs() / (error + 1e-12)).max())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from compactflow.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.randomness import seeded
 from compactflow.testing.results import SkipCheck, require
 from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
@@ -77,4 +78,6 @@ def short_training(flow: CompactFlow, x: Tensor, pull: Pull, push: Push, *, step
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingDivergedWarning)
-        train([flow], x, HoldOut(len(x)), pull=pull, push=push, options=options)
+        train(
+            [flow], x, HoldOut(len(x)), pull=pull, push=push, options=options, generator=seeded(0)
+        )

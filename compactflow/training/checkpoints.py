@@ -24,7 +24,7 @@ from compactflow.training.identity import describe
 
 __all__ = ["Checkpoint", "identify"]
 
-_KIND, _VERSION = "checkpoint", 1
+_KIND, _VERSION = "checkpoint", 2
 _NAME, _LOCK = "training.checkpoint", ".training.lock"
 
 # Arguments that do not change what is learned.

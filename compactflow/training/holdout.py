@@ -41,9 +41,14 @@ class HoldOut:
         each = int(fraction * rows)
         return cls(rows, members, each if min(rows, members * each) >= _MIN_ROWS else 0)
 
-    def draw(self, n: int, device: torch.device) -> Tensor:
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Indices of n random rows for each network to train on, ``(n, M)``."""
-        ranks = torch.randint(self.rows - self.each, (n * self.members,), device=device)
+        ranks = torch.randint(
+            self.rows - self.each,
+            (n * self.members,),
+            generator=generator,
+            device=generator.device,
+        )
         return self._after(ranks.view(n, self.members), self.each)
 
     def training_rows(self) -> Tensor:

@@ -6,24 +6,43 @@ import torch
 from torch import Tensor
 
 from compactflow.flow import CompactFlow
+from compactflow.randomness import normal_like
 
-__all__ = ["conditioning", "energy_distance", "inlier_fraction", "monitor", "reconstruction_error"]
+__all__ = [
+    "conditioning",
+    "energy_distance",
+    "inlier_fraction",
+    "latent_energy",
+    "monitor",
+    "reconstruction_error",
+]
 
 
 def energy_distance(a: Tensor, b: Tensor) -> float:
     """Energy distance between two samples, the unbiased U-statistic (may be just below 0).
 
     Args:
-        a: ``(N, D)``, N ≥ 2.
+        a: ``(N, D)``, N ≥ 2; or ``(K, N, D)`` for the mean over K samples.
         b: ``(M, D)``, M ≥ 2.
 
     References:
         Székely, Rizzo (2013), *Energy statistics: A class of statistics based on distances*.
     """
-    n, m = len(a), len(b)
-    within_a = torch.cdist(a, a).sum() / (n * (n - 1))
+    samples, n, m = a.shape[:-2].numel(), a.shape[-2], len(b)
+    within_a = torch.cdist(a, a).sum() / (samples * n * (n - 1))
     within_b = torch.cdist(b, b).sum() / (m * (m - 1))
     return float(2 * torch.cdist(a, b).mean() - within_a - within_b)
+
+
+def latent_energy(flow: CompactFlow, z: Tensor, reference: Tensor) -> float:
+    """Energy distance of a flow's latents ``(N, D)`` from a reference ``(K, D)``.
+
+    Of an ensemble it is the mean over the flows, each by its own rows: what they give together, a
+    mixture, may follow the reference where none of them does. With a single row for a flow, which
+    has no energy distance, all rows are judged together.
+    """
+    alone = len(z) < 2 * flow.backbone.members
+    return energy_distance(z if alone else _by_member(flow, z), reference)
 
 
 def inlier_fraction(flow: CompactFlow, z: Tensor) -> float:
@@ -37,39 +56,58 @@ def reconstruction_error(flow: CompactFlow, x: Tensor, z: Tensor) -> float:
     return float((error / (1 + x.norm(dim=1))).max())
 
 
-def conditioning(flow: CompactFlow, x: Tensor, z: Tensor, *, step: float = 1e-2) -> float:
+def conditioning(
+    flow: CompactFlow,
+    x: Tensor,
+    z: Tensor,
+    *,
+    step: float = 1e-2,
+    generator: torch.Generator | None = None,
+) -> float:
     """Largest over smallest stretch of T around the rows of x, at least 1.
 
     Random short steps bound the Jacobian's condition number from below, at the cost of eight
-    forward passes.
+    forward passes. It is the median over the rows; of an ensemble that of its worst flow.
     """
     stretches = []
     for _ in range(8):
-        v = torch.randn_like(x)
+        v = normal_like(x, generator)
         v = step * v / v.norm(dim=1, keepdim=True)
         stretches.append((flow.backbone(x + v) - z).norm(dim=1) / step)
     stretch = torch.stack(stretches)
-    return float((stretch.amax(dim=0) / stretch.amin(dim=0).clamp_min(1e-30)).median())
+    ratio = stretch.amax(dim=0) / stretch.amin(dim=0).clamp_min(1e-30)
+    return float(_by_member(flow, ratio).median(dim=1).values.max())
 
 
 @torch.no_grad()
-def monitor(flow: CompactFlow, x: Tensor, reference: Tensor) -> dict[str, float]:
-    """All monitors of a flow on preprocessed inliers.
+def monitor(
+    flow: CompactFlow, x: Tensor, reference: Tensor, generator: torch.Generator | None = None
+) -> dict[str, float]:
+    """All monitors of a flow, or of an ensemble side by side, on preprocessed inliers.
+
+    Each flow of an ensemble is judged by its own rows: see `latent_energy`.
 
     Args:
-        flow: The flow.
-        x: Preprocessed held-out inliers, ``(N, D)``; the time is quadratic in N.
-        reference: A fixed sample of the latents' equilibrium, ``(M, D)``; fixed, so that the
+        flow: The flow; its backbone may be a `compactflow.backbones.stack.Stack` of M networks.
+        x: Preprocessed held-out inliers, ``(N, D)``, N a multiple of M; it takes time O(N²).
+        reference: A fixed sample of the latents' equilibrium, ``(K, D)``; fixed, so that the
             energy distances of two checks differ by the flow alone.
+        generator: Where to draw random numbers from.
 
     Returns:
-        ``energy_distance`` (latent units), ``inlier_fraction`` (in [0, 1]),
-        ``reconstruction_error`` (relative) and ``conditioning`` (at least 1).
+        ``energy_distance`` (latent units, the mean over the flows), ``inlier_fraction`` (in
+        [0, 1]), ``reconstruction_error`` (relative) and ``conditioning`` (at least 1, that of the
+        worst flow).
     """
     z = flow.backbone(x)
     return {
-        "energy_distance": energy_distance(z, reference),
+        "energy_distance": latent_energy(flow, z, reference),
         "inlier_fraction": inlier_fraction(flow, z),
         "reconstruction_error": reconstruction_error(flow, x, z),
-        "conditioning": conditioning(flow, x, z),
+        "conditioning": conditioning(flow, x, z, generator=generator),
     }
+
+
+def _by_member(flow: CompactFlow, rows: Tensor) -> Tensor:
+    """Rows ``(N, ...)`` of M flows in turn as ``(M, N/M, ...)``."""
+    return rows.view(-1, flow.backbone.members, *rows.shape[1:]).transpose(0, 1)

@@ -2,74 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from compactflow.backbones.base import Backbone, ConvergenceError
+from compactflow.backbones.base import ConvergenceError
 from compactflow.backbones.stack import Stack, stack_modules
 from compactflow.devices import can_compile, single_threaded
 from compactflow.flow import CompactFlow
 from compactflow.progress import progress
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.randomness import normal_like
 from compactflow.training.checkpoints import Checkpoint
-from compactflow.training.equilibrium import sample_equilibrium
 from compactflow.training.holdout import HoldOut
-from compactflow.training.monitors import energy_distance, monitor
+from compactflow.training.judge import Judge
+from compactflow.training.objective import Objective
+from compactflow.training.options import History, TrainingDivergedWarning, TrainingOptions
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
 
-History = dict[str, list[float]]
-
-_REFERENCE_ROWS = 1024
-_DRAWS = 20
 _SMALL = 1 << 15  # numbers in a batch up to which a second thread gains nothing
-_NOISE_FLOOR = 0.1  # of the energy distance, with few rows, per distance of two latents
 
-# What a run keeps from step to step: parts with a state of their own, and values.
-_STATEFUL = ("flow", "pull", "optimizer", "schedule")
-_VALUES = ("reference", "history", "best", "checks_since_best", "noise", "kept_weights")
-
-
-class TrainingDivergedWarning(RuntimeWarning):
-    """Training ran away and was stopped; the last good weights are in use."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingOptions:
-    """How to train.
-
-    Attributes:
-        max_steps: Optimiser steps at most.
-        batch_size: Rows per step and network of the backbone, drawn with replacement.
-        learning_rate: Peak of Adam's one-cycle schedule.
-        noise: Standard deviation of the normal noise added to each batch, in preprocessed units.
-        clip: Bound on the gradient's norm.
-        warm_up: Share of `max_steps` spent on carrying rows to their anchors, if there are any.
-        checks: How often, over `max_steps`, to monitor and consider stopping.
-        patience: Checks in a row, worse than the best by more than noise, after which to stop.
-        compile: Compile the steps, where that is possible.
-        verbose: Show a progress bar.
-    """
-
-    max_steps: int = 2000
-    batch_size: int = 256
-    learning_rate: float = 1e-3
-    noise: float = 0.15
-    clip: float = 1.0
-    warm_up: float = 0.2
-    checks: int = 20
-    patience: int = 10
-    compile: bool = False
-    verbose: bool = False
+# What a run keeps from step to step.
+_STATEFUL = ("model", "optimizer", "schedule", "judge")
 
 
 def train(
@@ -80,9 +40,13 @@ def train(
     pull: Pull,
     push: Push,
     options: TrainingOptions,
+    generator: torch.Generator,
+    anchors: Tensor | None = None,
     checkpoint: Checkpoint | None = None,
 ) -> History:
-    """Train the backbones of M flows in place, side by side, and keep their last good weights.
+    """Train M flows in place, side by side, and keep their last good weights.
+
+    What trains are the backbones, and the parameters that pull, push and latent may have.
 
     Args:
         flows: The flows, of one latent and one class of backbone; their preprocessing stays as it
@@ -93,17 +57,23 @@ def train(
         pull: Draws latents into the support.
         push: Spreads them over it.
         options: How to train.
+        generator: Where to draw random numbers from, on the flows' device.
+        anchors: For each of the rows the latent to which a first stage carries it, ``(N, D)``,
+            or ``None`` for no such stage: see `compactflow.latents.base.Latent.adapt`.
         checkpoint: Where to go on from and to keep the state, at every check.
 
     Returns:
         The history: for each check, ``step``, ``loss`` and the monitors' values.
+
+    Raises:
+        ValueError: If a parameter would never train, or a checkpoint would not keep a state.
 
     Warns:
         TrainingDivergedWarning: If a loss or monitor is not finite, the inverse stops
             converging, or the energy distance ends far above where it began; the weights of the
             last good check are restored all the same.
     """
-    run = _Run(flows, x, hold_out, pull, push, options)
+    run = _Run(flows, x, hold_out, Objective(pull, push, len(flows)), options, generator, anchors)
     first = 1 if checkpoint is None else 1 + checkpoint.resume(run.load_state_dict)
     numbers = options.batch_size * len(flows) * x.shape[1]
     bar = progress("training, steps", options.max_steps, show=options.verbose)
@@ -121,9 +91,11 @@ def train(
             if not go_on:
                 break
             if checkpoint is not None:
+                run.objective.check_state()
                 checkpoint.save({"step": step, "run": run.state_dict()})
-    run.restore([flow.backbone for flow in flows])
-    return run.history
+    run.judge.restore()
+    run.stack.unstack([flow.backbone for flow in flows])
+    return run.judge.history
 
 
 class _Run:
@@ -134,124 +106,74 @@ class _Run:
         flows: Sequence[CompactFlow],
         x: Tensor,
         hold_out: HoldOut,
-        pull: Pull,
-        push: Push,
+        objective: Objective,
         options: TrainingOptions,
+        generator: torch.Generator,
+        anchors: Tensor | None,
     ) -> None:
-        self.x, self.hold_out = x, hold_out
-        self.stack, latent = Stack([flow.backbone for flow in flows]), flows[0].latent
+        self.x, self.hold_out, self.anchors = x, hold_out, anchors
+        self.objective, self.options, self.generator = objective, options, generator
+        self.stack = Stack([flow.backbone for flow in flows])
         layers = stack_modules([flow.preprocessing for flow in flows])
-        self.flow = CompactFlow(self.stack, latent, layers)
-        trained = hold_out.trained().to(x.device)
-        anchors = latent.adapt(flows[0].preprocess(x[trained]))
-        self.anchors, self.warm_up = torch.empty(0), 0
-        if anchors is not None:
-            self.anchors = torch.zeros_like(x, dtype=anchors.dtype)
-            self.anchors[trained] = anchors
-            self.warm_up = int(options.warm_up * options.max_steps)
-        # So many rows of each network as make the reference rows, or just more, in all.
-        each = -(-_REFERENCE_ROWS // len(flows))
-        self.judging = self.flow.preprocess(x[hold_out.judging_rows()[:each].flatten()])
-        self.trained = self.flow.preprocess(x[hold_out.training_rows()[:each].flatten()])
-        self.pull, self.push, self.options = pull, push, options
+        self.flow = CompactFlow(self.stack, flows[0].latent, layers)
+        if any(parameter.requires_grad for parameter in layers.parameters()):
+            raise ValueError(
+                "the first layer has parameters with requires_grad, which would never train: it "
+                "is fixed; register them as buffers"
+            )
+        self.warm_up = 0 if anchors is None else int(options.warm_up * options.max_steps)
+        self.model = nn.ModuleDict({"stack": self.stack, "objective": objective})
         self.interval = max(1, options.max_steps // options.checks)
-        self.parameters: list[Tensor] = list(self.stack.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=options.learning_rate, fused=True)
+        self.parameters = [p for p in self.stack.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.Adam(
+            [*self.parameters, *objective.trained()], lr=options.learning_rate, fused=True
+        )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
         )
-        # A copy, as checks in other shapes than the steps' would be compiled anew.
-        self.checked = CompactFlow(copy.deepcopy(self.stack), latent, layers)
+        self.judge = Judge(self.model, self.flow, objective, x, hold_out, options, generator)
         if options.compile and can_compile(x.device):
             self.stack.compile_passes()
-        self.reference, settled = sample_equilibrium(pull, push, 2 * _REFERENCE_ROWS).chunk(2)
-        self.history: History = {}
-        self.best, self.checks_since_best = math.inf, 0
-        self.noise = _noise(settled, len(self.trained), self.reference)
-        self.kept_weights = copy.deepcopy(self.stack.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """All that the further course depends on."""
-        device = self.x.device
-        return {
-            **{name: getattr(self, name).state_dict() for name in _STATEFUL},
-            **{name: getattr(self, name) for name in _VALUES},
-            "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
-        }
+        parts = {name: getattr(self, name).state_dict() for name in _STATEFUL}
+        return parts | {"random": self.generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to a state that `state_dict` gave, of a run of the same arguments."""
-        device = self.x.device
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
-        for name in _VALUES:
-            value = state[name]
-            setattr(self, name, value.to(device) if isinstance(value, Tensor) else value)
-        torch.set_rng_state(state["random"])
-        if device.type == "cuda" and state["cuda_random"] is not None:
-            torch.cuda.set_rng_state(state["cuda_random"], device)
+        self.generator.set_state(state["random"])
 
     def step(self, step: int) -> Tensor:
         """One optimiser step on one batch; returns its loss."""
-        options = self.options
-        rows = self.hold_out.draw(options.batch_size, self.x.device).flatten()
+        options, generator = self.options, self.generator
+        rows = self.hold_out.draw(options.batch_size, generator).flatten()
         x = self.flow.preprocess(self.x[rows])
-        x = x + options.noise * torch.randn_like(x)
-        if step <= self.warm_up:
+        x = x + options.noise * normal_like(x, generator)
+        if self.anchors is not None and step <= self.warm_up:
             loss = (self.stack(x) - self.anchors[rows]).square().sum(dim=1).mean()
         else:
-            loss = self.push.loss(self.flow, x, self.pull)
+            loss = self.objective(self.stack, x, generator)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        if step > self.warm_up:
+            self.objective.check_gradients()
         # The loss is the mean over the members, so each has a gradient of 1/M its own.
         clip = options.clip / math.sqrt(self.stack.members)
         torch.nn.utils.clip_grad_norm_(self.parameters, clip, foreach=True)
+        torch.nn.utils.clip_grad_norm_(self.objective.trained(), options.clip, foreach=True)
         self.optimizer.step()
         self.schedule.step()
         return loss.detach()
 
-    def restore(self, networks: Sequence[Backbone]) -> None:
-        """Give the networks the kept weights."""
-        self.stack.load_state_dict(self.kept_weights)
-        self.stack.unstack(networks)
-
     @torch.no_grad()
     def check(self, step: int, loss: float) -> bool:
-        """Monitor the weights, keep them if good; False when training is to stop."""
-        self.checked.backbone.load_state_dict(self.stack.state_dict())
-        latents = self.checked.backbone(self.trained)
-        record = {
-            "step": step,
-            "loss": loss,
-            **monitor(self.checked, self.judging, self.reference),
-            "training_energy_distance": energy_distance(latents, self.reference),
-        }
-        for name, value in record.items():
-            self.history.setdefault(name, []).append(value)
-        bad = [name for name, value in record.items() if not math.isfinite(value)]
-        if bad:
-            self.diverged(step, f"{' and '.join(bad)} became not finite")
-            return False
-        # Judged by the training rows: the held-out ones are few, and stay exchangeable with new
-        # ones for the calibration.
-        energies = self.history["training_energy_distance"]
-        first, energy = energies[0], energies[-1]
-        self.best = min(self.best, energy)
-        floor = _NOISE_FLOOR * float(torch.pdist(self.reference).mean())
-        runaway = energy > 4 * max(first, floor)
-        # Among checks that the rows cannot tell apart, the longest trained is kept. An entropic
-        # push is stable: there the longest trained detects best, even where it is not nearest.
-        if energy <= self.best + self.noise or (self.push.entropic and not runaway):
-            self.checks_since_best = 0
-            self.kept_weights = copy.deepcopy(self.stack.state_dict())
-        else:
-            self.checks_since_best += 1
-        go_on = self.checks_since_best < self.options.patience and step < self.options.max_steps
-        if not go_on and runaway:
-            self.diverged(
-                step, f"the latent energy distance rose from {first:.3g} to {energy:.3g}"
-            )
+        """Judge the weights; False when training is to stop."""
+        go_on, cause = self.judge.check(step, loss)
+        if cause:
+            self.diverged(step, cause)
         return go_on
 
     def diverged(self, step: int, cause: str) -> None:
@@ -262,11 +184,3 @@ class _Run:
             TrainingDivergedWarning,
             stacklevel=4,
         )
-
-
-@torch.no_grad()
-def _noise(settled: Tensor, rows: int, reference: Tensor) -> float:
-    """Standard deviation of the energy distance of `rows` settled latents from the reference."""
-    # With replacement, as there may be no more settled latents than rows.
-    draws = (settled[torch.randint(len(settled), (rows,))] for _ in range(_DRAWS))
-    return float(np.std([energy_distance(draw, reference) for draw in draws]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import lgamma, log, pi
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
@@ -108,15 +108,3 @@ class Shell(Latent):
         """The number of the nearest shell."""
         # Halfway between two shells, at |z| = 2k + 1/2, the outer one takes over.
         return ((radius - 0.5) / 2).floor().clamp(0, len(self.weights) - 1).long()
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        *args: Any,  # noqa: ANN401
-    ) -> None:
-        # The number of shells may have come from the data.
-        saved = state_dict.get(prefix + "weights")
-        if isinstance(saved, Tensor):
-            self.weights = torch.empty_like(saved, device=self.like.device)
-        super()._load_from_state_dict(state_dict, prefix, *args)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import Any, ClassVar, Literal, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -113,19 +113,6 @@ class Union(Latent):
     def _distances(self, offsets: Tensor) -> Tensor:
         """Signed distance to each part, ``(N, K)``."""
         return self.part.signed_distance(offsets.flatten(0, 1)).view(offsets.shape[:2])
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        *args: Any,  # noqa: ANN401
-    ) -> None:
-        # The number of parts may have come from the data.
-        for name in ("centres", "weights"):
-            saved = state_dict.get(prefix + name)
-            if isinstance(saved, Tensor):
-                setattr(self, name, torch.empty_like(saved, device=self.like.device))
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 def _in_a_row(count: int, dim: int) -> Tensor:

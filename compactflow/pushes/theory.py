@@ -1,17 +1,61 @@
-"""What the theory asks of a pull, seen numerically in milliseconds."""
+"""Which pull goes with which push, seen numerically in milliseconds, and with what weight."""
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from torch import Tensor
 
+from compactflow import registry
 from compactflow.latents.base import Latent
 from compactflow.pulls.base import Pull
+from compactflow.pushes.base import Push
 
-__all__ = ["convexity_violation", "outward_violation"]
+__all__ = ["balance", "check_theory", "convexity_violation", "outward_violation"]
 
 _POINTS = 1024
+_SAMPLES = 16_384
 _STEP = 1e-2  # beyond the boundary, in latent units
+
+
+def check_theory(pull: Pull, push: Push) -> None:
+    """Check that a pull can balance a push, numerically.
+
+    A push that compares with samples balances only a pull that is convex on the support (Schmier
+    et al. 2024); any push needs one that rises outward at the boundary.
+
+    Raises:
+        ValueError: If it cannot; the message says where.
+    """
+    reason = outward_violation(pull)
+    if not (reason or push.entropic):
+        reason = convexity_violation(pull)
+    if reason:
+        advice = (
+            ""
+            if push.entropic
+            else "; take a convex pull, or a push that maximises entropy, 'stein'"
+        )
+        raise ValueError(
+            f"the pull {type(pull).__name__} on {type(pull.latent).__name__} does not go with the "
+            f"push {type(push).__name__}: {reason}{advice}"
+        )
+
+
+def balance(pull: Pull, push: Push) -> None:
+    """Weigh the pull for an entropic push, unless ``exp(-pull)`` is the latent's own density.
+
+    Latents settle at ``exp(-β pull)/Z``, with β the weight. Under dilation the latent distribution
+    p is stationary for ``β = D / E_p[z·∇pull(z)]`` (the virial identity), and so keeps its size:
+    D + 1 for the gauge of a uniform support, 1 for the squared pull of the standard normal.
+    """
+    own = registry.load("pull", pull.latent.confining_pull)
+    if not push.entropic or isinstance(pull, cast("type", own)):
+        return
+    z = pull.latent.sample(_SAMPLES, _generator(pull.latent))
+    _, gradient = pull.value_and_gradient(z)
+    pull.weight = pull.latent.dim / (z * gradient).sum(dim=1).mean().item()
 
 
 @torch.no_grad()
@@ -28,7 +72,9 @@ def convexity_violation(pull: Pull) -> str | None:
     generator = _generator(latent)
     a, b = latent.sample(2 * _POINTS, generator).chunk(2)
     # Chords of every length: long ones average short bends out.
-    b = a + (b - a) * torch.rand(_POINTS, 1, generator=generator, device=a.device).to(a)
+    b = a + (b - a) * torch.rand(
+        _POINTS, 1, generator=generator, dtype=torch.float32, device=a.device
+    ).to(a)
     middle = (a + b) / 2
     inside = (torch.stack([latent.signed_distance(z) for z in (a, b, middle)]) <= 0).all(dim=0)
     a, b, middle = a[inside], b[inside], middle[inside]

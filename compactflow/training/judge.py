@@ -1,0 +1,151 @@
+"""Which of the weights that training passes to keep, and when to stop."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from compactflow.flow import CompactFlow
+from compactflow.training.equilibrium import sample_equilibrium
+from compactflow.training.holdout import HoldOut
+from compactflow.training.monitors import latent_energy, monitor
+from compactflow.training.objective import Objective
+from compactflow.training.options import History, TrainingOptions
+
+__all__ = ["Judge"]
+
+_REFERENCE_ROWS = 1024
+_DRAWS = 20
+_NOISE_FLOOR = 0.1  # of the energy distance, with few rows, per distance of two latents
+
+
+@final
+class Judge:
+    """Monitors an ensemble in training, keeps its last good weights and decides when to stop.
+
+    It judges by the training rows: the held-out ones are few, and stay exchangeable with new ones
+    for the calibration.
+
+    Args:
+        model: All that trains; its weights are what is kept.
+        flow: The flows side by side, of the model's stack.
+        objective: The loss, for its push and its pull.
+        x: Inliers, ``(N, D)``, in data units.
+        hold_out: Which of them train and judge each flow.
+        options: How to train.
+        generator: Where to draw random numbers from.
+
+    Attributes:
+        history: What was found at each check.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        flow: CompactFlow,
+        objective: Objective,
+        x: Tensor,
+        hold_out: HoldOut,
+        options: TrainingOptions,
+        generator: torch.Generator,
+    ) -> None:
+        self._model, self._objective, self._options = model, objective, options
+        self._generator = generator
+        # So many rows of each flow as make the reference rows, or just more, in all.
+        each = -(-_REFERENCE_ROWS // hold_out.members)
+        self._judging = flow.preprocess(x[hold_out.judging_rows()[:each].flatten()])
+        self._trained = flow.preprocess(x[hold_out.training_rows()[:each].flatten()])
+        # A copy, as checks in other shapes than the steps' would be compiled anew.
+        self._stack = flow.backbone
+        self._flow = CompactFlow(copy.deepcopy(flow.backbone), flow.latent, flow.preprocessing)
+        self._reference, settled = self._settle(2 * _REFERENCE_ROWS).chunk(2)
+        self.history: History = {}
+        self._best, self._checks_since_best = math.inf, 0
+        self._noise = self._measure_noise(settled)
+        self._kept = copy.deepcopy(model.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that its further decisions depend on."""
+        return {
+            "reference": self._reference,
+            "history": self.history,
+            "best": self._best,
+            "checks_since_best": self._checks_since_best,
+            "noise": self._noise,
+            "kept": self._kept,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state that `state_dict` gave."""
+        self._reference = state["reference"].to(self._reference)
+        self.history = state["history"]
+        self._best, self._checks_since_best = state["best"], state["checks_since_best"]
+        self._noise, self._kept = state["noise"], state["kept"]
+
+    def restore(self) -> None:
+        """Give the model the kept weights."""
+        self._model.load_state_dict(self._kept)
+
+    @torch.no_grad()
+    def check(self, step: int, loss: float) -> tuple[bool, str]:
+        """Monitor the weights and keep them if good.
+
+        Returns:
+            Whether to go on, and how training ran away, or ``""``.
+        """
+        self._flow.backbone.load_state_dict(self._stack.state_dict())
+        if self._objective.trained():
+            self._reference = self._settle(_REFERENCE_ROWS)
+        latents = self._flow.backbone(self._trained)
+        record = {
+            "step": step,
+            "loss": loss,
+            **monitor(self._flow, self._judging, self._reference, self._generator),
+            "training_energy_distance": latent_energy(self._flow, latents, self._reference),
+        }
+        for name, value in record.items():
+            self.history.setdefault(name, []).append(value)
+        bad = [name for name, value in record.items() if not math.isfinite(value)]
+        if bad:
+            return False, f"{' and '.join(bad)} became not finite"
+        energies = self.history["training_energy_distance"]
+        first, energy = energies[0], energies[-1]
+        self._best = min(self._best, energy)
+        floor = _NOISE_FLOOR * float(torch.pdist(self._reference).mean())
+        runaway = energy > 4 * max(first, floor)
+        # Among checks that the rows cannot tell apart, the longest trained is kept. An entropic
+        # push is stable: there the longest trained detects best, even where it is not nearest.
+        push = self._objective.push
+        if energy <= self._best + self._noise or (push.entropic and not runaway):
+            self._checks_since_best = 0
+            self._kept = copy.deepcopy(self._model.state_dict())
+        else:
+            self._checks_since_best += 1
+        options = self._options
+        go_on = self._checks_since_best < options.patience and step < options.max_steps
+        rose = f"the latent energy distance rose from {first:.3g} to {energy:.3g}"
+        return go_on, rose if runaway and not go_on else ""
+
+    def _settle(self, n: int) -> Tensor:
+        objective = self._objective
+        return sample_equilibrium(objective.pull, objective.push, n, self._generator)
+
+    @torch.no_grad()
+    def _measure_noise(self, settled: Tensor) -> float:
+        """Standard deviation of the energy distance of settled latents, as many as rows."""
+        draws = []
+        for _ in range(_DRAWS):
+            # With replacement, as there may be no more settled latents than rows.
+            rows = torch.randint(
+                len(settled),
+                (len(self._trained),),
+                generator=self._generator,
+                device=settled.device,
+            )
+            draws.append(latent_energy(self._flow, settled[rows], self._reference))
+        return float(np.std(draws))

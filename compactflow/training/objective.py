@@ -1,0 +1,106 @@
+"""The loss of an ensemble: the pull, weighed, and the push."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from compactflow.backbones.stack import Stack
+from compactflow.pulls.base import Pull
+from compactflow.pushes.base import Push
+
+__all__ = ["Objective"]
+
+# Of nn.Module's own attributes, what a state dict has or what is no state.
+_NO_STATE = {"_parameters", "_buffers", "_modules", "training"}
+
+
+@final
+class Objective(nn.Module):
+    """Creates the loss of M networks side by side: the mean of each one's.
+
+    A push whose term is no mean over rows has a copy for each network, with a state of its own.
+
+    Args:
+        pull: Draws latents into the support.
+        push: Spreads them over it.
+        members: M.
+    """
+
+    def __init__(self, pull: Pull, push: Push, members: int) -> None:
+        super().__init__()
+        self.pull = pull
+        copies = 1 if push.rowwise else members
+        self.pushes = nn.ModuleList([push, *(copy.deepcopy(push) for _ in range(copies - 1))])
+        self._first = _attributes(self)
+
+    @property
+    def push(self) -> Push:
+        """The push, of the first network if each has its own."""
+        return cast("Push", self.pushes[0])
+
+    def forward(self, stack: Stack, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The loss of one batch of preprocessed rows in turn, ``(N M, D)``, a scalar."""
+        if self.push.rowwise:
+            z, term = self.push(stack, self.pull, x, generator)
+            return self._weighed(z) + term
+        losses = []
+        for push, network, rows in zip(self.pushes, stack.singles(), stack.split(x), strict=True):
+            z, term = push(network, self.pull, rows, generator)
+            losses.append(self._weighed(z) + term)
+        return torch.stack(losses).mean()
+
+    def trained(self) -> list[Tensor]:
+        """The parameters of pull, latent and push that train with the networks."""
+        return [parameter for parameter in self.parameters() if parameter.requires_grad]
+
+    def check_gradients(self) -> None:
+        """Check after a backward pass that every parameter which is to train has a gradient.
+
+        Raises:
+            ValueError: If one has none, so that it would stay as it is without a word.
+        """
+        for name, parameter in self.named_parameters():
+            if parameter.requires_grad and parameter.grad is None:
+                raise ValueError(
+                    f"the loss does not depend on the parameter {_place(self, name)}, which would "
+                    "never train: use it where the loss is made, or set its requires_grad to False"
+                )
+
+    def check_state(self) -> None:
+        """Check that training has changed nothing that a checkpoint does not keep.
+
+        Raises:
+            ValueError: If an attribute has changed that is neither parameter nor buffer.
+        """
+        for name, value in _attributes(self).items():
+            if self._first.get(name) != value:
+                raise ValueError(
+                    f"training changes {_place(self, name)}, which a checkpoint does not keep: "
+                    "make it a tensor and register it by register_buffer"
+                )
+
+    def _weighed(self, z: Tensor) -> Tensor:
+        return self.pull.weight * cast("Tensor", self.pull(z)).mean()
+
+
+def _attributes(objective: nn.Module) -> dict[str, object]:
+    """The plain values among the attributes of all parts, by their path."""
+    return {
+        f"{path}.{name}": value
+        for path, module in objective.named_modules()
+        for name, value in vars(module).items()
+        if name not in _NO_STATE and isinstance(value, bool | int | float | str | None)
+    }
+
+
+def _place(objective: nn.Module, path: str) -> str:
+    """Whose attribute a path is, for a message."""
+    owner: Any = objective
+    *parents, name = path.split(".")
+    for parent in parents:
+        owner = getattr(owner, parent)
+    return f"{name!r} of {type(owner).__name__}"
