@@ -31,11 +31,14 @@ from compactflow.plugins import Kind
 from compactflow.preprocessing import Preprocessing
 from compactflow.provenance import changes, describe, find_classes, versions
 from compactflow.randomness import drawing_from, seeded
+from compactflow.text import message_of
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
 
 __all__ = ["load", "save"]
+
+_KINDS: tuple[Kind, ...] = ("backbone", "latent", "pull", "push")
 
 # The types of a model's entries.
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -126,15 +129,15 @@ def load(
     content = _read(path)
     try:
         classes = find_classes(content["components"])
-    except ValueError as error:
-        raise ArchiveError(f"{os.fspath(path)!r} cannot be loaded: {error}") from error
+    except Exception as error:
+        raise ArchiveError(f"{os.fspath(path)!r} cannot be loaded: {message_of(error)}") from error
     try:
         with fresh_defaults():
             detector = _restore(content, classes)
     except Exception as error:  # a hostile description can make a component fail in any way
         note = changes(content["versions"], content["components"])
         raise ArchiveError(
-            f"{os.fspath(path)!r} does not describe a model: {error}{note}"
+            f"{os.fspath(path)!r} does not describe a model: {message_of(error)}{note}"
         ) from error
     detector.device = device
     detector.ensemble_.place(place)
@@ -160,8 +163,10 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
         for old in range(version, VERSION):
             content = MIGRATIONS[old](content)
         _check_types(content)
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ArchiveError(f"{os.fspath(path)!r} does not describe a model: {error}") from error
+    except Exception as error:  # a hostile file can have anything anywhere
+        raise ArchiveError(
+            f"{os.fspath(path)!r} does not describe a model: {message_of(error)}"
+        ) from error
     return content
 
 
@@ -177,13 +182,26 @@ def _check_types(content: Mapping[str, Any]) -> None:
             raise ValueError(f"{name} is {content[name]}")
     if not all(isinstance(name, str) for name in content["feature_names"]):
         raise ValueError("feature_names are not all strings")
-    if not all(isinstance(values, list) for values in content["history"].values()):
-        raise ValueError("history has an entry that is not a list")
-    for kind in ("backbone", "latent", "pull", "push"):
-        component = content["components"][kind]
+    for values in content["history"].values():
+        if not (
+            isinstance(values, list) and all(isinstance(each, int | float) for each in values)
+        ):
+            raise ValueError("history has an entry that is not a list of numbers")
+    if not all(isinstance(version, str) for version in content["versions"].values()):
+        raise ValueError("versions are not all strings")
+    if content["components"].keys() != set(_KINDS):
+        raise ValueError(f"components are {', '.join(map(repr, content['components']))}")
+    for state in (*content["flows"], content["pull"]):
+        if not all(isinstance(each, Tensor) and not each.is_complex() for each in state.values()):
+            raise ValueError("the weights are not all real tensors")
+    for kind, component in content["components"].items():
+        if not isinstance(component, dict):
+            raise ValueError(f"the {kind} is no mapping")
         for name in ("name", "distribution", "version", "target"):
             if not isinstance(component[name], str):
                 raise ValueError(f"the {name} of the {kind} is not a string")
+        if not isinstance(component["options"], dict):
+            raise ValueError(f"the options of the {kind} are no mapping")
 
 
 def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClassFlow:
@@ -226,6 +244,7 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     detector.calibration_ = Calibration.of(scores, held_out=held_out)
     detector.offset_ = content["offset"]
     detector.history_ = content["history"]
+    detector.ensemble_.signed_distance(mean.numpy()[None])  # options of a wrong type fail here
     return detector
 
 
@@ -243,9 +262,11 @@ def _spell_out(detector: OneClassFlow, components: Mapping[Kind, Any]) -> None:
             for name, value in saved["options"].items()
             if name not in now or not _same(now[name], value)
         }
+        argument = f"{kind}_options"
+        given = getattr(detector, argument) or {}
+        if given.keys() - saved["options"].keys():
+            raise ValueError(f"{argument} has others than the {kind} was made with")
         if changed:
-            argument = f"{kind}_options"
-            given = getattr(detector, argument) or {}
             detector.set_params(**{argument: {**given, **changed}})
 
 
