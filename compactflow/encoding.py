@@ -10,9 +10,11 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state, check_scalar
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from compactflow.columns import names_of, select
 from compactflow.flow import CompactFlow
 from compactflow.flows.ensemble import Ensemble
 from compactflow.pulls.base import Pull
+from compactflow.screening import Ranges
 
 __all__ = ["EncodingMixin"]
 
@@ -24,9 +26,12 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
 
     Attributes:
         ensemble_: The fitted flows. Each is a bijection of its own; here the first one serves.
+        ranges_: The range of each column in training; ``None`` if the detector was saved by a
+            version that did not keep it.
     """
 
     ensemble_: Ensemble
+    ranges_: Ranges | None
     n_features_in_: int
 
     @property
@@ -78,9 +83,19 @@ class EncodingMixin(ClassNamePrefixFeaturesOutMixin, TransformerMixin):
     def check_rows(self, X: ArrayLike) -> Array:
         """Check that rows go with the fitted detector; their values as an array ``(N, D)``.
 
+        Of a table, the columns that the detector was fitted on are taken, by their names.
+
+        Warns:
+            compactflow.screening.OutOfRangeWarning: If in a column most are outside the range of
+                training.
+
         Raises:
             sklearn.exceptions.NotFittedError: If the detector is not fitted.
             ValueError: If they do not go with it; the message says why.
         """
         check_is_fitted(self)
-        return validate_data(self, X, dtype=np.float64, reset=False)
+        names = getattr(self, "feature_names_in_", None)
+        rows: Array = validate_data(self, select(X, names), dtype=np.float64, reset=False)
+        if self.ranges_ is not None:
+            self.ranges_.watch(names_of(self, rows.shape[1])).add(rows).warn()
+        return rows

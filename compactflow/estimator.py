@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from compactflow import archive, storage
 from compactflow.backbones.base import Backbone
 from compactflow.calibration import calibrate
+from compactflow.columns import names_of, select
 from compactflow.composition import (
     adapt,
     compose,
@@ -37,6 +38,7 @@ from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.pushes.theory import balance, check_theory
 from compactflow.randomness import drawing_from, seeded
+from compactflow.screening import Ranges, screen
 from compactflow.training.checkpoints import Checkpoint, identify
 from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import train
@@ -96,6 +98,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
     Attributes:
         ensemble_: The fitted flows, in float64 if the device has it.
         calibration_, offset_: See `DecisionMixin`.
+        ranges_: The range of each column in training.
         history_: Per check of training: step, loss and `compactflow.training.monitors`.
         n_features_in_: The number of features D.
         feature_names_in_: Column names, when fitted on a data frame.
@@ -180,6 +183,8 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         Warns:
             CalibrationWarning: If the held-out rows are too few for the boundary.
             TrainingDivergedWarning: If training ran away and was stopped.
+            compactflow.screening.SuspectColumnWarning: If columns look like identifiers, labels
+                or have a code for missing values among theirs.
         """
         settings = find_settings(self)
         for kind, part in find_parts(self).items():
@@ -187,9 +192,10 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         device = find_device(self.device)
         # The features are learned on a copy: this detector changes when all has succeeded.
         checked = copy.copy(self)
-        data: Array = validate_data(checked, X, dtype=np.float64, ensure_min_samples=2)
+        data: Array = validate_data(checked, select(X), dtype=np.float64, ensure_min_samples=2)
         if np.abs(data).max() > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")
+        screen(data, names_of(checked, data.shape[1]))
         with ExitStack() as stack:
             kept, random_state = None, self.random_state
             if checkpoint is not None:
@@ -255,6 +261,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             "ensemble_": ensemble,
             "history_": history,
             "calibration_": calibration,
+            "ranges_": Ranges.of(data),
             "offset_": -calibration.threshold(settings.boundary),
         }
 

@@ -31,6 +31,7 @@ from compactflow.plugins import Kind
 from compactflow.preprocessing import Preprocessing
 from compactflow.provenance import changes, describe, find_classes, versions
 from compactflow.randomness import drawing_from, seeded
+from compactflow.screening import Ranges
 from compactflow.text import message_of
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str], *, folder: bool =
         params["random_state"] = None  # the state of a generator is not part of the model
     with fresh_defaults():
         _check_finite(detector.ensemble_)
-    content = {
+    content: dict[str, Any] = {
         "versions": versions(),
         "components": components,
         "params": params,
@@ -99,6 +100,9 @@ def save(detector: OneClassFlow, path: str | os.PathLike[str], *, folder: bool =
         },
         "history": detector.history_,
     }
+    if detector.ranges_ is not None:
+        low, high = map(torch.from_numpy, (detector.ranges_.low, detector.ranges_.high))
+        content["calibration"] |= {"low": low, "high": high}
     archive.write(path, "model", VERSION, content, folder=folder)
 
 
@@ -240,12 +244,24 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> OneClas
     scores = content["calibration"]["scores"].numpy()
     if scores.ndim != 1 or scores.dtype != np.float64 or not np.isfinite(scores).all():
         raise ValueError("its calibration scores are not finite numbers")
+    detector.ranges_ = _ranges(content["calibration"], dim)
     held_out = content["calibration"]["held_out"] is True
     detector.calibration_ = Calibration.of(scores, held_out=held_out)
     detector.offset_ = content["offset"]
     detector.history_ = content["history"]
     detector.ensemble_.signed_distance(mean.numpy()[None])  # options of a wrong type fail here
     return detector
+
+
+def _ranges(calibration: Mapping[str, Any], dim: int) -> Ranges | None:
+    """The ranges of the training columns, which older files of this format do not have."""
+    if "low" not in calibration:
+        return None
+    low, high = (calibration[name].numpy() for name in ("low", "high"))
+    for bound in (low, high):
+        if bound.shape != (dim,) or bound.dtype != np.float64 or not np.isfinite(bound).all():
+            raise ValueError(f"the ranges of its columns are not {dim} finite numbers")
+    return Ranges(low, high)
 
 
 def _spell_out(detector: OneClassFlow, components: Mapping[Kind, Any]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from compactflow.progress import progress
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
     from compactflow.tables import Dialect
 
-__all__ = ["check_kept", "find_outliers", "open_model", "read_inliers", "read_rows"]
+__all__ = ["Rows", "check_kept", "find_outliers", "open_model", "read_inliers", "read_rows"]
 
 
-def open_model(model: Path, device: str) -> tuple[OneClassFlow, list[str]]:
-    """Load a model, and the names of the columns it was fitted on.
+def open_model(model: Path, device: str) -> OneClassFlow:
+    """Load a model that was fitted on named columns.
 
     Raises:
         ValueError: If it is unfit; the message says why.
@@ -34,7 +35,7 @@ def open_model(model: Path, device: str) -> tuple[OneClassFlow, list[str]]:
             f"{model} was fitted on an array without column names, so columns cannot be matched; "
             "fit it on a table or a data frame, or score in Python"
         )
-    return detector, [str(name) for name in detector.feature_names_in_]
+    return detector
 
 
 def check_kept(keep: Sequence[str] | None, taken: Iterable[str]) -> list[str]:
@@ -52,35 +53,71 @@ def check_kept(keep: Sequence[str] | None, taken: Iterable[str]) -> list[str]:
     return kept
 
 
+class Rows(NamedTuple):
+    """Some rows of a table.
+
+    Attributes:
+        X: The features, ``(N, D)``.
+        labels: The label of each row, ``(N,)``, if there is one.
+        kept: The columns to keep.
+    """
+
+    X: NDArray[np.float64]
+    labels: NDArray[np.float64] | None
+    kept: pa.RecordBatch
+
+
 def read_rows(
     path: Path,
-    columns: Sequence[str],
+    detector: OneClassFlow,
     title: str,
     *,
+    label: str | None = None,
     keep: Sequence[str] = (),
     dialect: Dialect,
     show: bool,
-) -> Iterator[pa.RecordBatch]:
-    """The batches of `compactflow.tables.read_batches` that have rows, with a progress bar.
+) -> Iterator[Rows]:
+    """Read the columns that a detector was fitted on, in batches, with a progress bar.
 
     Raises:
-        ValueError: As `read_batches`.
+        ValueError: As `compactflow.tables.read_batches`.
         OSError: Likewise.
+
+    Warns:
+        compactflow.screening.OutOfRangeWarning: In the end, if most rows are outside the range
+            that a column had in training.
     """
     from compactflow import tables
 
+    names = [str(name) for name in detector.feature_names_in_]
+    columns = names if label is None else [*names, label]
     batches = tables.read_batches(path, columns, keep=keep, dialect=dialect)
     total = tables.count_rows(path, dialect) if show else None
+    return _watched(batches, detector, names, len(columns), progress(title, total, show=show))
 
-    def watched() -> Iterator[pa.RecordBatch]:
-        done = 0
-        with progress(f"{title}, rows", total, show=show) as reach:
-            for batch in filter(len, batches):
-                yield batch
-                done += len(batch)
-                reach(done)
 
-    return watched()
+def _watched(
+    batches: Iterable[pa.RecordBatch],
+    detector: OneClassFlow,
+    names: Sequence[str],
+    numbers: int,
+    bar: AbstractContextManager[Callable[[int], None]],
+) -> Iterator[Rows]:
+    import numpy as np
+
+    watch = detector.ranges_.watch(names) if detector.ranges_ is not None else None
+    done, features = 0, len(names)
+    with bar as reach:
+        for batch in filter(len, batches):
+            X = np.column_stack([column.to_numpy() for column in batch.columns[:features]])
+            if watch is not None:
+                watch.add(X)
+            labels = batch.column(features).to_numpy() if numbers > features else None
+            yield Rows(X, labels, batch.select(range(numbers, batch.num_columns)))
+            done += len(batch)
+            reach(done)
+    if watch is not None:
+        watch.warn()
 
 
 def read_inliers(

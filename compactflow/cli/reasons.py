@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compactflow.cli.app import app
-from compactflow.cli.inputs import check_kept, open_model, read_rows
+from compactflow.cli.inputs import Rows, check_kept, open_model, read_rows
 from compactflow.cli.options import (
     AsJson,
     Decimal,
@@ -75,12 +75,12 @@ def explain(
         check_out(out, force=force, inputs=[model, new])
         tables.check_output(out)
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
-    detector, names = open_model(model, device)
+    detector = open_model(model, device)
     kept = check_kept(keep, RECORD)
     types = {**RECORD, **tables.column_types(new, kept, dialect)}
     show = not (quiet or as_json)
-    batches = read_rows(new, names, "explaining", keep=kept, dialect=dialect, show=show)
-    parts = _records(detector, batches, len(names), top)
+    batches = read_rows(new, detector, "explaining", keep=kept, dialect=dialect, show=show)
+    parts = _records(detector, batches, top)
     if out is None:
         (_print_list if as_json else _print_table)(chain.from_iterable(parts))
         return
@@ -113,18 +113,15 @@ def report(
     The page needs nothing beside itself: no network, no scripts. Memory is constant: all rows are
     counted, and the pictures show a random sample of a long table.
     """
-    import numpy as np
-
     from compactflow import files, tables
     from compactflow.report import render
     from compactflow.survey import Survey
 
     check_out(out, force=force, inputs=[model, new])
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
-    detector, names = open_model(model, device)
-    batches = read_rows(new, names, "scoring", dialect=dialect, show=not (quiet or as_json))
-    arrays = (np.column_stack([column.to_numpy() for column in batch]) for batch in batches)
-    survey = Survey.of(detector, arrays)
+    detector = open_model(model, device)
+    batches = read_rows(new, detector, "scoring", dialect=dialect, show=not (quiet or as_json))
+    survey = Survey.of(detector, (rows.X for rows in batches))
     text = render(detector, survey, model=model.name, table=new.name)
     files.write_atomically(out, lambda temporary: _write_text(temporary, text))
     if as_json:
@@ -138,20 +135,20 @@ def _write_text(path: Path, text: str) -> None:
 
 
 def _records(
-    detector: OneClassFlow, batches: Iterator[pa.RecordBatch], features: int, top: int
+    detector: OneClassFlow, batches: Iterable[Rows], top: int
 ) -> Iterator[list[dict[str, Any]]]:
     """The records of each batch, with the rows of all batches counted from 1, and what is kept."""
-    import pyarrow as pa
+    from compactflow.explanation import explain as explain_rows
 
+    names = [str(name) for name in detector.feature_names_in_]
     first = 1
-    for batch in batches:
-        explanation = detector.explain(pa.Table.from_batches([batch.select(range(features))]))
-        kept = batch.select(range(features, batch.num_columns))
+    for X, _, kept in batches:
+        explanation = explain_rows(detector.ensemble_, -detector.offset_, X, names)
         yield [
             record | {"row": first + record["row"]} | kept.slice(record["row"], 1).to_pylist()[0]
             for record in explanation.records(top)
         ]
-        first += len(batch)
+        first += len(X)
 
 
 def _as_batches(

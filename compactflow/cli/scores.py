@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compactflow.cli.app import app
-from compactflow.cli.inputs import check_kept, find_outliers, open_model, read_rows
+from compactflow.cli.inputs import Rows, check_kept, find_outliers, open_model, read_rows
 from compactflow.cli.options import (
     AsJson,
     Decimal,
@@ -82,14 +82,13 @@ def score(
     if out is not None:
         tables.check_output(out)
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
-    detector, names = open_model(model, device)
+    detector = open_model(model, device)
     kept = check_kept(keep, ["row", *_SCORES])
     types = {**tables.column_types(new, kept, dialect), **_SCORES}
-    columns = names if label is None else [*names, label]
     show = not (quiet or as_json)
-    rows = read_rows(new, columns, "scoring", keep=kept, dialect=dialect, show=show)
+    rows = read_rows(new, detector, "scoring", label=label, keep=kept, dialect=dialect, show=show)
     tally = _Tally(f"{new}: column {label!r}" if label is not None else None)
-    scored = _scores(detector, rows, len(names), len(columns), tally)
+    scored = _scores(detector, rows, tally)
     if top is not None:
         types = {"row": "int64", **types}
         scored = iter([_furthest(scored, top, types)])
@@ -151,22 +150,16 @@ class _Tally:
 
 
 def _scores(
-    detector: OneClassFlow,
-    batches: Iterable[pa.RecordBatch],
-    features: int,
-    numbers: int,
-    tally: _Tally,
+    detector: OneClassFlow, batches: Iterable[Rows], tally: _Tally
 ) -> Iterator[pa.RecordBatch]:
-    """Score batches of features, labels if there are more `numbers`, and columns to keep."""
+    """Score rows; the columns to keep come first."""
     import pyarrow as pa
 
-    for batch in batches:
-        distance = detector.signed_distance(pa.Table.from_batches([batch.select(range(features))]))
+    for X, labels, kept in batches:
+        distance = detector.ensemble_.signed_distance(X)
         decision = -distance - detector.offset_
         outlier = ~(decision >= 0)
-        labels = batch.column(features).to_numpy() if numbers > features else None
         tally.add(distance, outlier, labels)
-        kept = batch.select(range(numbers, batch.num_columns))
         columns = [*kept.columns, *map(pa.array, (distance, decision, outlier))]
         yield pa.RecordBatch.from_arrays(columns, names=[*kept.schema.names, *_SCORES])
     tally.judge()

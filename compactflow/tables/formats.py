@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
+from compactflow.columns import pandas_index
 from compactflow.tables.dialect import Dialect, Found, TableError
 
 __all__ = ["READ", "Format", "open_table"]
@@ -167,11 +168,7 @@ class _Columnar(Format):
 
     @property
     def index(self) -> list[str]:
-        try:
-            columns = (self.schema.pandas_metadata or {}).get("index_columns", [])
-            return [name for name in columns if isinstance(name, str)]
-        except (ValueError, TypeError, AttributeError, RecursionError):
-            return []  # the note is damaged, or not from pandas
+        return pandas_index(self.schema)
 
     def types(self, columns: Sequence[str]) -> dict[str, pa.DataType]:
         return {name: self.schema.field(name).type for name in columns}
