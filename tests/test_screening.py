@@ -14,7 +14,13 @@ from compactflow.screening import (
 )
 
 N = 200
-TINY = {"max_steps": 1, "members": 1, "backbone_options": {"blocks": 1}, "random_state": 0}
+TINY = {
+    "max_steps": 1,
+    "members": 1,
+    "boundary": "natural",
+    "backbone_options": {"blocks": 1},
+    "random_state": 0,
+}
 
 
 def suspects(column, name="a"):
