@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from math import inf
 from numbers import Integral, Real
@@ -16,6 +16,13 @@ from torch import Tensor
 
 from compactflow import registry
 from compactflow.backbones.base import Backbone
+from compactflow.contracts import (
+    check_backbone,
+    check_call,
+    check_latent,
+    check_made,
+    check_push,
+)
 from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind
@@ -141,6 +148,8 @@ def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
         raise ValueError(
             f"{kind} must be a name, a subclass or an instance of {base.__name__}, got {value!r}"
         )
+    if kind == "push":
+        check_push(found)
     return found
 
 
@@ -157,6 +166,7 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
             be made of one instance.
     """
     first = _make("backbone", parts, dim)
+    check_backbone(first)
     given = isinstance(parts["backbone"].choice, Backbone)
     if members == "auto":
         members = 1 if given or not first.parallel else _MEMBERS
@@ -172,9 +182,10 @@ def make_latent(parts: Mapping[Kind, Part], dim: int) -> Latent:
     """Make the latent; one given as an instance is copied.
 
     Raises:
-        ValueError: As for `compose`.
+        ValueError: As for `compose`, or if its constraints have another shape than ``(N, M)``.
     """
     latent: Latent = _make("latent", parts, dim)
+    check_latent(latent)
     return latent
 
 
@@ -235,15 +246,32 @@ def compose(
 
 
 def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:
-    """The detector's pull and push, for a latent of two features unless it has its own.
+    """The detector's pull and push, for a latent of few features unless it has its own.
 
     Raises:
         ValueError: If a name, an option or a setting is unknown or out of range.
     """
     parts = find_parts(detector)
     find_class("backbone", parts["backbone"].choice)
-    latent = _make("latent", parts, getattr(parts["latent"].choice, "dim", 2))
+    latent = _probe_latent(parts)
     return _make("pull", parts, latent), _make("push", parts)
+
+
+def _probe_latent(parts: Mapping[Kind, Part]) -> Latent:
+    """The latent in some dimension that it takes: its own, that of an option, or a few others."""
+    own = getattr(parts["latent"].choice, "dim", None)
+    if isinstance(own, int):
+        return make_latent(parts, own)
+    options = parts["latent"].options.values()
+    dims = [2, *(len(value) for value in options if isinstance(value, Sized)), 3, 4, 8, 16, 64]
+    failure: ValueError | None = None
+    for dim in dims:
+        try:
+            return make_latent(parts, dim)
+        except ValueError as error:
+            failure = failure or error
+    assert failure is not None
+    raise failure
 
 
 def _make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: ANN401
@@ -255,12 +283,7 @@ def _make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: A
                 "instance; set its options where you make it"
             )
         return copy.deepcopy(component)
-    try:
-        made = component(*args, **options)
-    except TypeError as error:
-        raise ValueError(f"{kind}_options do not fit {component.__name__}: {error}") from error
-    if not isinstance(made, _BASES[kind]):
-        raise ValueError(
-            f"{kind} must be made by {component.__name__}, but that returned {made!r}"
-        )
+    check_call(kind, component, args, options)
+    made = component(*args, **options)
+    check_made(kind, component, made, _BASES[kind])
     return made

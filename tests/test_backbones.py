@@ -13,6 +13,7 @@ from compactflow.backbones.base import ConvergenceError
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.iresnet import IResNet, spectral_bound
 from compactflow.backbones.solvers import anderson, picard
+from compactflow.backbones.stack import Stack
 
 CONSTRUCTORS = {
     "aligned": lambda dim: Coupling(dim, blocks=4, width=16),
@@ -45,6 +46,19 @@ def perturbed(name, dim, dtype):
         for parameter in backbone.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
     return backbone.to(dtype)
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_an_empty_batch_maps_to_an_empty_one(name, dim):
+    backbone = perturbed(name, dim, torch.float64)
+    x = torch.zeros(0, dim, dtype=torch.float64)
+    for network in (backbone, Stack([backbone, backbone])):
+        z, divergence = network.forward_and_divergence(x, 0.1)
+        for rows in (network(x), network.inverse(x), network.inverse(x, start=x), z):
+            assert rows.shape == (0, dim)
+        assert network.recode(x).shape == (0, dim)
+        assert network.log_abs_det(x).shape == divergence.shape == (0,)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -2,8 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 
 from compactflow.backbones.autoregressive import Autoregressive
+from compactflow.backbones.base import Backbone
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.stack import Stack
 
@@ -81,3 +83,73 @@ def test_weights_come_back(networks):
     z = stack(x)
     stack.unstack(networks)
     torch.testing.assert_close(z, in_turn(networks, x, lambda network, row: network(row)))
+
+
+def test_the_networks_one_by_one_share_the_weights(networks):
+    stack = Stack(networks)
+    x = torch.randn(12, stack.dim, dtype=torch.float64)
+    apart = [single(rows) for single, rows in zip(stack.singles(), stack.split(x), strict=True)]
+    z = stack(x)
+    torch.testing.assert_close(torch.stack(apart, dim=1).flatten(0, 1), z)
+    parameters = list(stack.parameters())
+    weights = torch.randn(4, 3, stack.dim, dtype=torch.float64)
+    loss = sum((weights[:, m] * rows).sum() for m, rows in enumerate(apart))
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    exact = torch.autograd.grad((weights.flatten(0, 1) * z).sum(), parameters, allow_unused=True)
+    for a, b in zip(found, exact, strict=True):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b)
+
+
+def test_the_networks_one_by_one_follow_the_weights(networks):
+    stack = Stack(networks)
+    x = torch.randn(4, stack.dim, dtype=torch.float64)
+    before = [single(x) for single in stack.singles()]
+    with torch.no_grad():
+        for parameter in stack.parameters():
+            parameter.mul_(1.5)
+    for m, single in enumerate(stack.singles()):
+        z = single(x)
+        assert not torch.equal(z, before[m])
+        torch.testing.assert_close(z, stack(x.repeat_interleave(3, dim=0))[m::3])
+
+
+class Odd(Backbone):
+    """Has a tied, a frozen and an absent parameter, and an absent buffer."""
+
+    parallel = True
+
+    def __init__(self, dim):
+        super().__init__(dim)
+        self.scale = nn.Parameter(0.1 * torch.randn(dim))
+        self.tied = self.scale
+        self.frozen = nn.Parameter(1 + torch.rand(dim), requires_grad=False)
+        self.register_parameter("absent", None)
+        self.register_buffer("nothing", None)
+
+    def forward(self, x):
+        return x * (self.scale + 2 * self.tied).exp().unsqueeze(-2) * self.frozen.unsqueeze(-2)
+
+    def inverse(self, z, *, start=None):
+        return z / (self.scale + 2 * self.tied).exp().unsqueeze(-2) / self.frozen.unsqueeze(-2)
+
+
+def test_tied_frozen_and_absent_parameters_stay_so():
+    networks = [Odd(3) for _ in range(2)]
+    frozen = [network.frozen.clone() for network in networks]
+    stack = Stack(networks)
+    merged = stack.networks[0]
+    assert merged.tied is merged.scale
+    assert not merged.frozen.requires_grad
+    assert merged.absent is merged.nothing is None
+    optimizer = torch.optim.SGD([p for p in stack.parameters() if p.requires_grad], lr=0.1)
+    stack(torch.randn(8, 3)).square().sum().backward()
+    optimizer.step()
+    x = torch.randn(6, 3)
+    z = stack(x)
+    stack.unstack(networks)
+    for m, network in enumerate(networks):
+        assert network.tied is network.scale
+        assert torch.equal(network.frozen, frozen[m])
+        torch.testing.assert_close(network(x[m::2]), z[m::2])

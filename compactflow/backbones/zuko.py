@@ -34,11 +34,11 @@ class ZukoFlow(Backbone):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
-        return cast("Tensor", self._now()(x))
+        return cast("Tensor", self._now()(x)) if len(x) else x
 
     def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``; `start` is ignored."""
-        return cast("Tensor", self._now().inv(z))
+        return cast("Tensor", self._now().inv(z)) if len(z) else z
 
     def log_abs_det(self, x: Tensor) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
@@ -46,6 +46,8 @@ class ZukoFlow(Backbone):
 
     def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
+        if not len(x):  # of which zuko cannot infer shapes
+            return x, x.new_zeros(0)
         return cast("tuple[Tensor, Tensor]", self._now().call_and_ladj(x))
 
     def _now(self) -> Any:  # noqa: ANN401 - zuko's own subclass of Transform, with `call_and_ladj`

@@ -67,16 +67,8 @@ class Latent(nn.Module, ABC):
 
         ``Σ_m max(c_m, 0) + min(max_m c_m, 0)`` (Schmier et al. 2024, eq. 2-4, where
         ``c_k = |z_k| - 1``).
-
-        Raises:
-            ValueError: If the constraints are not ``(N, M)``.
         """
         c = self.constraints(z)
-        if c.ndim != 2:
-            raise ValueError(
-                f"{type(self).__name__}.constraints must give (N, M) values for N rows, a column "
-                f"for each constraint, got {tuple(c.shape)} for {tuple(z.shape)}"
-            )
         return c.clamp(min=0).sum(dim=1) + c.amax(dim=1).clamp(max=0)
 
     def gauge(self, z: Tensor) -> Tensor:
