@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 import compactflow
 from compactflow import plotting
 from compactflow.explanation import explain
+from compactflow.plotting.labels import label_axes
 from compactflow.survey import Survey
+from compactflow.text import printable
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
@@ -84,7 +86,7 @@ def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) ->
     parts = [_summary(detector, survey), *_pictures(detector, survey.sample, names)]
     parts.extend(_outliers(detector, survey, names))
     return _PAGE.format(
-        title=f"{escape(model)} on {escape(table)}",
+        title=escape(printable(f"{model} on {table}")),
         body="\n".join(parts),
         version=compactflow.__version__,
     )
@@ -126,7 +128,7 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
             ax = plotting.plot_decision(detector, drawn, figure.subplots())
             plotting.plot_boundary(detector, ax, label="support, mapped back")
             if names:
-                ax.set(xlabel=names[0], ylabel=names[1])
+                label_axes(ax, names)
             figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
             return figure
 
@@ -219,7 +221,11 @@ def _image(alternative: str, draw: Draw) -> str:
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
     def line(tag: str, cells: list[str]) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+        return (
+            "<tr>"
+            + "".join(f"<{tag}>{escape(printable(cell))}</{tag}>" for cell in cells)
+            + "</tr>"
+        )
 
     head = line("th", header) if any(header) else ""
     return (

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes
+from compactflow.plotting.labels import drawable, style_of
 
 if TYPE_CHECKING:
     from compactflow.explanation import Explanation
@@ -36,11 +37,12 @@ def plot_counterfactual(
     ax.barh(places, off, color=np.where(off > 0, OUTLIER, INLIER))
     ax.axvline(0, color=ink(), linewidth=0.8)
     labels = [
-        f"{explanation.features[j]}: {explanation.X[row, j]:.3g} → "
+        f"{drawable(explanation.features[j])}: {explanation.X[row, j]:.3g} → "
         f"{explanation.counterfactual[row, j]:.3g}"
         for j in shown
     ]
-    ax.set(yticks=places, yticklabels=labels, title=f"row {row}")
+    ax.set_yticks(places, labels, **style_of(explanation.features[j] for j in shown))
+    ax.set(title=f"row {row}")
     ax.set(xlabel="off by (standard deviations of inliers)")
     ax.invert_yaxis()
     return ax

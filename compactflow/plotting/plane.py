@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from compactflow.plotting.axes import ink, make_axes, make_rows
+from compactflow.plotting.labels import label_axes
 
 if TYPE_CHECKING:
     from compactflow.estimator import OneClassFlow
@@ -70,7 +71,7 @@ def plot_decision(
     ax.plot([], [], color=colour, linewidth=2, label="decision")
     ax.scatter(rows[:, 0], rows[:, 1], s=4, color="black", linewidths=0, label="rows")
     names = getattr(detector, "feature_names_in_", ["x0", "x1"])
-    ax.set(xlabel=str(names[0]), ylabel=str(names[1]))
+    label_axes(ax, names)
     return ax
 
 
