@@ -18,7 +18,7 @@ from compactflow.benchmark.detectors import DETECTORS, VARIANTS, find_absent, lo
 from compactflow.benchmark.journal import Journal, Row, Task
 from compactflow.benchmark.measurement import fit_and_score
 from compactflow.datasets import load_npz, split
-from compactflow.progress import track
+from compactflow.terminal import track
 
 __all__ = ["JOURNAL", "measure", "run"]
 

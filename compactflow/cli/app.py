@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Annotated, Any
 
 import typer
 
 import compactflow
-from compactflow.text import Note, one_line
+from compactflow.text import Note, one_line, printable
 
 __all__ = ["app", "main"]
 
@@ -38,7 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0; 2 for wrong input, after one line on stderr that says what is wrong; or
         130 if interrupted. A fault of the program is raised, and so ends the process with 1.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if arguments is None:  # this is the process, which a fault ends
+        sys.excepthook = _show_fault
+        arguments = sys.argv[1:]
+    arguments = list(arguments) or ["--help"]
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         try:
@@ -75,6 +80,14 @@ def _before_any_command(version: _Version = False) -> None:
 def _say(kind: str, message: str) -> None:
     """Print a message as one line on stderr."""
     print(f"{kind}: {one_line(message)}", file=sys.stderr)
+
+
+def _show_fault(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print a traceback; the message of an error can be anybody's."""
+    text = "".join(traceback.format_exception(kind, error, trace))
+    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, end="")
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

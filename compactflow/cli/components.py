@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, cast, get_args
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from compactflow.cli.app import app
 from compactflow.cli.options import AsJson
 from compactflow.cli.output import print_json, print_line, printable
 from compactflow.plugins import Kind
+from compactflow.terminal import Terminal
 
 __all__ = ["new_plugin", "plugins"]
 
@@ -43,7 +43,7 @@ def plugins(
     table = Table(*headers)
     for row in rows:
         table.add_row(*(Text(printable(row[name])) for name in headers))
-    Console().print(table)
+    Terminal().print(table)
 
 
 @app.command("new-plugin", epilog="Example: compactflow new-plugin torus --kind latent")

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from compactflow.cli.app import app
 from compactflow.cli.options import AsJson, Force, Out, Quick, Seed, option
 from compactflow.cli.output import check_out, print_json, records
+from compactflow.terminal import Terminal
 
 __all__ = ["benchmark", "combinations", "reproduce"]
 
@@ -117,4 +117,4 @@ def _print(table: Table, as_json: bool) -> None:
     if as_json:
         print_json(records(table))
     else:
-        Console().print(table)
+        Terminal().print(table)

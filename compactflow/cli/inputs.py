@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from compactflow.progress import progress
+from compactflow.terminal import progress
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,11 +8,11 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from compactflow.files import check_replaceable
+from compactflow.terminal import Terminal
 from compactflow.text import printable
 
 __all__ = ["check_out", "print_json", "print_line", "printable", "records"]
@@ -37,7 +37,7 @@ def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
 def print_line(label: str, value: object) -> None:
     """Print a labelled line, not wrapped, so that paths and commands can be copied."""
     line = Text.assemble((f"{label:>14}", "bold"), f"  {printable(value)}")
-    Console().print(line, soft_wrap=True)
+    Terminal().print(line, soft_wrap=True)
 
 
 def records(table: Table) -> list[dict[str, str]]:

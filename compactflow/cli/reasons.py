@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -31,6 +30,7 @@ from compactflow.cli.options import (
     Sep,
 )
 from compactflow.cli.output import check_out, print_json, print_line, printable
+from compactflow.terminal import Terminal
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,7 +120,7 @@ def report(
     check_out(out, force=force, inputs=[model, new])
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     detector = open_model(model, device)
-    batches = read_rows(new, detector, "scoring", dialect=dialect, show=not (quiet or as_json))
+    batches = read_rows(new, detector, "reading", dialect=dialect, show=not (quiet or as_json))
     survey = Survey.of(detector, (rows.X for rows in batches))
     text = render(detector, survey, model=model.name, table=new.name)
     files.write_atomically(out, lambda temporary: _write_text(temporary, text))
@@ -192,7 +192,7 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
                 *(Text(printable(record[name]) if begins else "") for name in kept),
             )
     if table:
-        Console().print(table)
+        Terminal().print(table)
     print_line("outliers", len(outliers))
     if len(outliers) > _SHOWN:
         print_line("shown", f"the first {_SHOWN}; --out FILE writes all")

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +28,7 @@ from compactflow.cli.options import (
     Sep,
 )
 from compactflow.cli.output import check_out, print_json, print_line, printable
+from compactflow.terminal import Terminal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -191,4 +191,4 @@ def _print_rows(batch: pa.RecordBatch) -> None:
     for record in batch.to_pylist():
         cells = (f"{cell:.4g}" if isinstance(cell, float) else cell for cell in record.values())
         table.add_row(*(Text(printable(cell)) for cell in cells))
-    Console().print(table)
+    Terminal().print(table)

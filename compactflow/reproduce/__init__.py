@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
+
+from compactflow.terminal import Terminal
 
 __all__ = ["EXPERIMENTS", "PAPER", "reproduce"]
 
@@ -86,7 +87,7 @@ def reproduce(
         "theorem": lambda: theorem.run(out, quick=quick, seed=seed),
         "gaps": lambda: gaps.run(out, quick=quick, seed=seed),
     }
-    console = Console(quiet=quiet)
+    console = Terminal(quiet=quiet)
     tables: dict[str, Table | None] = {}
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -96,5 +97,5 @@ def reproduce(
         if table is not None:
             console.print(table)
         for file in files:
-            console.print(f"wrote {out / file}")
+            console.print(f"wrote {out / file}", markup=False, soft_wrap=True)
     return tables

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from joblib import Parallel, cpu_count, delayed
 
-from compactflow.progress import track
+from compactflow.terminal import track
 
 __all__ = ["run_all", "run_each"]
 

@@ -14,10 +14,10 @@ from compactflow.backbones.base import ConvergenceError
 from compactflow.backbones.stack import Stack, stack_modules
 from compactflow.devices import can_compile, single_threaded
 from compactflow.flow import CompactFlow
-from compactflow.progress import progress
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.randomness import normal_like
+from compactflow.terminal import progress
 from compactflow.training.checkpoints import Checkpoint
 from compactflow.training.holdout import HoldOut
 from compactflow.training.judge import Judge

@@ -1,4 +1,4 @@
-"""How far a long piece of work is: a bar on a terminal, and elsewhere a line now and then."""
+"""What goes to the terminal: text that can only be shown, and how far a long piece of work is."""
 
 from __future__ import annotations
 
@@ -6,16 +6,33 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar, final
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
 
-__all__ = ["progress", "track"]
+from compactflow.text import printable
+
+__all__ = ["Terminal", "progress", "track"]
 
 T = TypeVar("T")
 
 _SECONDS = 30.0  # between two lines
+
+
+@final
+class Terminal(Console):
+    """A console on which control characters in text, wherever it is from, are shown as escapes."""
+
+    def render(self, renderable: Any, options: Any = None) -> Iterator[Segment]:  # noqa: ANN401
+        """Render as rich does, and then clean what is text."""
+        for segment in super().render(renderable, options):
+            if segment.control:
+                yield segment
+            else:
+                text = "\n".join(map(printable, segment.text.split("\n")))
+                yield Segment(text, segment.style)
 
 
 @contextmanager
@@ -32,7 +49,7 @@ def progress(
     Yields:
         A function to call with how much is done so far.
     """
-    console = Console(file=sys.stderr)
+    console = Terminal(file=sys.stderr)
     if not show:
         yield lambda done: None
     elif console.is_terminal or console.is_jupyter:
@@ -61,6 +78,6 @@ def _lines(title: str, total: int | None) -> Callable[[int], None]:
         if time.monotonic() - last >= _SECONDS:
             last = time.monotonic()
             of_all = f" of {total}" if total else ""
-            print(f"{title}: {done}{of_all}", file=file, flush=True)
+            print(printable(f"{title}: {done}{of_all}"), file=file, flush=True)
 
     return reach
