@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from compactflow.backbones.normflows import from_normflows
     from compactflow.backbones.zuko import from_zuko
-    from compactflow.estimator import OneClassFlow, build
+    from compactflow.building import build
+    from compactflow.estimator import OneClassFlow
     from compactflow.flow import CompactFlow
+    from compactflow.loading import load
     from compactflow.registry import available, register
-    from compactflow.storage import load
 
 __all__ = [
     "CompactFlow",
@@ -34,10 +35,10 @@ _HOME = {
     "CompactFlow": "compactflow.flow",
     "OneClassFlow": "compactflow.estimator",
     "available": "compactflow.registry",
-    "build": "compactflow.estimator",
+    "build": "compactflow.building",
     "from_normflows": "compactflow.backbones.normflows",
     "from_zuko": "compactflow.backbones.zuko",
-    "load": "compactflow.storage",
+    "load": "compactflow.loading",
     "register": "compactflow.registry",
 }
 

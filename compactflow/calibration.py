@@ -111,7 +111,16 @@ class Calibration:
         return f"{np.mean(self.scores <= threshold):.1%} of {rows} are inside{end}"
 
     def p_values(self, scores: Array, *, rounding: float = _ROUNDING) -> Array:
-        """Conformal p-values of scores ``(N,)``: ``(1 + #{calibration ≥ score}) / (M + 1)``.
+        """Conformal p-values of scores ``(N,)``, in (0, 1]: small for outliers.
+
+        ``(1 + #{held-out scores ≥ score}) / (M + 1)``: the share of M held-out inliers at least
+        as far out. It is never below ``1 / (M + 1)``, so small p-values need many held-out rows.
+        Training does not use the rows that are held out of it, only monitors them.
+
+        For a new inlier the p-value of a single flow is at most α with probability at most α, over
+        the draw of the held-out rows and of the new one. Of an ensemble, each of whose rows is
+        scored by the flows that did not see it, this holds about, as in cross-conformal
+        prediction (Vovk 2015); a promise that always holds needs ``members=1``.
 
         Args:
             scores: Signed distances of new rows.
@@ -120,6 +129,10 @@ class Calibration:
 
         Raises:
             ValueError: If no rows were held out, as p-values would then mean nothing.
+
+        References:
+            Vovk, Gammerman, Shafer (2005), *Algorithmic learning in a random world*; Vovk (2015),
+            *Cross-conformal predictors*.
         """
         if not self.held_out:
             raise ValueError(
@@ -133,10 +146,20 @@ class Calibration:
     def discoveries(self, p: Array, fdr: float) -> NDArray[np.bool_]:
         """Which of N p-values are discoveries at a false discovery rate, ``(N,)``.
 
-        Benjamini and Hochberg's procedure, where ties of `fdr` count.
+        Benjamini and Hochberg's procedure. The expected share of inliers among the discoveries is
+        at most `fdr`, as far as `p_values` keep their promise. Finding k among N rows takes at
+        least about ``N / (k fdr)`` held-out rows.
+
+        Args:
+            p: The p-values, ``(N,)``.
+            fdr: The rate, in (0, 1).
 
         Warns:
             CalibrationWarning: If there are none, and the held-out rows are too few to find one.
+
+        References:
+            Bates, Candès, Lei, Romano, Sesia (2023), *Testing for outliers with conformal
+            p-values*.
         """
         found = np.asarray(false_discovery_control(p) <= fdr * (1 + _ROUNDING))
         least = ceil(len(p) / (fdr * (len(self.scores) + 1)) - _ROUNDING)

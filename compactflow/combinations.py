@@ -13,7 +13,7 @@ from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
 from compactflow import datasets, registry
-from compactflow.estimator import build
+from compactflow.building import build
 from compactflow.files import write_atomically
 from compactflow.plugins import Kind
 from compactflow.reproduce.parallel import run_all

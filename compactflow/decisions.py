@@ -1,48 +1,135 @@
-"""From signed distances to decisions: thresholds, p-values, discoveries, explanations."""
+"""What a fitted ensemble answers, in scikit-learn's words."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from numbers import Real
+from abc import ABC
+from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils import check_scalar
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    OutlierMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from compactflow.calibration import Calibration
+from compactflow.columns import names_of, select
 from compactflow.explanation import Explanation, explain
+from compactflow.flow import CompactFlow
 from compactflow.flows.ensemble import Ensemble
+from compactflow.pulls.base import Pull
+from compactflow.screening import Ranges
+from compactflow.settings import check_share
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["DecisionMixin"]
+__all__ = ["EnsembleDetector"]
 
 Array = NDArray[np.float64]
 
 
-class DecisionMixin:
-    """The decisions of a detector that has a signed distance and a calibration.
+class EnsembleDetector(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator, ABC
+):
+    """A detector that judges rows by a fitted ensemble: a subclass fits it.
 
     Attributes:
+        ensemble_: The fitted flows.
         calibration_: Held-out signed distances with which new ones are compared.
         offset_: Decision threshold on `score_samples`; 0 for the natural boundary.
+        ranges_: The range of each column in training; ``None`` if the detector was saved by a
+            version that did not keep it.
+        n_features_in_: The number of features D.
     """
 
-    boundary: float | Literal["natural"] | None
     ensemble_: Ensemble
     calibration_: Calibration
     offset_: float
+    ranges_: Ranges | None
+    n_features_in_: int
+    boundary: float | Literal["natural"] | None
 
-    @abstractmethod
-    def signed_distance(self, X: ArrayLike) -> Array:
-        """Signed distance of each row to the support's boundary, ``(N,)``: negative inside."""
+    @property
+    def flows_(self) -> list[CompactFlow]:
+        """The flows of the ensemble; each is a bijection of its own."""
+        check_is_fitted(self)
+        return self.ensemble_.flows
 
-    @abstractmethod
+    @property
+    def flow_(self) -> CompactFlow:
+        """The first flow of the ensemble, which encodes and decodes."""
+        return self.flows_[0]
+
+    @property
+    def pull_(self) -> Pull:
+        """The pull of the training."""
+        check_is_fitted(self)
+        return self.ensemble_.pull
+
     def check_rows(self, X: ArrayLike) -> Array:
-        """Check that the detector is fitted and rows go with it."""
+        """Check that rows go with the fitted detector; their values as an array ``(N, D)``.
+
+        Of a table, the columns that the detector was fitted on are taken, by their names.
+
+        Warns:
+            compactflow.screening.OutOfRangeWarning: If in a column most are outside the range of
+                training.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: If the detector is not fitted.
+            ValueError: If they do not go with it; the message says why.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        rows: Array = validate_data(self, select(X, names), dtype=np.float64, reset=False)
+        if self.ranges_ is not None:
+            self.ranges_.watch(names_of(self, rows.shape[1])).add(rows).warn()
+        return rows
+
+    def transform(self, X: ArrayLike) -> Array:
+        """Encode by the first flow: the latents of data ``(N, D)``, ``(N, D)``."""
+        rows = self.check_rows(X)
+        return self.ensemble_.encode(rows)
+
+    def inverse_transform(self, X: ArrayLike) -> Array:
+        """Decode by the first flow: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
+        check_is_fitted(self)
+        Z = check_array(X, dtype=np.float64, input_name="X")
+        if Z.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
+                f"{self.n_features_in_}"
+            )
+        return self.ensemble_.decode(Z)
+
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> Array:
+        """Draw inliers by decoding latent samples, ``(n_samples, D)``, in data units."""
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = int(check_random_state(random_state).randint(2**31))
+        return self.ensemble_.sample(int(n_samples), seed)
+
+    def signed_distance(self, X: ArrayLike) -> Array:
+        """Signed distance of each row, ``(N,)``, the mean over the flows: negative inside."""
+        rows = self.check_rows(X)
+        return self.ensemble_.signed_distance(rows)
+
+    def log_density(self, X: ArrayLike) -> Array:
+        """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
+
+        That of the mixture of the ensemble's flows in equal shares. Of a single flow, minus this
+        is the loss of the likelihood push.
+        """
+        rows = self.check_rows(X)
+        return self.ensemble_.log_density(rows)
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Minus the signed distance of each row, ``(N,)``: the higher, the more normal."""
@@ -57,23 +144,10 @@ class DecisionMixin:
         return np.where(self.decision_function(X) >= 0, 1, -1)
 
     def p_values(self, X: ArrayLike) -> Array:
-        """Conformal p-value of each row, ``(N,)``, in (0, 1]: small for outliers.
-
-        ``(1 + #{held-out scores ≥ score}) / (M + 1)``: the share of M held-out inliers at least
-        as far out. It is never below ``1 / (M + 1)``, so small p-values need many held-out rows.
-        Training does not use the rows that are held out of it, only monitors them.
-
-        For a new inlier the p-value of a single flow is at most α with probability at most α, over
-        the draw of the held-out rows and of the new one. Of an ensemble, each of whose rows is
-        scored by the flows that did not see it, this holds about, as in cross-conformal
-        prediction (Vovk 2015); a promise that always holds needs ``members=1``.
+        """Conformal p-value of each row, ``(N,)``: see `Calibration.p_values`.
 
         Raises:
             ValueError: If no rows were held out, as the data or `validation_fraction` are small.
-
-        References:
-            Vovk, Gammerman, Shafer (2005), *Algorithmic learning in a random world*; Vovk (2015),
-            *Cross-conformal predictors*.
         """
         distance = self.signed_distance(X)
         return self.calibration_.p_values(distance, rounding=self.ensemble_.rounding)
@@ -81,11 +155,8 @@ class DecisionMixin:
     def discoveries(self, X: ArrayLike, fdr: float = 0.1) -> NDArray[np.bool_]:
         """Which rows are outliers, such that few of these are wrong, ``(N,)``.
 
-        Benjamini and Hochberg's procedure on the conformal p-values. The expected share of
-        inliers among the discoveries is at most `fdr`, as far as `p_values` keep their promise.
-        The rows are judged together, so the
-        answer for one depends on the others. Finding k among N rows takes at least about
-        ``N / (k fdr)`` held-out rows.
+        See `Calibration.discoveries`. The rows are judged together, so the answer for one depends
+        on the others.
 
         Args:
             X: Rows, ``(N, D)``.
@@ -96,26 +167,17 @@ class DecisionMixin:
 
         Warns:
             CalibrationWarning: If there are none, and the held-out rows are too few to find one.
-
-        References:
-            Bates, Candès, Lei, Romano, Sesia (2023), *Testing for outliers with conformal
-            p-values*.
         """
-        _check_share("fdr", fdr)
-        p = self.p_values(X)
-        return self.calibration_.discoveries(p, float(fdr))
+        check_share("fdr", fdr)
+        return self.calibration_.discoveries(self.p_values(X), float(fdr))
 
     def explain(self, X: ArrayLike) -> Explanation:
-        """Why rows ``(N, D)`` are outliers: inliers near them, feature by feature.
-
-        See `compactflow.explanation.explain`.
+        """Why rows ``(N, D)`` are outliers: see `compactflow.explanation.explain`.
 
         Raises:
             ValueError: If `X` is unfit, or if the boundary leaves no inliers.
         """
         rows, names = self.check_rows(X), getattr(self, "feature_names_in_", None)
-        if names is not None:
-            names = [str(name) for name in names]
         return explain(self.ensemble_, -self.offset_, rows, names)
 
     def set_boundary(
@@ -148,20 +210,15 @@ class DecisionMixin:
                 + ("neither" if level is None else "both")
             )
         if false_positive_rate is not None:
-            _check_share("false_positive_rate", false_positive_rate)
-            level = 1 - false_positive_rate
+            level = 1 - check_share("false_positive_rate", false_positive_rate)
         elif level != "natural":
-            _check_share("level", level)
+            level = check_share("level", level)
         assert level is not None
         offset = -self.calibration_.threshold(level)
-        vars(self).update(boundary=level, offset_=offset)
+        self.__dict__.update(boundary=level, offset_=offset)
         self.calibration_.warn(level)
         return self
 
-
-def _check_share(name: str, value: object) -> None:
-    """Check that a share is a number strictly between 0 and 1."""
-    try:
-        check_scalar(value, name, Real, min_val=0, max_val=1, include_boundaries="neither")
-    except TypeError as error:
-        raise ValueError(str(error)) from error
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_in_

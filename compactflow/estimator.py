@@ -1,59 +1,42 @@
-"""The scikit-learn detector."""
+"""The scikit-learn detector: a face of the ensemble."""
 
 from __future__ import annotations
 
 import copy
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
+from numbers import Integral
 from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, OutlierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from compactflow import archive, storage
 from compactflow.backbones.base import Backbone
-from compactflow.calibration import calibrate
 from compactflow.columns import names_of, select
-from compactflow.composition import (
-    adapt,
-    compose,
-    find_parts,
-    find_settings,
-    make_latent,
-    make_networks,
-    make_probe,
-)
-from compactflow.decisions import DecisionMixin
-from compactflow.devices import find_device, finest_dtype, fresh_defaults
-from compactflow.encoding import EncodingMixin
+from compactflow.decisions import EnsembleDetector
+from compactflow.fitting import fit_ensemble
 from compactflow.latents.base import Latent
-from compactflow.preprocessing import Method, Preprocessing
-from compactflow.presets import Settings
+from compactflow.persistence.components import describe_parts
+from compactflow.persistence.model import Model, write
+from compactflow.preprocessing import Method
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
-from compactflow.pushes.theory import balance, check_theory
-from compactflow.randomness import drawing_from, seeded
 from compactflow.screening import Ranges, screen
-from compactflow.training.checkpoints import Checkpoint, identify
-from compactflow.training.holdout import HoldOut
-from compactflow.training.trainer import train
+from compactflow.settings import Settings
 
-__all__ = ["OneClassFlow", "build"]
+__all__ = ["OneClassFlow"]
 
 Array = NDArray[np.float64]
 Options = Mapping[str, Any] | None
 
-_FEATURES = ("n_features_in_", "feature_names_in_")
 _LARGEST = 1e100  # the square of what is larger would overflow somewhere
+_FEATURES = ("n_features_in_", "feature_names_in_")
 
 
 @final
-class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
+class OneClassFlow(EnsembleDetector):
     """One-class learning with a compact-latent flow.
 
     Trains an invertible network so that inliers fill a compact support in latent space; the
@@ -97,8 +80,10 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
 
     Attributes:
         ensemble_: The fitted flows, in float64 if the device has it.
-        calibration_, offset_: See `DecisionMixin`.
+        calibration_: Held-out signed distances with which new ones are compared.
+        offset_: Decision threshold on `score_samples`; 0 for the natural boundary.
         ranges_: The range of each column in training.
+        settings_: What the arguments came to.
         history_: Per check of training: step, loss and `compactflow.training.monitors`.
         n_features_in_: The number of features D.
         feature_names_in_: Column names, when fitted on a data frame.
@@ -108,6 +93,7 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
         one-class networks*.
     """
 
+    settings_: Settings
     history_: dict[str, list[float]]
 
     def __init__(
@@ -186,132 +172,63 @@ class OneClassFlow(EncodingMixin, DecisionMixin, OutlierMixin, BaseEstimator):
             compactflow.screening.SuspectColumnWarning: If columns look like identifiers, labels
                 or have a code for missing values among theirs.
         """
-        settings = find_settings(self)
-        for kind, part in find_parts(self).items():
-            archive.check(part.options, f"{kind}_options")
-        device = find_device(self.device)
         # The features are learned on a copy: this detector changes when all has succeeded.
         checked = copy.copy(self)
         data: Array = validate_data(checked, select(X), dtype=np.float64, ensure_min_samples=2)
         if np.abs(data).max() > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")
         screen(data, names_of(checked, data.shape[1]))
-        with ExitStack() as stack:
-            kept, random_state = None, self.random_state
-            if checkpoint is not None:
-                identity = identify(self.get_params(deep=False), data)
-                kept = stack.enter_context(Checkpoint(checkpoint, identity, random_state))
-                random_state = kept.seed
-            rng = check_random_state(random_state)
-            data = data[rng.permutation(len(data))]
-            stack.enter_context(fresh_defaults(grad=True))
-            fitted = self._fit(data, settings, device, int(rng.randint(2**31)), kept)
+        fitted = fit_ensemble(data, self.get_params(deep=False), checkpoint)
+        own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
-        others = {name: value for name, value in vars(self).items() if not name.endswith("_")}
-        self.__dict__ = others | features | fitted
-        self.calibration_.warn(settings.boundary)
+        learned = {f"{name}_": value for name, value in vars(fitted).items()} | {
+            "ranges_": Ranges.of(data),
+            "offset_": -fitted.calibration.threshold(fitted.settings.boundary),
+        }
+        self.__dict__ = own | features | learned
+        self.calibration_.warn(self.settings_.boundary)
         return self
 
-    def _fit(
-        self,
-        data: Array,
-        settings: Settings,
-        device: torch.device,
-        seed: int,
-        checkpoint: Checkpoint | None,
-    ) -> dict[str, Any]:
-        """The fitted attributes."""
-        parts, dim, generator = find_parts(self), data.shape[1], seeded(seed)
-        x = torch.from_numpy(data).to(device, finest_dtype(device))
-        with drawing_from(generator):
-            networks = make_networks(parts, dim, settings.members)
-            hold_out = HoldOut.of(len(data), len(networks), self.validation_fraction)
-            layers = [
-                Preprocessing.fit(data[rows], settings.preprocessing)
-                for rows in hold_out.training_rows().T.numpy()
-            ]
-            latent, trained = make_latent(parts, dim).to(device), hold_out.trained().to(device)
-            anchors = adapt(parts, latent, layers[0].to(device), x, trained)
-            ensemble, push = compose(parts, networks, layers, latent)
-        ensemble.place(device)
-        ensemble.cast(torch.float32)
-        push.to(latent.like)
-        check_theory(ensemble.pull, push)
-        balance(ensemble.pull, push)
-        history = train(
-            ensemble.flows,
-            x,
-            hold_out,
-            pull=ensemble.pull,
-            push=push,
-            options=settings.training_options(
-                len(data) - hold_out.each,
-                dim,
-                members=len(networks),
-                compile=self.compile,
-                verbose=self.verbose,
-            ),
-            generator=generator if device.type == "cpu" else seeded(seed, device),
-            anchors=anchors,
-            checkpoint=checkpoint,
-        )
-        ensemble.eval().place(device)
-        calibration = calibrate(ensemble, data, hold_out)
-        return {
-            "ensemble_": ensemble,
-            "history_": history,
-            "calibration_": calibration,
-            "ranges_": Ranges.of(data),
-            "offset_": -calibration.threshold(settings.boundary),
-        }
-
-    def signed_distance(self, X: ArrayLike) -> Array:
-        """Signed distance of each row, ``(N,)``, the mean over the flows: negative inside."""
-        rows = self.check_rows(X)
-        return self.ensemble_.signed_distance(rows)
-
-    def log_density(self, X: ArrayLike) -> Array:
-        """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
-
-        That of the mixture of the ensemble's flows in equal shares. Of a single flow, minus this
-        is the loss of the likelihood push.
-        """
-        rows = self.check_rows(X)
-        return self.ensemble_.log_density(rows)
-
     def save(self, path: str | os.PathLike[str], *, folder: bool = False) -> None:
-        """Write the fitted detector to a file or a folder: see `compactflow.storage.save`."""
+        """Write a fitted detector to one file or to a folder, atomically.
+
+        It holds weights, first layers, decision threshold, feature names, training history, the
+        detector's arguments, and for each component its name, all its options and the distribution
+        and version it comes from. A class given as a component is written by the name it is
+        registered under.
+
+        Args:
+            path: The file or folder to make or replace.
+            folder: Whether to write a folder: ``model.json``, to read, beside a safetensors file
+                of weights.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: If the detector is not fitted.
+            ValueError: If a component was given as an instance, or as a class that has no name, or
+                if a weight is not finite.
+            TypeError: If an argument is nothing that a file can hold.
+            FileNotFoundError: If the folder does not exist.
+        """
         check_is_fitted(self)
-        storage.save(self, path, folder=folder)
-
-
-def build(
-    backbone: str | type[Backbone] | Backbone = "coupling",
-    latent: str | type[Latent] | Latent = "cube",
-    pull: str | type[Pull] | Pull | None = None,
-    push: str | type[Push] | Push | None = None,
-    **options: Any,  # noqa: ANN401
-) -> OneClassFlow:
-    """Compose an unfitted detector; the dimension is read off the data when it is fitted.
-
-    Args:
-        backbone: The invertible network: a name, a class or an instance; likewise the next three.
-        latent: The support and distribution in latent space.
-        pull: Draws latents into the support; by default the one that suits latent and push.
-        push: Spreads latents over the support.
-        **options: The other arguments of `OneClassFlow`, checked here.
-
-    Raises:
-        ValueError: If a name or an option is unknown or out of range, or if pull and push do not
-            go together: the message says why.
-    """
-    unknown = options.keys() - OneClassFlow().get_params()
-    if unknown:
-        raise ValueError(
-            f"build got unknown options {', '.join(sorted(unknown))}; it takes "
-            f"{', '.join(OneClassFlow().get_params())}"
+        # As it was fitted, whatever was set since, but for the boundary.
+        settings, ranges = self.settings_, self.ranges_
+        free = {"device": "auto", "verbose": False}
+        components = describe_parts(settings.parts)
+        params = dict(settings.arguments) | free | {"boundary": self.boundary}
+        for kind, component in components.items():
+            if not isinstance(params[kind], str | None):
+                params[kind] = component["name"]
+        if not isinstance(params["random_state"], Integral | None):
+            params["random_state"] = None  # the state of a generator is not part of the model
+        model = Model(
+            params=params,
+            components=components,
+            ensemble=self.ensemble_,
+            feature_names=[str(name) for name in getattr(self, "feature_names_in_", [])],
+            scores=torch.from_numpy(self.calibration_.scores),
+            held_out=self.calibration_.held_out,
+            offset=self.offset_,
+            history=self.history_,
+            ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
         )
-    detector = OneClassFlow(backbone, latent, pull, push, **options)
-    with fresh_defaults(), drawing_from(seeded(0)):
-        check_theory(*make_probe(detector))
-    return detector
+        write(path, model, folder=folder)

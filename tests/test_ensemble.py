@@ -16,6 +16,7 @@ from compactflow import plotting
 from compactflow.survey import Survey
 
 TINY = {
+    "boundary": 0.8,
     "max_steps": 3,
     "members": 1,
     "random_state": 0,
@@ -57,7 +58,7 @@ def refuse_options(detector, X):
 
 def fail_late(detector, X):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("compactflow.estimator.calibrate", lambda *_: 1 / 0)
+        patch.setattr("compactflow.fitting.calibrate", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             detector.fit(X)
 
@@ -109,7 +110,7 @@ def test_a_boundary_that_fails_changes_nothing(X):
     offset = detector.offset_
     with pytest.raises(ValueError, match="fit it again"):
         detector.set_boundary(0.5)
-    assert (detector.boundary, detector.offset_) == (None, offset)
+    assert (detector.boundary, detector.offset_) == (0.8, offset)
 
 
 class Setting:

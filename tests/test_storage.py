@@ -1,4 +1,5 @@
 import copy
+import dataclasses
 import os
 import pickle
 import signal
@@ -25,7 +26,7 @@ from compactflow.archive import ArchiveError
 from compactflow.files import write_atomically
 from compactflow.latents.cube import Cube
 from compactflow.latents.gaussian import Gaussian
-from compactflow.migrations import VERSION
+from compactflow.persistence.migrations import VERSION
 from compactflow.plugins import LatentSpec
 from compactflow.pushes.stein import Stein
 
@@ -221,23 +222,30 @@ def put(value, *keys):
     return change
 
 
-SCALE = ("flows", 0, "backbone.blocks.0.scale")
+SCALE = ("weights", "networks.0.blocks.0.scale")
 BLOCKS = ("components", "backbone", "options", "blocks")
 
 HOSTILE = {
     "an entry is missing": lambda content: content.pop("offset"),
     "an entry too many": put(1, "code"),
     "no mapping": put([], "params"),
-    "no flows": put([], "flows"),
-    "no weights": put({}, "flows", 0),
+    "no flows": put(0, "members"),
+    "no features": put(0, "dim"),
+    "flows too many": put(10**9, "members"),
+    "a flow too many": put(9, "members"),
+    "a flow too few": put(7, "members"),
+    "features too many": put(10**9, "dim"),
+    "a feature too few": put(2, "dim"),
+    "half a feature": put(2.5, "dim"),
+    "no weights": put({}, "weights"),
     "weights of another shape": put(torch.zeros(7), *SCALE),
     "weights are numbers": put(1.0, *SCALE),
-    "a weight too many": put(torch.zeros(1), "flows", 0, "more"),
+    "a weight too many": put(torch.zeros(1), "weights", "more"),
     "NaN weights": put(torch.full((3,), nan), *SCALE),
     "infinite weights": put(torch.full((3,), inf), *SCALE),
-    "NaN preprocessing": put(torch.full((3,), nan), "flows", 0, "preprocessing.mean"),
-    "another dimension of a flow": put(torch.eye(2), "flows", -1, "preprocessing.matrix"),
-    "huge dimension": put(torch.zeros(1_000_000), "flows", 0, "preprocessing.mean"),
+    "NaN preprocessing": put(torch.full((3,), nan), "weights", "layers.0.mean"),
+    "another dimension of a flow": put(torch.eye(2), "weights", "layers.7.matrix"),
+    "huge dimension": put(torch.zeros(1_000_000), "weights", "layers.0.mean"),
     "huge number of blocks": put(10**15, *BLOCKS),
     "huge width": put(10**9, "components", "backbone", "options", "width"),
     "no blocks": put(-1, *BLOCKS),
@@ -298,7 +306,7 @@ def test_a_missing_plugin_is_named_with_its_install_line(model, distribution, ad
 def test_an_error_names_the_versions_that_differ(model):
     for kind in ("backbone", "latent", "pull", "push"):
         edit(model, put("0.0.1", "components", kind, "version"))
-    edit(model, put({}, "flows", 0))
+    edit(model, put({}, "weights"))
     with pytest.raises(ArchiveError, match=r"saved with compactflow 0\.0\.1, here "):
         compactflow.load(model)
 
@@ -360,7 +368,8 @@ def test_version_2_loads_as_a_single_flow(tmp_path):
         np.testing.assert_allclose(detector.p_values(X), [1, 6 / 7, 4 / 7])
 
 
-# Version 3 does not name the activation, version 4 has one first layer for all flows.
+# Version 3 does not name the activation, version 4 has one first layer for all flows, and version
+# 5 a latent for each.
 @pytest.mark.parametrize(
     ("version", "distances", "densities"),
     [
@@ -374,6 +383,11 @@ def test_version_2_loads_as_a_single_flow(tmp_path):
             [-0.5362288927888679, -0.32430554952869417, 0.49017622976749653],
             [-0.3244036419151816, -0.43357855338948165, -2.68349011877524],
         ),
+        (
+            5,
+            [-0.6507773971157054, -0.23727198463908222, 0.5182050241691105],
+            [-0.31283149309448516, -0.5325704473059923, -2.784180147376849],
+        ),
     ],
 )
 def test_an_older_ensemble_scores_as_it_did(version, distances, densities, tmp_path):
@@ -384,6 +398,45 @@ def test_an_older_ensemble_scores_as_it_did(version, distances, densities, tmp_p
         assert len(detector.flows_) == 2
         np.testing.assert_allclose(detector.signed_distance(X), distances, rtol=1e-9)
         np.testing.assert_allclose(detector.log_density(X), densities, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("first_party_plugins")
+def test_what_a_latent_learned_is_loaded_and_kept_once(tmp_path):
+    old = compactflow.load(DATA / "model-5-shell.safetensors", device="cpu")
+    old.save(tmp_path / "new")
+    weights = archive.read(tmp_path / "new", "model")[1]["weights"]
+    assert [name for name in weights if "latent" in name] == ["pull.latent.weights"]
+    angle = np.linspace(0, 2, 3)[:, None]
+    X = np.array([[1.0], [3.0], [6.0]]) * np.hstack([np.cos(angle), np.sin(angle)])
+    for detector in (old, compactflow.load(tmp_path / "new", device="cpu")):
+        assert detector.flow_.latent.weights.tolist() == pytest.approx([1 / 3] * 3)
+        np.testing.assert_allclose(
+            detector.signed_distance(X),
+            [0.02051546054226755, -0.08381390772029285, 0.44098627105371513],
+            rtol=1e-9,
+        )
+        np.testing.assert_allclose(
+            detector.log_density(X),
+            [-0.7232589572577531, -0.6399136207275689, -1.3389136298900666],
+            rtol=1e-9,
+        )
+
+
+def test_migrations_ask_no_class_of_today(monkeypatch):
+    expected = compactflow.load(DATA / "model-1.safetensors", device="cpu").pull_
+    monkeypatch.setattr(Cube, "confining_pull", "max-abs")
+    loaded = compactflow.load(DATA / "model-1.safetensors", device="cpu")
+    assert type(loaded.pull_) is type(expected)
+    assert loaded.pull == "barrier"
+
+
+def test_a_model_is_saved_as_it_was_fitted(X, tmp_path):
+    detector = compactflow.build(max_steps=1, members=1, random_state=0).fit(X)
+    detector.set_params(backbone="autoregressive", latent="ball", pull="gauge")
+    detector.save(tmp_path / "model")
+    loaded = compactflow.load(tmp_path / "model", device="cpu")
+    assert (loaded.backbone, loaded.latent, loaded.pull) == ("coupling", "cube", None)
+    np.testing.assert_array_equal(loaded.signed_distance(X), detector.signed_distance(X))
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -399,7 +452,8 @@ def test_every_member_is_kept(folder, X, tmp_path):
 def test_later_defaults_do_not_change_a_model(model, detector, X, monkeypatch, tmp_path):
     from compactflow import presets
 
-    other = presets.PRESETS[None].replace(pull="max-abs", backbone_options={})
+    default = presets.PRESETS[None]
+    other = dataclasses.replace(default, pull="max-abs", backbone_options={})
     monkeypatch.setitem(presets.PRESETS, None, other)
     loaded = compactflow.load(model, device="cpu")
     loaded.save(tmp_path / "again")
@@ -559,7 +613,7 @@ def test_options_come_back(option, back, stretched, X, tmp_path):
 def test_an_option_that_a_file_cannot_hold_is_refused_before_the_fit(
     option, stretched, X, monkeypatch
 ):
-    monkeypatch.setattr("compactflow.estimator.train", None)
+    monkeypatch.setattr("compactflow.fitting.train", None)
     detector = compactflow.build(latent=stretched, latent_options={"option": option})
     with pytest.raises(TypeError, match=r"latent_options/option.*use numbers"):
         detector.fit(X)

@@ -17,8 +17,8 @@ from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbor
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
+from compactflow.building import build
 from compactflow.devices import find_device
-from compactflow.estimator import build
 
 __all__ = [
     "DETECTORS",

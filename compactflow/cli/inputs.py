@@ -27,9 +27,9 @@ def open_model(model: Path, device: str) -> OneClassFlow:
         ValueError: If it is unfit; the message says why.
         OSError: If it cannot be read.
     """
-    from compactflow import storage
+    from compactflow.loading import load
 
-    detector = storage.load(model, device=device)
+    detector = load(model, device=device)
     if not hasattr(detector, "feature_names_in_"):
         raise ValueError(
             f"{model} was fitted on an array without column names, so columns cannot be matched; "

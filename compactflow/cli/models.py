@@ -81,7 +81,7 @@ def fit(
 
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     table, labelled = read_inliers(train, drop or [], label, dialect)
-    from compactflow.estimator import build
+    from compactflow.building import build
 
     given: dict[str, Any] = {
         "backbone": backbone,
@@ -132,9 +132,9 @@ def set_boundary(
     held-out inliers, which the model keeps; with 'natural' it is that of the latent support.
     """
     check_out(out, force=force, inputs=[model])
-    from compactflow import storage
+    from compactflow.loading import load
 
-    detector: Any = storage.load(model, device="cpu")
+    detector: Any = load(model, device="cpu")
     detector.set_boundary(_share("--level", level), false_positive_rate=false_positive_rate)
     detector.save(out)
     summary = _summarise_boundary(detector, out)

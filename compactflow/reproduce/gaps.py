@@ -10,7 +10,8 @@ from rich.table import Table
 from sklearn.neighbors import KernelDensity
 
 from compactflow import registry
-from compactflow.estimator import OneClassFlow, build
+from compactflow.building import build
+from compactflow.estimator import OneClassFlow
 from compactflow.files import write_atomically
 from compactflow.reproduce.parallel import run_all
 from compactflow.reproduce.rows import Row, write_csv

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.datasets import make_circles, make_moons
 
-from compactflow.estimator import OneClassFlow, build
+from compactflow.building import build
+from compactflow.estimator import OneClassFlow
 from compactflow.files import write_atomically
 from compactflow.plotting import plot_boundary, plot_signed_distance
 from compactflow.reproduce.parallel import run_all

@@ -1,17 +1,14 @@
-"""From a detector's arguments to its parts: settings, classes and the composed flow."""
+"""From chosen components to what they make: networks, a latent, the ensemble and its push."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
-from math import inf
-from numbers import Integral, Real
 from types import FunctionType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from sklearn.utils import check_scalar
 from torch import Tensor
 
 from compactflow import registry
@@ -27,20 +24,14 @@ from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind
 from compactflow.preprocessing import Preprocessing
-from compactflow.presets import PRESETS, Settings
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
-
-if TYPE_CHECKING:
-    from compactflow.estimator import OneClassFlow
 
 __all__ = [
     "Part",
     "adapt",
     "compose",
     "find_class",
-    "find_parts",
-    "find_settings",
     "make_latent",
     "make_networks",
     "make_probe",
@@ -49,50 +40,6 @@ __all__ = [
 _MEMBERS = 8  # beyond which more gain little
 
 _BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
-
-
-def find_settings(detector: OneClassFlow) -> Settings:
-    """The preset's settings with the detector's own arguments in their place, checked.
-
-    Raises:
-        ValueError: If an argument is out of range or the preset unknown.
-        TypeError: If an argument has the wrong type.
-    """
-    if detector.preset not in PRESETS:
-        names = ", ".join(repr(name) for name in PRESETS)
-        raise ValueError(f"preset must be one of {names}, got {detector.preset!r}")
-    settings = PRESETS[detector.preset].replace(
-        pull=detector.pull,
-        push=detector.push,
-        preprocessing=detector.preprocessing,
-        noise=detector.noise,
-        members=detector.members,
-        max_steps=detector.max_steps,
-        batch_size=detector.batch_size,
-        learning_rate=detector.learning_rate,
-        boundary=detector.boundary,
-    )
-    if detector.learning_rate is None:
-        own = settings.learning_rates.get(str(detector.backbone))
-        settings = settings.replace(learning_rate=own)
-    if settings.members != "auto":
-        check_scalar(settings.members, "members", Integral, min_val=1)
-    if settings.max_steps != "auto":
-        check_scalar(settings.max_steps, "max_steps", Integral, min_val=1)
-    check_scalar(settings.batch_size, "batch_size", Integral, min_val=1)
-    _check_real("learning_rate", settings.learning_rate, inf, zero=False)
-    _check_real("validation_fraction", detector.validation_fraction, 1, zero=True)
-    if settings.noise != "auto":
-        _check_real("noise", settings.noise, inf, zero=True)
-    if settings.boundary != "natural":
-        _check_real("boundary", settings.boundary, 1, zero=False)
-    return settings
-
-
-def _check_real(name: str, value: object, below: float, *, zero: bool) -> None:
-    """Check that 0 ≤ value < below, without 0 unless `zero`."""
-    closed = "left" if zero else "neither"
-    check_scalar(value, name, Real, min_val=0, max_val=below, include_boundaries=closed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,31 +53,6 @@ class Part:
 
     choice: Any
     options: dict[str, Any]
-
-
-def find_parts(detector: OneClassFlow) -> dict[Kind, Part]:
-    """The detector's four components and their options, with the preset's where it has none.
-
-    A pull left open is the latent's: the confining one for an entropic push, else the default.
-
-    Raises:
-        ValueError: If a name is unknown, or an argument is out of range.
-    """
-    settings = find_settings(detector)
-    pull = settings.pull
-    if pull is None:
-        latent, push = find_class("latent", detector.latent), find_class("push", settings.push)
-        pull = latent.confining_pull if push.entropic else latent.default_pull
-    of_backbone = settings.backbone_options.get(str(detector.backbone), {})
-    of_push = settings.push_options.get(str(settings.push), {})
-    return {
-        "backbone": Part(
-            choice=detector.backbone, options=of_backbone | dict(detector.backbone_options or {})
-        ),
-        "latent": Part(choice=detector.latent, options=dict(detector.latent_options or {})),
-        "pull": Part(choice=pull, options=dict(detector.pull_options or {})),
-        "push": Part(choice=settings.push, options=of_push | dict(detector.push_options or {})),
-    }
 
 
 def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
@@ -159,7 +81,8 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
     Args:
         parts: The components.
         dim: The number of features D.
-        members: The number of flows, or ``"auto"``: see `compactflow.presets.Settings`.
+        members: The number of flows, or ``"auto"``: 8 for a parallel
+            backbone given by name or class, else 1.
 
     Raises:
         ValueError: If the backbone is unknown, none or refuses its options; or if several are to
@@ -245,13 +168,12 @@ def compose(
     return Ensemble(networks, layers, pull), _make("push", parts)
 
 
-def make_probe(detector: OneClassFlow) -> tuple[Pull, Push]:
-    """The detector's pull and push, for a latent of few features unless it has its own.
+def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:
+    """The pull and push, for a latent of few features unless it has its own number.
 
     Raises:
-        ValueError: If a name, an option or a setting is unknown or out of range.
+        ValueError: If a component is unknown, not of its kind, or refuses its options.
     """
-    parts = find_parts(detector)
     find_class("backbone", parts["backbone"].choice)
     latent = _probe_latent(parts)
     return _make("pull", parts, latent), _make("push", parts)

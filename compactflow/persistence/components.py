@@ -10,10 +10,10 @@ from typing import Any
 
 import compactflow
 from compactflow import registry
-from compactflow.composition import Part, find_class
+from compactflow.flows.assembly import Part, find_class
 from compactflow.plugins import Kind
 
-__all__ = ["changes", "describe", "find_classes", "versions"]
+__all__ = ["changes", "describe_parts", "find_classes", "versions"]
 
 _LIBRARIES = ("compactflow", "torch", "numpy", "scikit-learn")
 
@@ -24,12 +24,16 @@ _DISTRIBUTION = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _PLAIN = (type(None), bool, int, float, str, list, tuple)
 
 
-def describe(kind: Kind, part: Part) -> dict[str, Any]:
-    """Where a component comes from, and its options, those by default too.
+def describe_parts(parts: Mapping[Kind, Part]) -> dict[Kind, dict[str, Any]]:
+    """Where each component comes from, and its options, those by default too.
 
     Raises:
-        ValueError: If it has no name in the registry.
+        ValueError: If one has no name in the registry.
     """
+    return {kind: _describe(kind, part) for kind, part in parts.items()}
+
+
+def _describe(kind: Kind, part: Part) -> dict[str, Any]:
     choice = part.choice
     name = choice if isinstance(choice, str) else registry.name_of(kind, choice)
     if name is None:
@@ -56,7 +60,7 @@ def describe(kind: Kind, part: Part) -> dict[str, Any]:
 
 
 def find_classes(components: Mapping[Kind, Any]) -> dict[Kind, Any]:
-    """The class of each component that `describe` described.
+    """The class of each component that `describe_parts` described.
 
     Raises:
         ValueError: If one is not there; the message says how to get it.

@@ -1,4 +1,7 @@
-"""From older layouts of a model file to the present one, one version at a time."""
+"""From older layouts of a model file to the present one, one version at a time.
+
+A migration is frozen: it asks no class of today for anything, as that may change.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,11 @@ from typing import Any
 
 import torch
 
-from compactflow import registry
 from compactflow.plugins import Kind
 
 __all__ = ["MIGRATIONS", "VERSION"]
 
-VERSION = 5  # of the layout that `compactflow.storage` writes
+VERSION = 6  # of the layout that `compactflow.persistence.model` writes
 
 Content = dict[str, Any]
 
@@ -38,6 +40,14 @@ _PRESETS_1: dict[str | None, Any] = {
         "coupling": {"permutation": "soft", "horizon": None},
     },
 }
+# The pulls of the latents: for a push that compares with samples, and for one that is entropic.
+_PULLS_1 = {
+    "cube": ("max-abs", "barrier"),
+    "gaussian": ("squared", "squared"),
+    "shell": ("barrier", "barrier"),
+}
+_OTHER_PULLS_1 = ("gauge", "barrier")
+_COMPARING_1 = ("mirror",)  # the pushes that were not entropic
 
 
 def _from_1(content: Content) -> Content:
@@ -51,9 +61,8 @@ def _from_1(content: Content) -> Content:
     names["push"] = params["push"] or preset["push"]
     pull = params["pull"] or preset["pull"]
     if pull is None:
-        latent: Any = registry.load("latent", names["latent"])
-        push: Any = registry.load("push", names["push"])
-        pull = latent.confining_pull if push.entropic else latent.default_pull
+        pulls = _PULLS_1.get(names["latent"], _OTHER_PULLS_1)
+        pull = pulls[names["push"] not in _COMPARING_1]
     names["pull"] = pull
     options = {
         kind: _DEFAULTS_1.get(name, {}) | preset.get(name, {}) | (params[f"{kind}_options"] or {})
@@ -112,9 +121,28 @@ def _from_4(content: Content) -> Content:
     return {name: content[name] for name in kept} | {"flows": [first, *others]}
 
 
+def _from_5(content: Content) -> Content:
+    """Keep the latent once, with the pull, where version 5 had a copy for each flow."""
+    flows = content["flows"]
+    rooms = {"backbone": "networks", "preprocessing": "layers"}
+    weights = {f"pull.{name}": value for name, value in content["pull"].items()}
+    for m, flow in enumerate(flows):
+        for name, value in flow.items():
+            part, _, rest = name.partition(".")
+            if part != "latent":
+                weights[f"{rooms.get(part, part)}.{m}.{rest}"] = value
+    kept = content.keys() - {"flows", "pull"}
+    return {name: content[name] for name in kept} | {
+        "dim": len(flows[0]["preprocessing.mean"]),
+        "members": len(flows),
+        "weights": weights,
+    }
+
+
 MIGRATIONS: dict[int, Callable[[Content], Content]] = {
     1: _from_1,
     2: _from_2,
     3: _from_3,
     4: _from_4,
+    5: _from_5,
 }

@@ -1,0 +1,1 @@
+"""A fitted detector as bytes, and back."""

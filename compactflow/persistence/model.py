@@ -1,0 +1,258 @@
+"""A fitted detector as plain values and one module, on disk: weights and JSON.
+
+The file, or folder, is that of `compactflow.archive`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import compactflow
+from compactflow import archive
+from compactflow.archive import ArchiveError
+from compactflow.devices import fresh_defaults
+from compactflow.flows.assembly import Part, compose, make_latent, make_networks
+from compactflow.flows.ensemble import Ensemble
+from compactflow.limits import allocation_limit
+from compactflow.persistence.components import changes, find_classes, versions
+from compactflow.persistence.migrations import MIGRATIONS, VERSION
+from compactflow.plugins import Kind
+from compactflow.preprocessing import Preprocessing
+from compactflow.randomness import drawing_from, seeded
+from compactflow.text import message_of
+
+__all__ = ["Model", "read", "write"]
+
+_KINDS: tuple[Kind, ...] = ("backbone", "latent", "pull", "push")
+
+# The types of a model file's entries.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "versions": dict,
+    "components": dict,
+    "params": dict,
+    "dim": int,
+    "members": int,
+    "feature_names": list,
+    "weights": dict,
+    "pull_weight": (int, float),
+    "offset": (int, float),
+    "calibration": dict,
+    "history": dict,
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """A fitted detector, in no particular class.
+
+    Attributes:
+        params: Its arguments.
+        components: Name, origin and options of each component: see
+            `compactflow.persistence.components.describe_parts`.
+        ensemble: The fitted flows.
+        feature_names: The features' names, or none.
+        scores: Signed distances of the inliers that calibrate it, ``(M,)``.
+        held_out: Whether training did not see these.
+        offset: Minus the signed distance where decisions change.
+        history: What training recorded.
+        ranges: The least and the largest value of each column in training, ``(D,)`` each;
+            ``None`` where an older version did not keep them.
+    """
+
+    params: Mapping[str, Any]
+    components: Mapping[Kind, Mapping[str, Any]]
+    ensemble: Ensemble
+    feature_names: list[str]
+    scores: Tensor
+    held_out: bool
+    offset: float
+    history: Mapping[str, list[float]]
+    ranges: tuple[Tensor, Tensor] | None
+
+
+def write(path: str | os.PathLike[str], model: Model, *, folder: bool = False) -> None:
+    """Write a model to one file or to a folder, atomically.
+
+    Args:
+        path: The file or folder to make or replace.
+        model: What to write.
+        folder: Whether to write a folder: ``model.json``, to read, beside a safetensors file of
+            weights.
+
+    Raises:
+        ValueError: If a weight is not finite.
+        TypeError: If an argument or option is nothing that a file can hold.
+        FileNotFoundError: If the folder does not exist.
+    """
+    ensemble = model.ensemble
+    with fresh_defaults():
+        _check_finite(ensemble)
+    calibration: dict[str, Any] = {"scores": model.scores, "held_out": model.held_out}
+    if model.ranges is not None:
+        calibration |= dict(zip(("low", "high"), model.ranges, strict=True))
+    content = {
+        "versions": versions(),
+        "components": model.components,
+        "params": model.params,
+        "dim": ensemble.dim,
+        "members": len(ensemble.networks),
+        "feature_names": model.feature_names,
+        "weights": ensemble.state_dict(),
+        "pull_weight": ensemble.pull.weight,
+        "offset": model.offset,
+        "calibration": calibration,
+        "history": model.history,
+    }
+    archive.write(path, "model", VERSION, content, folder=folder)
+
+
+def read(path: str | os.PathLike[str]) -> Model:
+    """Read a model file or folder, of this format or an older one; its ensemble is on the CPU.
+
+    Nothing in the file is executed, and components are looked up in the registry only: a file
+    cannot make other modules load.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ArchiveError: If the file is not a model, is damaged or of a newer format, or if a
+            component is not installed: the message has the line that installs it.
+    """
+    content = _read(path)
+    try:
+        classes = find_classes(content["components"])
+    except Exception as error:
+        raise ArchiveError(f"{os.fspath(path)!r} cannot be loaded: {message_of(error)}") from error
+    try:
+        with fresh_defaults():
+            return _restore(content, classes)
+    except Exception as error:  # a hostile description can make a component fail in any way
+        note = changes(content["versions"], content["components"])
+        raise ArchiveError(
+            f"{os.fspath(path)!r} does not describe a model: {message_of(error)}{note}"
+        ) from error
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A model file's content in the present layout, its entries of the right types."""
+    version, content = archive.read(path, "model")
+    if version > VERSION:
+        raise ArchiveError(
+            f"{os.fspath(path)!r} has format {version}, but this compactflow "
+            f"{compactflow.__version__} reads formats up to {VERSION}; upgrade it"
+        )
+    try:
+        for old in range(version, VERSION):
+            content = MIGRATIONS[old](content)
+        _check_types(content)
+    except Exception as error:  # a hostile file can have anything anywhere
+        raise ArchiveError(
+            f"{os.fspath(path)!r} does not describe a model: {message_of(error)}"
+        ) from error
+    return content
+
+
+def _check_types(content: Mapping[str, Any]) -> None:
+    if content.keys() != _TYPES.keys():
+        odd = ", ".join(sorted(map(repr, content.keys() ^ _TYPES.keys())))
+        raise ValueError(f"the entries {odd} are missing or unknown")
+    for name, types in _TYPES.items():
+        if not isinstance(content[name], types) or isinstance(content[name], bool):
+            raise ValueError(f"{name} is a {type(content[name]).__name__}")
+    for name in ("offset", "pull_weight"):
+        if not isfinite(content[name]):
+            raise ValueError(f"{name} is {content[name]}")
+    if min(content["dim"], content["members"]) < 1:
+        raise ValueError("it has no features or no flows")
+    if not all(isinstance(name, str) for name in content["feature_names"]):
+        raise ValueError("feature_names are not all strings")
+    if len(content["feature_names"]) not in (0, content["dim"]):
+        names = len(content["feature_names"])
+        raise ValueError(f"it has {names} feature names for {content['dim']} features")
+    for values in content["history"].values():
+        if not (
+            isinstance(values, list) and all(isinstance(each, int | float) for each in values)
+        ):
+            raise ValueError("history has an entry that is not a list of numbers")
+    if not all(isinstance(version, str) for version in content["versions"].values()):
+        raise ValueError("versions are not all strings")
+    weights = content["weights"].values()
+    if not all(isinstance(each, Tensor) and not each.is_complex() for each in weights):
+        raise ValueError("the weights are not all real tensors")
+    if content["components"].keys() != set(_KINDS):
+        raise ValueError(f"components are {', '.join(map(repr, content['components']))}")
+    for kind, component in content["components"].items():
+        if not isinstance(component, dict):
+            raise ValueError(f"the {kind} is no mapping")
+        for name in ("name", "distribution", "version", "target"):
+            if not isinstance(component[name], str):
+                raise ValueError(f"the {name} of the {kind} is not a string")
+        if not isinstance(component["options"], dict):
+            raise ValueError(f"the options of the {kind} are no mapping")
+
+
+def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> Model:
+    scores = content["calibration"]["scores"]
+    if scores.ndim != 1 or scores.dtype != torch.float64 or not scores.isfinite().all():
+        raise ValueError("its calibration scores are not finite numbers")
+    return Model(
+        params=content["params"],
+        components=content["components"],
+        ensemble=_restore_ensemble(content, classes),
+        feature_names=content["feature_names"],
+        scores=scores,
+        held_out=content["calibration"]["held_out"] is True,
+        offset=float(content["offset"]),
+        history=content["history"],
+        ranges=_ranges(content["calibration"], content["dim"]),
+    )
+
+
+def _ranges(calibration: Mapping[str, Any], dim: int) -> tuple[Tensor, Tensor] | None:
+    """The ranges of the training columns, which older files do not have."""
+    if "low" not in calibration:
+        return None
+    low, high = calibration["low"], calibration["high"]
+    for bound in (low, high):
+        if bound.shape != (dim,) or bound.dtype != torch.float64 or not bound.isfinite().all():
+            raise ValueError(f"the ranges of its columns are not {dim} finite numbers")
+    return low, high
+
+
+def _restore_ensemble(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> Ensemble:
+    parts = {
+        kind: Part(choice=found, options=content["components"][kind]["options"])
+        for kind, found in classes.items()
+    }
+    weights, dim, members = content["weights"], content["dim"], content["members"]
+    numbers = sum(tensor.numel() for tensor in weights.values())
+    if dim * members > numbers:
+        raise ValueError(f"it has {numbers} weights for {members} flows of {dim} features")
+    # The weights bound what honest options ask for.
+    with allocation_limit(numbers), drawing_from(seeded(0)):
+        networks = make_networks(parts, dim, members)
+        layers = [Preprocessing.identity(dim) for _ in networks]
+        ensemble, _ = compose(parts, networks, layers, make_latent(parts, dim))
+    ensemble.place(torch.device("cpu"))
+    ensemble.load_state_dict(weights)
+    ensemble.pull.weight = content["pull_weight"]
+    _check_finite(ensemble)
+    ensemble.eval().signed_distance(np.zeros((1, dim)))  # options of a wrong type fail here
+    return ensemble
+
+
+def _check_finite(module: nn.Module) -> None:
+    for name, parameter in module.named_parameters():
+        if not parameter.isfinite().all():
+            raise ValueError(f"the weight {name} is not finite")
+    for name, buffer in module.named_buffers():
+        if buffer.isnan().any():
+            raise ValueError(f"{name} is NaN")
