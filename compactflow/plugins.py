@@ -1,7 +1,7 @@
 """What a plugin author imports: component specs, hook specifications and the hook marker.
 
-A plugin is a light module, named by an entry point of group ``compactflow``, that implements one
-or more of the four hooks and returns specs. A spec only *names* its component, as
+A plugin is a light module, named by an entry point of group ``compactflow``, that implements the
+hook ``compactflow_components`` and returns specs. A spec only *names* its component, as
 ``"package.module:Class"``; the class is imported when it is first used, so neither this module
 nor a plugin module needs torch.
 """
@@ -15,20 +15,26 @@ from typing import ClassVar, Literal, TypeAlias, final
 import pluggy
 
 __all__ = [
+    "API",
     "BackboneSpec",
     "ComponentSpec",
+    "EngineSpec",
     "Hookspecs",
     "Kind",
     "LatentSpec",
     "PluginLoadWarning",
+    "PreprocessingSpec",
     "PullSpec",
     "PushSpec",
     "hookimpl",
     "hookspec",
 ]
 
-Kind: TypeAlias = Literal["backbone", "latent", "pull", "push"]
+Kind: TypeAlias = Literal["backbone", "latent", "pull", "push", "preprocessing", "engine"]
 """The kinds of component."""
+
+API = 1
+"""The version of what components and plugins are asked for."""
 
 hookspec = pluggy.HookspecMarker("compactflow")
 """Marks the specification of a hook."""
@@ -49,6 +55,9 @@ class ComponentSpec:
         name: What users pass to ``compactflow.build``: lower-case words joined by ``-``.
         target: Where the class lives, ``"package.module:Class"``; imported on first use. For a
             backbone it may be a function of the dimension and options that makes one.
+        aliases: Further names of it, such as the one it had before it was renamed. A name goes
+            before an alias.
+        api: The version of this interface that it was written for; see `API`.
         summary: One line for listings.
         tags: Free keywords for listings.
         reference: Author, year and title of the source, if it has one.
@@ -58,6 +67,8 @@ class ComponentSpec:
 
     name: str
     target: str
+    aliases: tuple[str, ...] = ()
+    api: int = 1
     summary: str = ""
     tags: tuple[str, ...] = ()
     reference: str = ""
@@ -96,8 +107,28 @@ class PushSpec(ComponentSpec):
 
 
 @final
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingSpec(ComponentSpec):
+    """Names a first layer, which prepares rows for the backbone."""
+
+    kind: ClassVar[Kind] = "preprocessing"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class EngineSpec(ComponentSpec):
+    """Names a way to score that is not this process's own."""
+
+    kind: ClassVar[Kind] = "engine"
+
+
+@final
 class Hookspecs:
-    """The hooks a plugin may implement; each returns the specs of its kind."""
+    """The hooks a plugin may implement: the first. The others are older and will go."""
+
+    @hookspec
+    def compactflow_components(self) -> Iterable[ComponentSpec]:  # type: ignore[empty-body]
+        """Return the plugin's specs, of any kinds."""
 
     @hookspec
     def compactflow_backbones(self) -> Iterable[BackboneSpec]:  # type: ignore[empty-body]

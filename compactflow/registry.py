@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, get_args
@@ -18,9 +19,10 @@ from compactflow.discovery import (
     InvalidPluginError,
     check_spec,
     discover,
-    same_distribution,
 )
+from compactflow.installed import same_distribution
 from compactflow.plugins import ComponentSpec, Kind
+from compactflow.text import cause_of
 
 __all__ = [
     "AmbiguousComponentError",
@@ -61,7 +63,7 @@ _lock = threading.RLock()
 
 
 def find(kind: Kind, name: str) -> Component:
-    """Find a component by its name or by ``distribution:name``.
+    """Find a component by its name, by one of its aliases, or by ``distribution:name``.
 
     Registered and built-in names are settled without looking at plugins.
 
@@ -95,11 +97,14 @@ def load(kind: Kind, name: str) -> Callable[..., Any]:
     module, _, attribute = row.spec.target.partition(":")
     origin = _origin(row)
     try:
-        found = getattr(importlib.import_module(module), attribute)
-    except Exception as error:
+        with redirect_stdout(sys.stderr):  # ours is for what was asked for
+            found = getattr(importlib.import_module(module), attribute)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
         raise ComponentLoadError(
             f"the {kind} {name!r} of {origin} cannot be loaded from {row.spec.target!r}: "
-            f"{type(error).__name__}: {error}"
+            f"{cause_of(error)}"
         ) from error
     if not isinstance(found, type | FunctionType):
         raise ComponentLoadError(
@@ -151,17 +156,24 @@ def register(spec: ComponentSpec, *, override: bool = False) -> None:
             stays in reach as ``distribution:name``.
 
     Raises:
-        InvalidPluginError: If the spec is malformed, or its name is taken and `override` is off.
+        InvalidPluginError: If the spec is malformed, its name is taken and `override` is off, or
+            an alias is taken.
     """
     check_spec(spec, ComponentSpec)
     with _lock:
         taken = [] if override else _matches(spec.kind, spec.name)
         if taken:
-            origins = " and ".join(dict.fromkeys(_origin(row) for row in taken))
             raise InvalidPluginError(
-                f"the name of the {spec.kind} {spec.name!r} is taken by {origins}; choose "
+                f"the name of the {spec.kind} {spec.name!r} is taken by {_origins(taken)}; choose "
                 "another, or pass override=True to replace it"
             )
+        for alias in spec.aliases:
+            taken = [row for row in _matches(spec.kind, alias) if row.name != spec.name]
+            if taken:
+                raise InvalidPluginError(
+                    f"the alias {alias!r} of the {spec.kind} {spec.name!r} is taken by "
+                    f"{_origins(taken)}; leave it out"
+                )
         _state.registered[spec.kind, spec.name] = spec
 
 
@@ -191,13 +203,17 @@ def _matches(kind: Kind, name: str) -> list[Component]:
     distribution, colon, rest = name.partition(":")
     bare = rest if colon else name
 
-    def fits(row: Component) -> bool:
-        return row.name == bare and (
-            not colon or same_distribution(row.distribution, distribution)
-        )
+    def fit(rows: Iterable[Component]) -> list[Component]:
+        if colon:
+            rows = [row for row in rows if same_distribution(row.distribution, distribution)]
+        named = [row for row in rows if row.name == bare]
+        return named or [row for row in rows if row.spec and bare in row.spec.aliases]
 
-    own = filter(fits, _builtin(kind) if colon else _own(kind))
-    return list(own) or list(filter(fits, _plugins(kind)))
+    return fit(_builtin(kind) if colon else _own(kind)) or fit(_plugins(kind))
+
+
+def _origins(rows: Iterable[Component]) -> str:
+    return " and ".join(dict.fromkeys(map(_origin, rows)))
 
 
 def _origin(row: Component) -> str:
@@ -233,9 +249,15 @@ def _plugins(kind: Kind) -> list[Component]:
 
 def _discovered() -> list[Component]:
     with _lock:
-        if _state.discovered is None:
-            _state.discovered = discover()
-        return _state.discovered
+        state = _state
+        if state.discovered is None:
+            state.discovered = []  # what a plugin finds that looks for plugins itself
+            try:
+                state.discovered = discover()
+            except BaseException:
+                state.discovered = None
+                raise
+        return state.discovered
 
 
 def _unknown(kind: Kind, name: str) -> str:

@@ -7,20 +7,14 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import get_args
 
+from compactflow import __version__
 from compactflow.builtins import BUILTINS
 from compactflow.plugins import Kind
 
-__all__ = ["new_plugin"]
+__all__ = ["KINDS", "new_plugin"]
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-_HOOKS: dict[Kind, str] = {
-    "backbone": "compactflow_backbones",
-    "latent": "compactflow_latents",
-    "pull": "compactflow_pulls",
-    "push": "compactflow_pushes",
-}
 _SUMMARIES: dict[Kind, str] = {
     "backbone": "Reflections and smooth bends, with an analytic inverse and log-det",
     "latent": "Uniform on the cross-polytope, where magnitudes sum to at most 1",
@@ -28,12 +22,16 @@ _SUMMARIES: dict[Kind, str] = {
     "push": "The maximum-entropy force by Stein's identity, with antithetic noise",
 }
 
+KINDS: tuple[Kind, ...] = tuple(_SUMMARIES)
+"""The kinds that there is an example of."""
+
 
 def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
     """Write the package ``compactflow-NAME`` with a working example component and its tests.
 
     Args:
-        name: The component's name: lower-case words joined by ``-``.
+        name: The component's name: lower-case words joined by ``-``. The package's is understood
+            too.
         kind: The component's kind.
         folder: Where the package's own folder is made; it must exist.
 
@@ -45,6 +43,7 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
         FileNotFoundError: If `folder` does not exist.
         FileExistsError: If the package's folder exists and is not empty.
     """
+    name = name.removeprefix("compactflow-")
     _check(name, kind)
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; create it, or give another")
@@ -64,12 +63,14 @@ def new_plugin(name: str, kind: Kind, folder: Path) -> list[Path]:
 
 
 def _check(name: str, kind: Kind) -> None:
-    if kind not in get_args(Kind):
-        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+    if kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     if not _NAME.fullmatch(name):
         raise ValueError(
             f"name must be lower-case words joined by '-', such as 'my-{kind}', got {name!r}"
         )
+    if name == "compactflow":
+        raise ValueError("the package would be compactflow-compactflow; name the component")
     if (kind, name) in {(spec.kind, spec.name) for spec in BUILTINS}:
         raise ValueError(f"the {kind} name {name!r} is built in; choose another")
 
@@ -78,13 +79,15 @@ def _files(name: str, kind: Kind) -> dict[str, str]:
     """The text of each file of the package by its path in it."""
     package = f"compactflow_{name.replace('-', '_')}"
     base = kind.capitalize()
+    words = name.removesuffix(f"-{kind}").split("-")
+    major, minor = __version__.split(".")[:2]
     values = {
         "name": name,
         "kind": kind,
         "package": package,
         "base": base,
-        "cls": "".join(word.capitalize() for word in name.split("-")) + base,
-        "hook": _HOOKS[kind],
+        "cls": "".join(word.capitalize() for word in (*words, kind)),
+        "requirement": f"compactflow>={major}.{minor},<{int(major) + 1}",
         "summary": _SUMMARIES[kind],
     }
     templates = {

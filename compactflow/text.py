@@ -49,13 +49,25 @@ def message_of(error: BaseException) -> str:
         >>> message_of(KeyError("width")), message_of(KeyboardInterrupt())
         ("KeyError: 'width'", 'KeyboardInterrupt')
     """
-    name = one_line(type(error).__name__)
+    said = _said(error)
+    return cause_of(error) if not said or isinstance(error, KeyError) else said
+
+
+def cause_of(error: BaseException) -> str:
+    """The type of an error and what it says, on one line.
+
+    Examples:
+        >>> cause_of(ValueError("too wide"))
+        'ValueError: too wide'
+    """
+    name, said = one_line(type(error).__name__), _said(error)
+    return f"{name}: {said}" if said else name
+
+
+def _said(error: BaseException) -> str:
     try:
-        message = one_line(str(error))
-    except BaseException as fault:
-        if isinstance(fault, KeyboardInterrupt):
-            raise
-        return f"{name} without a message, as str() of it fails"
-    if not message:
-        return name
-    return f"{name}: {message}" if isinstance(error, KeyError) else message
+        return one_line(str(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return "it cannot say what is wrong, as its str() fails"

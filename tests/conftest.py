@@ -23,6 +23,6 @@ def first_party_plugins(monkeypatch):
         for folder in sorted(PLUGINS.iterdir()):
             monkeypatch.syspath_prepend(folder / "src")
             plugin = importlib.import_module(f"{folder.name.replace('-', '_')}.plugin")
-            for spec in plugin.compactflow_latents():
+            for spec in plugin.compactflow_components():
                 compactflow.register(spec, override=True)
         yield

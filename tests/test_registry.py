@@ -26,7 +26,7 @@ from compactflow.pushes.base import Push
 BASES = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
 
 
-def hook(body, name="compactflow_latents"):
+def hook(body, name="compactflow_components"):
     """A plugin module with one hook of that body; `spec(name)` makes a latent's spec."""
     head = """\
         from compactflow.plugins import LatentSpec, PullSpec, hookimpl
@@ -225,10 +225,17 @@ BROKEN = {
     "claims a built-in name": (hook("return [spec('cube')]"), "'cube' is built in"),
     "gives a name twice": (hook("return [spec('torus')] * 2"), "'torus' is given twice"),
     "gives another kind": (
-        hook("return [PullSpec(name='torus', target='m:A')]"),
+        hook("return [PullSpec(name='torus', target='m:A')]", "compactflow_latents"),
         "expected a LatentSpec, got PullSpec",
     ),
-    "gives no spec": (hook("return ['torus']"), "expected a LatentSpec, got 'torus'"),
+    "gives no spec": (
+        hook("return ['torus']", "compactflow_latents"),
+        "expected a LatentSpec, got 'torus'",
+    ),
+    "gives no spec to the hook for all": (
+        hook("return ['torus']"),
+        "expected a ComponentSpec, got 'torus'",
+    ),
     "gives no iterable": (hook("return spec('torus')"), "not iterable"),
     "gives nothing": ("torus = 1", "gives no components"),
     "gives a bad name": (hook("return [spec('My Torus')]"), "lower-case words .*'My Torus'"),

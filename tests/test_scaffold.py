@@ -4,12 +4,10 @@ import json
 import os
 import subprocess
 import sys
-from typing import get_args
 
 import pytest
 
-from compactflow.plugins import Kind
-from compactflow.scaffold import new_plugin
+from compactflow.scaffold import KINDS, new_plugin
 
 
 def run(*arguments, path=(), cwd=None):
@@ -27,7 +25,7 @@ def run(*arguments, path=(), cwd=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_new_package_installs_and_passes_its_own_tests(kind, tmp_path):
     pytest.importorskip("hatchling", reason="builds the new package")
     new_plugin("my-part", kind, tmp_path)
@@ -55,7 +53,7 @@ def test_the_files_written_are_returned(tmp_path):
     }
 
 
-@pytest.mark.parametrize("kind", get_args(Kind))
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_left_to_fill_in(kind, tmp_path):
     for path in new_plugin("a1-b", kind, tmp_path):
         text = path.read_text(encoding="utf-8")

@@ -14,6 +14,7 @@ from compactflow.cli.app import app
 from compactflow.cli.options import AsJson
 from compactflow.cli.output import print_json, print_line, printable
 from compactflow.plugins import Kind
+from compactflow.scaffold import KINDS
 from compactflow.terminal import Terminal
 
 __all__ = ["new_plugin", "plugins"]
@@ -26,7 +27,7 @@ def plugins(
     kind: Annotated[str | None, typer.Option(help=f"Only these: {', '.join(_KINDS)}.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List backbones, latents, pulls and pushes, and the plugins that failed to load and why."""
+    """List the components by name, and the plugins that failed to load and why."""
     from compactflow import registry
 
     if kind is not None and kind not in _KINDS:
@@ -49,7 +50,7 @@ def plugins(
 @app.command("new-plugin", epilog="Example: compactflow new-plugin torus --kind latent")
 def new_plugin(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Lower-case words joined by '-'.")],
-    kind: Annotated[str, typer.Option(help=f"One of {', '.join(_KINDS)}.")],
+    kind: Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder to make it in.")] = Path(),
     as_json: AsJson = False,
 ) -> None:
@@ -60,7 +61,7 @@ def new_plugin(
     from compactflow import scaffold
 
     paths = scaffold.new_plugin(name, cast("Kind", kind), out)
-    package = str(out / f"compactflow-{name}")
+    package = str(paths[0].parent)
     if as_json:
         print_json({"package": package, "files": [str(path) for path in paths]})
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from compactflow import registry
 from compactflow.plugins import Kind
@@ -41,7 +41,7 @@ def check_names(kind: Kind) -> list[str]:
         ValueError: If there is no such kind.
     """
     if kind not in _CHECKS:
-        raise ValueError(f"kind must be one of {', '.join(get_args(Kind))}, got {kind!r}")
+        raise ValueError(f"kind must be one of {', '.join(_CHECKS)}, got {kind!r}")
     return list(_CHECKS[kind])
 
 
