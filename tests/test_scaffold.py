@@ -6,7 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from packaging.requirements import Requirement
 
+from compactflow import scaffold
 from compactflow.scaffold import KINDS, new_plugin
 
 
@@ -104,3 +106,41 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         new_plugin("diamond", "latent", tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "cls"),
+    [
+        ("compactflow-diamond", "diamond", "DiamondLatent"),
+        ("diamond-latent", "diamond-latent", "DiamondLatent"),
+        ("latent", "latent", "LatentLatent"),
+    ],
+)
+def test_names_do_not_stutter(given, name, cls, tmp_path):
+    text = {
+        path.relative_to(tmp_path / f"compactflow-{name}").as_posix(): path.read_text("utf-8")
+        for path in new_plugin(given, "latent", tmp_path)
+    }
+    module = f"compactflow_{name.replace('-', '_')}"
+    assert f'name = "compactflow-{name}"\n' in text["pyproject.toml"]
+    assert f'name="{name}",' in text[f"src/{module}/plugin.py"]
+    assert f'target="{module}.latent:{cls}",' in text[f"src/{module}/plugin.py"]
+    assert f"class {cls}(Latent):" in text[f"src/{module}/latent.py"]
+
+
+def test_a_package_of_compactflow_itself_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="name the component"):
+        new_plugin("compactflow", "latent", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("version", "inside", "outside"),
+    [("0.1.0", "0.9.2", "1.0.0"), ("1.2.3", "1.7.0", "2.0.0"), ("1.2.3", "1.2.0", "1.1.9")],
+)
+def test_the_requirement_has_bounds(version, inside, outside, tmp_path, monkeypatch):
+    monkeypatch.setattr(scaffold, "__version__", version)
+    text = new_plugin("diamond", "latent", tmp_path)[0].read_text("utf-8")
+    (line,) = (line for line in text.splitlines() if line.startswith("dependencies"))
+    requirement = Requirement(line.partition('"')[2].partition('"')[0])
+    assert requirement.specifier.contains(inside)
+    assert not requirement.specifier.contains(outside)

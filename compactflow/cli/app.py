@@ -6,13 +6,15 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Annotated, Any
 
 import typer
 
 import compactflow
-from compactflow.text import Note, one_line, printable
+from compactflow.cli.output import json_only
+from compactflow.text import Note, message_of, one_line, printable
 
 __all__ = ["app", "main"]
 
@@ -37,14 +39,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command and its arguments; those of the process if not given.
 
     Returns:
-        The exit code: 0; 2 for wrong input, after one line on stderr that says what is wrong; or
-        130 if interrupted. A fault of the program is raised, and so ends the process with 1.
+        The exit code: 0; 2 for wrong input, after one line on stderr that says what is wrong; 1
+        if a component ends the process; or 130 if interrupted. A fault of the program is raised,
+        and so ends the process with 1.
     """
     if arguments is None:  # this is the process, which a fault ends
         sys.excepthook = _show_fault
         arguments = sys.argv[1:]
     arguments = list(arguments) or ["--help"]
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), json_only() if "--json" in arguments else nullcontext():
         warnings.showwarning = _show_warning
         try:
             run = typer.main.get_command(app).main
@@ -55,7 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except _UsageError as error:
             message = f"{error.format_message().rstrip('.')}; see {error.ctx.command_path} --help"
         except (ValueError, OSError) as error:
-            message = str(error)
+            message = message_of(error)
+        except SystemExit as error:
+            if isinstance(error.__context__, BrokenPipeError):
+                raise  # the reader of the output has had enough
+            _say("error", f"a component ended the command by sys.exit({error.code!r})")
+            return 1
     _say("error", message)
     return 2
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
+from typing import TextIO
 
 from rich.table import Table
 from rich.text import Text
@@ -15,7 +18,19 @@ from compactflow.files import check_replaceable
 from compactflow.terminal import Terminal
 from compactflow.text import printable
 
-__all__ = ["check_out", "print_json", "print_line", "printable", "records"]
+__all__ = [
+    "check_out",
+    "json_only",
+    "print_json",
+    "print_line",
+    "printable",
+    "records",
+    "write_json",
+]
+
+_STDOUT = 1  # the file descriptor
+
+_machines: TextIO | None = None  # where JSON goes inside `json_only`
 
 
 def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
@@ -52,4 +67,42 @@ def records(table: Table) -> list[dict[str, str]]:
 
 def print_json(value: object) -> None:
     """Print a JSON document, in ASCII, which any terminal and any pipe takes."""
-    print(json.dumps(value, indent=2, default=str))
+    write_json(json.dumps(value, indent=2, default=str) + "\n")
+
+
+def write_json(text: str) -> None:
+    """Print a part of a JSON document."""
+    print(text, end="", file=_machines or sys.stdout, flush=True)
+
+
+@contextmanager
+def json_only() -> Iterator[None]:
+    """Keep standard output for JSON in a ``with`` block: what else is printed goes to stderr.
+
+    So it does if a component prints, or a library or a process that it calls.
+    """
+    global _machines
+    with ExitStack() as stack:
+        _machines = sys.stdout
+        stack.callback(_forget)
+        stack.enter_context(redirect_stdout(sys.stderr))
+        if _is_real(_machines):
+            _machines.flush()
+            kept = os.dup(_STDOUT)
+            _machines = stack.enter_context(open(kept, "w", encoding="ascii"))
+            os.dup2(sys.stderr.fileno(), _STDOUT)
+            stack.callback(lambda: os.dup2(kept, _STDOUT))
+        yield
+
+
+def _forget() -> None:
+    global _machines
+    _machines = None
+
+
+def _is_real(stream: TextIO) -> bool:
+    """Whether a stream is the process's own output, and no stand-in."""
+    try:
+        return stream.fileno() == _STDOUT and sys.stderr.fileno() >= 0
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -29,7 +29,7 @@ from compactflow.cli.options import (
     Quiet,
     Sep,
 )
-from compactflow.cli.output import check_out, print_json, print_line, printable
+from compactflow.cli.output import check_out, print_json, print_line, printable, write_json
 from compactflow.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -166,9 +166,9 @@ def _print_list(records: Iterable[dict[str, Any]]) -> None:
     """Print a JSON list, element by element."""
     separator = "["
     for record in records:
-        print(f"{separator}\n  {json.dumps(record, default=str)}", end="")
+        write_json(f"{separator}\n  {json.dumps(record, default=str)}")
         separator = ","
-    print("[]" if separator == "[" else "\n]")
+    write_json("[]\n" if separator == "[" else "\n]\n")
 
 
 def _print_table(records: Iterable[dict[str, Any]]) -> None:
