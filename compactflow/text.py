@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Note", "message_of", "one_line", "printable"]
+__all__ = ["Note", "cause_of", "message_of", "one_line", "printable"]
 
 # Control characters, lone surrogates, and what reorders or hides text. Joiners, which some
 # scripts need, can do neither.
