@@ -12,7 +12,7 @@ from compactflow import datasets
 from compactflow.benchmark import detectors, run, runner
 from compactflow.benchmark.detectors import Fitted
 from compactflow.benchmark.diagram import draw
-from compactflow.benchmark.journal import Journal
+from compactflow.benchmark.journal import Journal, Task
 from compactflow.benchmark.ranking import Line, critical_difference, find_cliques, rank
 from compactflow.benchmark.report import COLUMNS
 
@@ -194,7 +194,7 @@ def test_interrupted_run_keeps_what_is_finished(data, out, calls, monkeypatch):
     monkeypatch.setitem(detectors.DETECTORS, "stopper", interrupt)
     with pytest.raises(KeyboardInterrupt):
         start(data, out, ["recorder", "stopper"])
-    assert len(Journal(out / runner.JOURNAL).rows) == 1
+    assert len(Journal(out / runner.JOURNAL, runner._FIELDS).rows) == 1
 
 
 def test_later_detectors_are_added_to_a_run(data, out, calls):
@@ -460,6 +460,38 @@ def test_malformed_file_is_an_error_before_anything_runs(data, out, arrays, mess
 def test_wrong_arguments_are_errors(data, out, wrong, message):
     with pytest.raises(ValueError, match=message):
         start(data, out, **wrong)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda row: {**row, "auroc": "high"},
+        lambda row: {**row, "auroc": None},
+        lambda row: {**row, "n_test": 1.5},
+        lambda row: {**row, "error": 3},
+        lambda row: {**row, "seed": [0]},
+        lambda row: {**row, "seed": True},
+        lambda row: {**row, "set": {}},
+        lambda row: {key: value for key, value in row.items() if key != "error"},
+        lambda row: [row],
+        lambda row: "row",
+    ],
+)
+def test_a_damaged_result_counts_as_not_done(tmp_path, change):
+    types = {"auroc": float, "n_test": int}
+    task = Task("one", "KNN", 0, "hash", 1, "0.1")
+    row = {**task._asdict(), "auroc": 0.5, "n_test": 7, "error": None}
+    path = tmp_path / "journal.jsonl"
+    lines = [json.dumps(change(row)), "[" * 100_000, '{"error": ' * 100_000, "\xff", ""]
+    path.write_text("\n".join(lines))
+    journal = Journal(path, types)
+    assert journal.rows == {}
+    assert journal.find_pending([task]) == [task]
+    journal.append(row)
+    failed = {**row, "seed": 1, "auroc": None, "error": "it failed"}
+    journal.append(failed)
+    again = Journal(path, types).rows
+    assert list(again.values()) == [row, failed]
 
 
 def test_journal_lines_are_self_contained(data, out):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -36,16 +36,19 @@ class Task(NamedTuple):
 class Journal:
     """One line of JSON per finished task.
 
-    A line that a kill left torn is skipped: its task counts as not done. Of two lines with the
-    same task, the later one counts.
+    A line that a kill left torn, or that is damaged, is skipped: its task counts as not done. Of
+    two lines with the same task, the later one counts.
 
     Args:
         path: The file; it is made if it does not exist.
+        fields: What a result holds besides the task's fields and ``error``, and of which types;
+            after an error they may be ``None`` or missing.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, fields: Mapping[str, type | tuple[type, ...]]) -> None:
         self.rows: dict[Task, Row] = {}
         self._path = path
+        self._fields = fields
         path.touch()
         content = path.read_bytes()
         for line in content.splitlines():
@@ -66,9 +69,18 @@ class Journal:
     def _read(self, line: bytes) -> None:
         try:
             row = json.loads(line)
-            self.rows[_task(row)] = row
-        except (ValueError, KeyError, TypeError):
+            if self._is_result(row):
+                self.rows[_task(row)] = row
+        except (ValueError, KeyError, TypeError, RecursionError):
             pass
+
+    def _is_result(self, row: Row) -> bool:
+        failed = row["error"] is not None
+        sound = (
+            isinstance(row.get(name), types) or (failed and row.get(name) is None)
+            for name, types in self._fields.items()
+        )
+        return isinstance(row["error"], str | None) and all(sound)
 
     def _write(self, line: bytes) -> None:
         with self._path.open("ab") as file:
@@ -78,4 +90,15 @@ class Journal:
 
 
 def _task(row: Row) -> Task:
-    return Task(**{field: row[field] for field in Task._fields})
+    """The task of a row.
+
+    Raises:
+        KeyError: If a field is missing.
+        TypeError: If a field is of another type.
+    """
+    task = Task(**{field: row[field] for field in Task._fields})
+    numbers = ("seed", "protocol")
+    for name, value in task._asdict().items():
+        if type(value) is not (int if name in numbers else str):
+            raise TypeError(f"{name} is {value!r}")
+    return task

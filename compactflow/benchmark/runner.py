@@ -25,6 +25,12 @@ __all__ = ["JOURNAL", "measure", "run"]
 JOURNAL = "journal.jsonl"
 
 _PROTOCOL = 1
+_OPTIONAL = float, type(None)
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("auroc", "average_precision", "fit_seconds", "score_seconds"), float),
+    **dict.fromkeys(("inside", "inside_natural"), _OPTIONAL),
+    **dict.fromkeys(("n_train", "n_test", "dim"), int),
+}
 
 
 def run(
@@ -67,7 +73,7 @@ def run(
     paths = {path.stem: path for path in datasets.find(data, sets)}
     tasks = _plan(paths, chosen, seeds)
     out.mkdir(parents=True, exist_ok=True)
-    journal = Journal(out / JOURNAL)
+    journal = Journal(out / JOURNAL, _FIELDS)
     _complete(journal, tasks, paths, jobs)
     command = _command(data, detectors, sets, seeds, jobs)
     return report.write(out, [journal.rows[task] for task in tasks], absent, command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
+
+from compactflow.datasets import read_arrays
 
 __all__ = ["Features", "load"]
 
@@ -65,7 +66,11 @@ def load(path: Path | None, seed: int) -> Features:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no such feature file; the message says why.
     """
-    name, arrays = ("digits", _digits(seed)) if path is None else (path.stem, _read(path))
+    name, arrays = (
+        ("digits", _digits(seed))
+        if path is None
+        else (path.stem, read_arrays(path, _ARRAYS, "feature", optional=["images"]))
+    )
     X, y, split = (arrays[key] for key in _ARRAYS)
     try:
         X = X.astype(np.float64)
@@ -88,23 +93,6 @@ def _digits(seed: int) -> dict[str, NDArray[Any]]:
     split = np.full(len(data.target), "train")
     split[test] = "test"
     return {"X": data.data, "y": data.target, "split": split, "images": data.images}
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no feature file {path}")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files if key in (*_ARRAYS, "images")}
-    except (AttributeError, ValueError, OSError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an .npz file that can be read: {error}") from error
-    missing = [key for key in _ARRAYS if key not in arrays]
-    if missing:
-        raise ValueError(
-            f"{path} lacks the array {' and '.join(missing)}; a feature file holds X (n, D), "
-            "y (n,), split (n,) and, for pictures, images"
-        )
-    return arrays
 
 
 def _check(

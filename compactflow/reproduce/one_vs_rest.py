@@ -50,6 +50,10 @@ DETECTORS = [*_PEER_NAMES, *_NETWORKS]
 _SEEDS = 3
 _QUICK_STEPS = 300
 _PROTOCOL = 1
+_FIELDS: dict[str, type] = {
+    **dict.fromkeys(("auroc", "fit_seconds", "score_seconds"), float),
+    **{"class": str, "against": dict, "least": list, "most": list},
+}
 _EXTREMES = 8  # test rows kept at either end of the scores
 
 
@@ -132,7 +136,7 @@ def evaluate(out: Path, study: Study, detectors: Sequence[str]) -> list[Row]:
         FileNotFoundError: If there is no such feature file.
         ValueError: If the feature file is unfit.
     """
-    journal = Journal(out / study.journal)
+    journal = Journal(out / study.journal, _FIELDS)
     tasks = {}
     for seed in study.seeds:
         features = load(study.features, seed)
