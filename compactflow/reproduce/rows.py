@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from compactflow.tables import defuse
+
 __all__ = ["Row", "write_csv"]
 
 Row: TypeAlias = dict[str, Any]
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
-    """Write rows of equal keys as CSV with a header."""
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    """Write rows of equal keys as CSV with a header, and no formulas (`tables.write`)."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(map(defuse, rows[0]))
+        writer.writerows([defuse(row[name]) for name in rows[0]] for row in rows)

@@ -9,7 +9,7 @@ from compactflow.tables.reading import (
     read_batches,
     read_table,
 )
-from compactflow.tables.writing import check_output, write
+from compactflow.tables.writing import check_output, defuse, write
 
 __all__ = [
     "Dialect",
@@ -19,6 +19,7 @@ __all__ = [
     "column_names",
     "column_types",
     "count_rows",
+    "defuse",
     "read_batches",
     "read_table",
     "write",

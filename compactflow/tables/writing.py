@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from compactflow.tables.dialect import NUMBER, TableError
 
-__all__ = ["check_output", "write"]
+__all__ = ["check_output", "defuse", "write"]
 
 # What makes spreadsheets take a cell for a formula, in their full widths too; and the apostrophe,
 # so that the one put before can be told from one that was there.
@@ -90,6 +90,11 @@ def _is_texty(type_: pa.DataType) -> bool:
     """Whether values are written as text that may be a formula."""
     kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_temporal)
     return not any(is_kind(type_) for is_kind in kinds)
+
+
+def defuse(cell: object) -> object:
+    """A cell that no spreadsheet takes for a formula: see `write`; what is no text stays."""
+    return _defuse(pa.array([cell], pa.string()))[0].as_py() if isinstance(cell, str) else cell
 
 
 def _defuse(text: pa.StringArray) -> pa.StringArray:
