@@ -152,6 +152,21 @@ def test_the_names_that_pandas_gives_to_an_array(read):
     assert "--no-header" in notes
 
 
+def test_a_line_of_spreadsheets_that_tells_the_separator(read):
+    for start in ("sep=;\n", '"sep=;"\r\n', "\ufeffsep=;\n"):
+        table, notes = read(f"{start}a;b\n1,5;2\n")
+        assert table == {"a": [1.5], "b": [2.0]}
+        assert "separator semicolon" in notes
+    assert list(read("sep=,\n1.5,-2\n3,1\n")[0]) == ["x0", "x1"]
+
+
+def test_a_wrong_separator_is_told(read):
+    with pytest.raises(TableError, match="if ';' separates cells, give --sep ';'"):
+        read("a;b\n1;2\n", separator="comma")
+    with pytest.raises(TableError, match=r"Expected 2 columns, got 3.*--sep says"):
+        read("a,b\n1,2\n1,2,3\n")
+
+
 def test_a_wide_table(read, monkeypatch):
     monkeypatch.setattr(formats, "_HEAD_BYTES", 1000)
     names = ";".join(f"column number {i}" for i in range(2000))

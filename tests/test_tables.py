@@ -164,6 +164,9 @@ def test_missing_columns_are_all_named(csv):
         read_table(path, without=["c"])
     with pytest.raises(TableError, match="no column left"):
         read_table(path, without=["a", "b"])
+    for name, meant in {"A": "a", "bb": "b", " a ": "a"}.items():
+        with pytest.raises(TableError, match=rf"no column '{name}' \(did you mean '{meant}'\?\)"):
+            read_batches(path, [name])
 
 
 def test_a_missing_file_and_an_unknown_suffix(tmp_path):

@@ -76,7 +76,9 @@ class Dialect:
         lines = decoder.decode(head, final=whole).removeprefix("\ufeff").splitlines(keepends=True)
         complete = lines if whole or len(lines) < 2 else lines[:-1]
         text = [line for line in complete[:_LINES] if line.strip("\r\n")]
-        separator = self.separator or _find_separator(text, tabs=tabs)
+        told = re.fullmatch('"?sep=(.)"?', text[0].strip("\r\n")) if text else None
+        text = text[1:] if told else text
+        separator = self.separator or (told and told[1]) or _find_separator(text, tabs=tabs)
         rows = _split(text, separator)
         decimal = self.decimal or _find_decimal(rows[1:] or rows)
         names = rows[0] if rows else []
@@ -103,6 +105,7 @@ class Dialect:
                 self, separator=separator, decimal=decimal, encoding=encoding, header=header
             ),
             names=names if header else [f"x{i}" for i in range(len(names))],
+            skipped=1 if told else 0,
             notes=notes,
             bytes_per_row=sum(map(len, text)) / max(len(text), 1),
         )
@@ -116,12 +119,14 @@ class Found:
     Attributes:
         dialect: With nothing left open.
         names: Of the columns; without a header x0, x1, ...
+        skipped: Lines before the table: one if it tells the separator, as spreadsheets write it.
         notes: What to tell the user: choices that were made for him.
         bytes_per_row: About how many, on average.
     """
 
     dialect: Dialect
     names: list[str]
+    skipped: int
     notes: list[str]
     bytes_per_row: float
 

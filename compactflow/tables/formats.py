@@ -108,6 +108,7 @@ class DelimitedText(Format):
                 block_size=_BLOCK_BYTES,
                 encoding=dialect.encoding,
                 column_names=None if dialect.header else names,
+                skip_rows=self._found.skipped,
             ),
             parse_options=pcsv.ParseOptions(
                 delimiter=dialect.separator,

@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 
 import pyarrow as pa
@@ -150,14 +151,18 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeError, OverflowError) as error:
-        hint = "; --encoding says how its letters are written" if _of_letters(error) else ""
-        raise TableError(f"{path} cannot be read: {error}{hint}") from error
+        raise TableError(f"{path} cannot be read: {error}{_advice(error)}") from error
     except TableError as error:
         raise TableError(f"{path}: {error}") from error.__cause__
 
 
-def _of_letters(error: Exception) -> bool:
-    return isinstance(error, UnicodeError) or "UTF8" in str(error)
+def _advice(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, UnicodeError) or "UTF8" in text:
+        return "; --encoding says how its letters are written"
+    if "Expected" in text and "columns" in text:
+        return "; all lines must have as many cells, and --sep says what separates them"
+    return ""
 
 
 def _check_present(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
@@ -165,9 +170,20 @@ def _check_present(path: Path, columns: Sequence[str], names: Sequence[str]) -> 
     missing = [name for name in dict.fromkeys(columns) if name not in known]
     if missing:
         raise TableError(
-            f"{path} has no column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}; it "
-            f"has {reprlib.repr(list(names))}"
+            f"{path} has no column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
+            f"{_meant(missing, names)}; it has {reprlib.repr(list(names))}"
         )
+
+
+def _meant(missing: Sequence[str], names: Sequence[str]) -> str:
+    """Which columns may have been meant, by case, blanks or spelling."""
+    bare = {name.strip().lower(): name for name in names}
+    near = [
+        bare.get(name.strip().lower()) or next(iter(get_close_matches(name, names, 1)), "")
+        for name in missing
+    ]
+    shown = ", ".join(map(repr, filter(None, near)))
+    return f" (did you mean {shown}?)" if shown else ""
 
 
 def _check_columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
@@ -201,4 +217,11 @@ def _batches(
                 yield pa.RecordBatch.from_arrays(arrays, names=[*columns, *keep])
             row += batch.num_rows
         if faults:
-            raise TableError(describe(faults, drop=drop, decimal=table.decimal))
+            message = describe(faults, drop=drop, decimal=table.decimal)
+            raise TableError(message + _advice_on_separator(table.names))
+
+
+def _advice_on_separator(names: Sequence[str]) -> str:
+    """What to do if the only column seems to be several."""
+    inside = [sign for sign in ",;\t|" if len(names) == 1 and sign in names[0]]
+    return f"; if {inside[0]!r} separates cells, give --sep {inside[0]!r}" if inside else ""
