@@ -40,6 +40,8 @@ class NormflowsFlow(Backbone):
         Raises:
             ConvergenceError: If a layer of normflows finds that rounding spoils its inverse.
         """
+        if not len(z):  # of which normflows cannot infer shapes
+            return z
         try:
             for flow in self.flows:
                 z, _ = flow(z)
@@ -57,6 +59,8 @@ class NormflowsFlow(Backbone):
     def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
         total = x.new_zeros(len(x))
+        if not len(x):
+            return x, total
         for flow in reversed(list(self.flows)):
             x, log_abs_det = cast("nf.flows.Flow", flow).inverse(x)
             total = total + log_abs_det

@@ -1,4 +1,4 @@
-"""The checks of a backbone."""
+"""The checks of a backbone: its map and inverse here, its faster methods in `passes`."""
 
 from __future__ import annotations
 
@@ -15,14 +15,20 @@ from compactflow.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.barriers import Barrier
 from compactflow.pushes.stein import Stein
-from compactflow.testing.results import Checks, SkipCheck, collect, require
+from compactflow.testing import passes
+from compactflow.testing.results import Checks, collect, require
 from compactflow.testing.tools import (
     equal,
     on_meta,
     perturb,
     reloaded,
     require_finite,
+    require_registered,
+    require_slope,
+    require_untouched,
     short_training,
+    started,
+    trained,
 )
 
 __all__ = ["CHECKS"]
@@ -34,6 +40,7 @@ Make: TypeAlias = Callable[[int], Backbone]
 
 _DIM = 3
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}  # of a round trip, relative
+_FAR = 1e-6  # likewise in float64, in which rows are scored, up to a million units away
 
 
 @_check
@@ -52,20 +59,28 @@ def dimensions(make: Make) -> None:
 
 @_check
 def inverse_undoes_forward(make: Make) -> None:
-    """The round trip returns to 1e-4 in float32 and to 1e-9 in float64, relatively."""
-    for dtype in _TOLERANCE:
-        _require_round_trip(perturb(make(_DIM)).to(dtype), f"in {dtype}")
+    """The round trip returns to 1e-4 in float32 and to 1e-9 in float64, in 3 and 8 dimensions."""
+    for dim in (_DIM, 8):
+        for dtype in _TOLERANCE:
+            _require_round_trip(perturb(make(dim)).to(dtype), f"in D = {dim} and {dtype}")
 
 
 @_check
 def inverse_undoes_forward_after_training(make: Make) -> None:
-    """The same after 30 steps of training with the Stein push."""
+    """The same after 60 steps of training with the Stein push."""
+    latent, x = Cube(_DIM), torch.randn(256, _DIM)
+    flow = CompactFlow(make(_DIM), latent)
+    short_training([flow], x, Barrier(latent), Stein(), steps=60)
     for dtype in _TOLERANCE:
-        latent = Cube(_DIM).to(dtype)
-        flow = CompactFlow(make(_DIM).to(dtype), latent)
-        x = torch.randn(256, _DIM, dtype=dtype)
-        short_training(flow, x, Barrier(latent), Stein(), steps=30)
-        _require_round_trip(flow.backbone, f"in {dtype} after training")
+        _require_round_trip(flow.backbone.to(dtype), f"in {dtype} after training")
+
+
+@_check
+def inverse_undoes_forward_far_away(make: Make) -> None:
+    """The round trip from 10, 1e3 and 1e6 returns to 1e-6, relatively, in float64."""
+    backbone, x = _sample(make)
+    for scale in (10.0, 1e3, 1e6):
+        _require_round_trip(backbone, f"at {scale:.0e}", scale * x, _FAR)
 
 
 @_check
@@ -106,53 +121,64 @@ def gradients_reach_parameters(make: Make) -> None:
 
 
 @_check
-def rows_are_independent(make: Make) -> None:
-    """A row maps to the same alone and within a batch, both ways."""
+def gradients_are_slopes(make: Make) -> None:
+    """The gradients of the latents, for parameters and inputs, are the slopes of their values."""
     backbone, x = _sample(make)
+    weights = torch.randn_like(x)
+
+    def value() -> Tensor:
+        return (weights * backbone(x)).sum()
+
+    for name, parameter in backbone.named_parameters():
+        if parameter.requires_grad:
+            require_slope(name, value, [parameter])
+    require_slope("the input", value, [x.requires_grad_()])
+
+
+@_check
+def rows_are_independent(make: Make) -> None:
+    """A row maps to the same alone and within 1,000 rows, both ways; no row gives none."""
+    backbone, _ = _sample(make)
+    x = torch.randn(1000, _DIM, dtype=torch.float64)
     with torch.no_grad():
         for name, map_ in (("forward", backbone), ("inverse", backbone.inverse)):
             alone = torch.cat([map_(row[None]) for row in x[:5]])
             require(equal(alone, map_(x)[:5]), f"{name} of a row depends on the others")
+            none = map_(x[:0])
+            require(none.shape == (0, _DIM), f"{name} of no rows has shape {tuple(none.shape)}")
 
 
 @_check
-def log_abs_det_is_autograds(make: Make) -> None:
-    """log_abs_det is that of the Jacobian by automatic differentiation, in float64."""
+def evaluates_as_it_trains(make: Make) -> None:
+    """It maps alike whenever it is called, after eval() as after train(), both ways."""
     backbone, x = _sample(make)
-    try:
-        found = backbone.log_abs_det(x[:4]).detach()
-    except NotImplementedError as error:
-        raise SkipCheck(f"it has no log_abs_det: {error}") from error
-    require(found.shape == (4,), f"4 rows give {tuple(found.shape)}, not (4,)")
-    # Row by row, as not every operation can be batched by torch.func.vmap.
-    exact = torch.stack([_log_abs_det(backbone, row) for row in x[:4]]).detach()
-    worst = float((found - exact).abs().max())
-    require(worst < 1e-6, f"log_abs_det is off by {worst:.2g}")
+    with torch.no_grad():
+        z = backbone(x)
+        for name, module in (("again", backbone), ("after eval()", backbone.eval())):
+            require(equal(module(x), z), f"forward is another {name}")
+            require(equal(module.inverse(z), x, 1e-7), f"inverse is another {name}")
 
 
 @_check
-def divergence_spreads_as_the_log_det_does(make: Make) -> None:
-    """The gradient of forward_and_divergence is, in the mean, that of log |det ∂T/∂x|."""
+def precisions_agree(make: Make) -> None:
+    """In float32 it maps as in float64, to 1e-3, both ways."""
     backbone, x = _sample(make)
-    x = x[:8]
-    parameters = [p for p in backbone.parameters() if p.requires_grad]
+    single = copy.deepcopy(backbone).float()
+    with torch.no_grad():
+        z = backbone(x)
+        require(equal(single(x.float()).double(), z, 1e-3), "forward is another in float32")
+        require(equal(single.inverse(z.float()).double(), x, 1e-3), "inverse is another")
 
-    def gradient(value: Tensor) -> Tensor:
-        parts = torch.autograd.grad(value, parameters, materialize_grads=True)
-        return torch.cat([part.flatten() for part in parts])
 
-    exact = gradient(torch.stack([_log_abs_det(backbone, row) for row in x]).mean())
-    rows = x.repeat(500, 1)
-    z, divergence = backbone.forward_and_divergence(rows, 1e-3)
-    require(equal(z, backbone(rows)), "the latents are not those of forward")
-    require(divergence.shape == (len(rows),), f"{len(rows)} rows give {tuple(divergence.shape)}")
-    found = torch.stack(
-        [gradient(backbone.forward_and_divergence(rows, 1e-3)[1].mean()) for _ in range(10)]
-    )
-    error = float((found.mean(dim=0) - exact).norm())
-    noise = float(found.std(dim=0).norm()) / len(found) ** 0.5
-    allowed = 0.05 * float(exact.norm()) + 3 * noise
-    require(error < allowed, f"its gradient is off that of the log-det by {error:.2g}")
+@_check
+def leaves_its_input_alone(make: Make) -> None:
+    """Neither direction changes its input."""
+    backbone, x = _sample(make)
+    with torch.no_grad():
+        z = backbone(x)
+        require_untouched({"the input of forward": x}, lambda: backbone(x))
+        latents = {"the input of inverse": z, "start": x}
+        require_untouched(latents, lambda: backbone.inverse(z, start=x))
 
 
 @_check
@@ -160,12 +186,14 @@ def state_survives_saving(make: Make) -> None:
     """A fresh backbone of the same options is the same once it has loaded the state."""
     backbone = perturb(make(_DIM))
     x = torch.randn(16, _DIM)
-    fresh = reloaded(backbone, lambda: make(_DIM))
     with torch.no_grad():
+        z = started(backbone)(x)
+        fresh = reloaded(backbone, lambda: make(_DIM))
         require(
-            torch.equal(backbone(x), fresh(x)),
+            torch.equal(z, fresh(x)),
             "latents differ after loading; register what they need as parameters or buffers",
         )
+        require_registered(backbone, lambda module: module(x))
 
 
 @_check
@@ -185,17 +213,38 @@ def runs_side_by_side(make: Make) -> None:
     """In an ensemble each network maps its rows as it does alone: else `parallel` is not so."""
     networks = [perturb(make(_DIM)).double() for _ in range(2)]
     x = torch.randn(16, _DIM, dtype=torch.float64)
+    stack = Stack(networks)
     with torch.no_grad():
-        stack = Stack(networks)
         z = stack(x)
-        for m, network in enumerate(networks):
-            require(equal(z[m::2], network(x[m::2])), "two networks side by side map differently")
+        alone = torch.stack([one(x[m::2]) for m, one in enumerate(networks)], dim=1).flatten(0, 1)
+        require(equal(z, alone), "two networks side by side map differently")
         decoded = stack.inverse(z)
         require(
             equal(decoded, x, 1e-8), "two networks side by side do not invert each other's map"
         )
     recoded = stack.recode(z, start=x)
     require(equal(recoded, z, 1e-8), "two networks side by side recode latents to others")
+
+
+@_check
+def trains_side_by_side(make: Make) -> None:
+    """Two networks that trained as one map as the one did when they are taken apart."""
+    networks = [perturb(make(_DIM)) for _ in range(2)]
+    frozen = [[p.clone() for p in one.parameters() if not p.requires_grad] for one in networks]
+    stack = Stack(networks)
+    optimizer = torch.optim.SGD(trained(stack), lr=1e-2)
+    for _ in range(5):
+        optimizer.zero_grad()
+        stack(torch.randn(32, _DIM)).square().mean().backward()
+        optimizer.step()
+    x = torch.randn(16, _DIM)
+    stack.unstack(networks)
+    with torch.no_grad():
+        z = stack(x)
+        for m, network in enumerate(networks):
+            require(equal(network(x[m::2]), z[m::2], 1e-5), "apart they map differently")
+            still = [p for p in network.parameters() if not p.requires_grad]
+            require(all(map(torch.equal, still, frozen[m])), "a frozen parameter has trained")
 
 
 @_check
@@ -214,28 +263,26 @@ def follows_device_and_dtype(make: Make) -> None:
         on_meta([("forward", lambda: backbone(x))])
 
 
+CHECKS |= passes.CHECKS
+
+
 def _sample(make: Make) -> tuple[Backbone, Tensor]:
     """A perturbed backbone in float64, and data."""
-    return perturb(make(_DIM)).double(), torch.randn(64, _DIM, dtype=torch.float64)
-
-
-def _log_abs_det(backbone: Backbone, row: Tensor) -> Tensor:
-    """``log |det ∂T/∂x|`` at one row ``(D,)`` by automatic differentiation."""
-    row = row.clone().requires_grad_()
-    z = backbone(row[None])[0]
-    slopes = [torch.autograd.grad(v, row, create_graph=True)[0] for v in z]
-    jacobian = torch.stack(slopes)
-    return torch.linalg.slogdet(jacobian).logabsdet
+    backbone = started(perturb(make(_DIM)).double())
+    return backbone, torch.randn(64, _DIM, dtype=torch.float64)
 
 
 @torch.no_grad()
-def _require_round_trip(backbone: Backbone, when: str) -> None:
-    dtype = next(backbone.parameters(), torch.zeros(())).dtype
-    x = 2 * torch.randn(64, backbone.dim, dtype=dtype)
+def _require_round_trip(
+    backbone: Backbone, when: str, x: Tensor | None = None, tolerance: float | None = None
+) -> None:
+    if x is None:
+        dtype = next(backbone.parameters(), torch.zeros(())).dtype
+        x = 2 * torch.randn(64, backbone.dim, dtype=dtype)
+    tolerance = tolerance or _TOLERANCE[x.dtype]
     z = backbone(x)
     require(z.shape == x.shape, f"forward of {tuple(x.shape)} is {tuple(z.shape)} {when}")
     error = float((backbone.inverse(z) - x).norm() / x.norm())
-    tolerance = _TOLERANCE[dtype]
     require(
         error <= tolerance,
         f"inverse(forward(x)) is off by {error:.2g}, not within {tolerance:.0e}, {when}",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from compactflow import registry
 from compactflow.plugins import Kind
 from compactflow.testing import backbones, latents, pulls, pushes
+from compactflow.testing.detector import Maker, fits_saves_and_loads
 from compactflow.testing.results import CheckResult, Checks, cases
 
 if TYPE_CHECKING:
@@ -26,11 +28,12 @@ Component: TypeAlias = str | Callable[..., Any]
 Options: TypeAlias = Mapping[str, Any]
 Expected: TypeAlias = Mapping[str, str]
 
+_WHOLE: Checks = {"fits-saves-and-loads": fits_saves_and_loads}
 _CHECKS: dict[Kind, Checks] = {
-    "backbone": backbones.CHECKS,
-    "latent": latents.CHECKS,
-    "pull": pulls.CHECKS,
-    "push": pushes.CHECKS,
+    "backbone": backbones.CHECKS | _WHOLE,
+    "latent": latents.CHECKS | _WHOLE,
+    "pull": pulls.CHECKS | _WHOLE,
+    "push": pushes.CHECKS | _WHOLE,
 }
 
 
@@ -79,10 +82,18 @@ def check_pull(
     name_or_class: Component,
     *,
     options: Options | None = None,
-    latent: Component = "cube",
+    latent: Component | None = None,
     expected_failures: Expected | None = None,
 ) -> list[CheckResult]:
-    """Run the checks of a pull on a latent; for the rest see `check_backbone`."""
+    """Run the checks of a pull; for the rest see `check_backbone`.
+
+    Args:
+        name_or_class: As there.
+        options: As there.
+        latent: The latent that it is made for, as a name, a class or a function of the
+            dimension; by default a cube, a ball and a cross-polytope, one after the other.
+        expected_failures: As there.
+    """
     return [run() for run in _cases("pull", name_or_class, options, expected_failures, latent)]
 
 
@@ -101,7 +112,7 @@ def parametrize(
     name_or_class: Component,
     *,
     options: Options | None = None,
-    latent: Component = "cube",
+    latent: Component | None = None,
     expected_failures: Expected | None = None,
 ) -> pytest.MarkDecorator:
     """Make one pytest test of each check, for a test function that calls its argument ``check``.
@@ -110,7 +121,7 @@ def parametrize(
         kind: The component's kind.
         name_or_class: As for `check_backbone`.
         options: What to make it with.
-        latent: The latent of a pull.
+        latent: The latent of a pull: see `check_pull`.
         expected_failures: For each check that is known to fail, why.
 
     Raises:
@@ -127,17 +138,19 @@ def _cases(
     component: Component,
     options: Options | None,
     expected_failures: Expected | None,
-    latent: Component = "cube",
+    latent: Component | None = None,
 ) -> list[Callable[[], CheckResult]]:
     """The checks of a component, ready to run."""
     check_names(kind)
-    build = registry.resolve(kind, component)
-    build_latent = registry.resolve("latent", latent)
-
-    def make(*dim: int) -> Any:  # noqa: ANN401
-        arguments = (build_latent(*dim),) if kind == "pull" else dim
-        return build(*arguments, **(options or {}))
-
+    make = Maker(
+        kind=kind,
+        given=component,
+        build=registry.resolve(kind, component),
+        options=options or {},
+        latent=latent if kind == "pull" else None,
+    )
+    if make.latent is not None:
+        make = replace(make, latents=(registry.resolve("latent", latent),))
     return list(cases(_CHECKS[kind], make, expected_failures).values())
 
 
@@ -151,6 +164,8 @@ def _as_test(run: Callable[[], CheckResult]) -> Callable[[], None]:
             pytest.skip(result.message)
         if result.status == "expected failure":
             pytest.xfail(result.message)
+        if result.error is not None:
+            raise AssertionError(f"{result.name}: {result.message}") from result.error
         if result.status == "failed":
             pytest.fail(f"{result.name}: {result.message}", pytrace=False)
 

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from math import log, pi
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from compactflow import registry
 from compactflow.latents.base import Latent
+from compactflow.pushes.theory import outward_violation
 from compactflow.testing import supports
 from compactflow.testing.results import Checks, collect, require
 from compactflow.testing.supports import Make, around
-from compactflow.testing.tools import on_meta, reloaded, require_finite
+from compactflow.testing.tools import (
+    on_meta,
+    reloaded,
+    require_finite,
+    require_registered,
+    require_untouched,
+)
 from compactflow.training.monitors import energy_distance
 
 __all__ = ["CHECKS"]
@@ -21,6 +29,7 @@ __all__ = ["CHECKS"]
 CHECKS: Checks = dict(supports.CHECKS)
 _check = collect(CHECKS)
 
+_BATCHES = 100
 _INSIDE = 0.9  # share of samples; a support that holds a level of its mass leaves some outside
 
 
@@ -51,8 +60,12 @@ def dimensions(make: Make) -> None:
 
 @_check
 def generator_decides(make: Make) -> None:
-    """Samples are decided by the generator, if one is given, and by it alone."""
+    """Samples are decided by the generator, if one is given, by it alone, and else by torch's."""
     latent = make(2)
+    require(
+        not torch.equal(latent.sample(50), latent.sample(50)),
+        "without a generator the samples are the same each time; draw from torch's",
+    )
 
     def draw(seed: int) -> Tensor:
         return latent.sample(50, torch.Generator().manual_seed(seed))
@@ -74,9 +87,29 @@ def samples_lie_inside(make: Make) -> None:
 
 
 @_check
+def samples_are_independent(make: Make) -> None:
+    """Samples do not repeat, nor depend on each other: means of a batch vary as they should."""
+    latent = make(3).double()
+    z = latent.sample(_BATCHES**2)
+    require(len(torch.unique(z, dim=0)) == len(z), "samples repeat")
+    for name, value in (("samples", z), ("squares of samples", z.square())):
+        value = (value - value.mean(dim=0)) / value.std(dim=0)
+        means = value.view(_BATCHES, _BATCHES, -1)
+        for order, batches in (("each other", means), ("distant ones", means.transpose(0, 1))):
+            variance = batches.mean(dim=1).var(dim=0) * _BATCHES
+            spread = 6 * (2 / (_BATCHES - 1)) ** 0.5
+            odd = variance[(variance - 1).abs() > spread]
+            require(
+                not len(odd),
+                f"{name} depend on {order}: means of {_BATCHES} have {odd.tolist()} times the "
+                "variance of independent ones",
+            )
+
+
+@_check
 def samples_follow_density(make: Make) -> None:
-    """Samples have the moments and the distribution that log_prob says, in 2 and 5 dimensions."""
-    for dim in (2, 5):
+    """Samples have the moments and the distribution that log_prob says, in 1, 2, 3 and 5 D."""
+    for dim in (1, 2, 3, 5):
         latent = make(dim).double()
         proposal, weight = _weighted(latent)
         z = latent.sample(20_000)
@@ -103,8 +136,8 @@ def samples_follow_density(make: Make) -> None:
 
 @_check
 def density_integrates_to_one(make: Make) -> None:
-    """The integral of exp(log_prob) is 1, in 2 and 5 dimensions."""
-    for dim in (2, 5):
+    """The integral of exp(log_prob) is 1, in 1, 2, 3 and 5 dimensions."""
+    for dim in (1, 2, 3, 5):
         _, weight = _weighted(make(dim).double())
         integral, error = float(weight.mean()), float(weight.std() / len(weight) ** 0.5)
         require(
@@ -115,11 +148,47 @@ def density_integrates_to_one(make: Make) -> None:
 
 @_check
 def pulls_serve(make: Make) -> None:
-    """Its default_pull and confining_pull name pulls that work on it."""
-    latent = make(3).double()
-    for attribute in ("default_pull", "confining_pull"):
-        pull = registry.load("pull", getattr(latent, attribute))(latent)
-        require_finite("at samples", **{attribute: pull(latent.sample(50))})
+    """Its default_pull and confining_pull name pulls that rise outward at its boundary."""
+    for dim in (2, 3):
+        latent = make(dim).double()
+        for attribute in ("default_pull", "confining_pull"):
+            pull = registry.load("pull", getattr(latent, attribute))(latent)
+            require_finite("at samples", **{attribute: pull(latent.sample(50))})
+            reason = outward_violation(pull)
+            require(reason is None, f"its {attribute} is {reason}")
+
+
+@_check
+def adapts_to_data(make: Make) -> None:
+    """What `adapt` sets is saved, in whatever shape, and stays a support with its distribution."""
+    latent = make(3)
+    if type(latent).adapt is Latent.adapt:
+        return
+    x = torch.cat([torch.randn(60, 3), 0.5 * torch.randn(60, 3) + 4])
+    anchors = latent.adapt(x)
+    if anchors is not None:
+        require(anchors.shape == x.shape, f"anchors of {tuple(x.shape)} are {anchors.shape}")
+        require_finite("of data", anchors=anchors)
+    require(len(latent.sample(5)) == 5, "it gives no samples after adapt")
+    share = float((latent.signed_distance(latent.sample(2000)) <= 0).double().mean())
+    require(share >= _INSIDE, f"only {share:.0%} of the samples lie inside after adapt")
+    worst = float(latent.signed_distance(latent.boundary(200)).abs().max())
+    require(worst < 1e-4, f"a boundary point has signed distance {worst:.2g} after adapt")
+    fresh = reloaded(latent, lambda: make(3))
+    same = torch.equal(latent.signed_distance(x), fresh.signed_distance(x))
+    require(
+        same and torch.equal(latent.log_prob(x), fresh.log_prob(x)),
+        "what adapt sets is lost in saving; register it by register_buffer in __init__",
+    )
+
+
+@_check
+def leaves_its_input_alone(make: Make) -> None:
+    """No method changes the latents that it is given."""
+    latent = make(2).double()
+    z = around(latent, 50)
+    for name, call in _calls(latent, z):
+        require_untouched({f"the input of {name}": z}, call)
 
 
 @_check
@@ -133,6 +202,8 @@ def state_survives_saving(make: Make) -> None:
         same and torch.equal(latent.log_prob(z), fresh.log_prob(z)),
         "signed distance or log_prob differs after loading; register what they need as buffers",
     )
+    require_registered(latent, lambda module: cast("Latent", module).signed_distance(z))
+    require_registered(latent, lambda module: cast("Latent", module).log_prob(z))
 
 
 @_check

@@ -1,9 +1,10 @@
-"""The checks of a push, on a small coupling flow into the square."""
+"""The checks of a push, on small networks into the square and into the ball."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias, final
 
 import torch
 from torch import Tensor
@@ -11,14 +12,28 @@ from torch import Tensor
 from compactflow import registry
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.coupling import Coupling
+from compactflow.backbones.stack import Stack
 from compactflow.flow import CompactFlow
+from compactflow.latents.ball import Ball
+from compactflow.latents.base import Latent
 from compactflow.latents.cube import Cube
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.randomness import seeded
+from compactflow.testing.passes import exact_log_abs_det
 from compactflow.testing.results import Checks, SkipCheck, collect, require
-from compactflow.testing.tools import equal, perturb, require_finite, short_training
+from compactflow.testing.tools import (
+    equal,
+    gradient,
+    perturb,
+    reloaded,
+    require_finite,
+    require_registered,
+    require_untouched,
+    short_training,
+)
 from compactflow.training.monitors import energy_distance
+from compactflow.training.objective import Objective
 
 __all__ = ["CHECKS"]
 
@@ -27,89 +42,150 @@ _check = collect(CHECKS)
 
 Make: TypeAlias = Callable[[], Push]
 
-
-@_check
-def declares_entropic(make: Make) -> None:
-    """The class says with `entropic` whether it maximises entropy."""
-    entropic = getattr(type(make()), "entropic", None)
-    require(isinstance(entropic, bool), f"entropic must be True or False, is {entropic!r}")
+_PLACES: tuple[tuple[type[Latent], int], ...] = ((Cube, 2), (Ball, 3))
+_ROWS = 64
 
 
 @_check
-def loss_is_a_finite_scalar(make: Make) -> None:
-    """Its term is a finite scalar in the backbone's dtype."""
+def declares_its_kind(make: Make) -> None:
+    """The class says whether it is `entropic`, and whether its term is `rowwise`."""
+    push = type(make())
+    for name in ("entropic", "rowwise"):
+        value = getattr(push, name, None)
+        require(isinstance(value, bool), f"{name} must be True or False, is {value!r}")
+
+
+@_check
+def gives_latents_and_a_scalar(make: Make) -> None:
+    """It gives all rows' latents, with their gradient, and a finite scalar in their dtype."""
     for dtype in (torch.float32, torch.float64):
-        flow, pull = _flow(make(), dtype)
-        loss = _loss(make(), flow, pull, torch.randn(32, 2, dtype=dtype))
-        require(loss.shape == (), f"the loss has shape {tuple(loss.shape)}, not ()")
-        require(loss.dtype == dtype, f"the loss is {loss.dtype} for a flow in {dtype}")
-        require_finite(f"in {dtype}", loss=loss)
+        for backbone, pull in _cases(make(), dtype):
+            x = torch.randn(_ROWS, backbone.dim, dtype=dtype)
+            weights = torch.randn_like(x)
+            z, term = make().to(x)(backbone, pull, x, seeded(0))
+            right = backbone(x)
+            require(equal(z, right, 1e-5), "the latents are not those of the backbone")
+            first, second = (gradient((weights * value).sum(), backbone) for value in (z, right))
+            require(
+                equal(first, second, 1e-4), "the latents' gradient is not that of the backbone's"
+            )
+            require(term.shape == (), f"the term has shape {tuple(term.shape)}, not ()")
+            require(term.dtype == dtype, f"the term is {term.dtype} for a backbone in {dtype}")
+            require_finite(f"in {dtype}", term=term)
 
 
 @_check
 def gradient_reaches_backbone(make: Make) -> None:
-    """Its gradient moves the backbone."""
-    flow, pull = _flow(make())
-    gradient = _gradient(flow, _loss(make(), flow, pull, torch.randn(32, 2).double()))
-    require_finite("for the backbone", gradient=gradient)
-    require(gradient.any(), "no gradient reaches the backbone")
+    """Its gradient moves the backbone, any that has forward and inverse."""
+    push = make().double()
+    for backbone, pull in _cases(push):
+        for network in (backbone, _Plain(backbone)):
+            found = gradient(_term(push, network, pull, _rows(network)), network)
+            require_finite("for the backbone", gradient=found)
+            require(found.any(), "no gradient reaches the backbone")
 
 
 @_check
 def leaves_its_inputs_alone(make: Make) -> None:
     """It changes neither batch nor backbone nor pull, and writes no gradients."""
-    flow, pull = _flow(make())
-    x = torch.randn(32, 2).double()
-    modules = (flow, pull)
-    before = [t.clone() for t in (x, *_tensors(*modules))]
-    make()(flow.backbone, pull, x, seeded(0))
-    after = (x, *_tensors(*modules))
-    require(
-        len(before) == len(after) and all(map(torch.equal, before, after)),
-        "it changes the batch, the backbone or the pull",
-    )
-    require(
-        all(p.grad is None for p in flow.parameters()), "it writes gradients; return a loss only"
-    )
-    require(x.grad_fn is None and not x.requires_grad, "it makes the batch require a gradient")
-
-
-@_check
-def gives_the_latents(make: Make) -> None:
-    """What it gives beside its term are the latents of all rows, with their gradient."""
-    flow, pull = _flow(make())
-    x = torch.randn(32, 2).double()
-    weights = torch.randn(32, 2).double()
-    z, _ = make()(flow.backbone, pull, x, seeded(0))
-    right = flow.backbone(x)
-    require(equal(z, right), "the latents are not those of the backbone")
-    found, exact = (_gradient(flow, (weights * latents).sum()) for latents in (z, right))
-    require(equal(found, exact), "the latents' gradient is not that of the backbone's")
+    push = make().double()
+    for backbone, pull in _cases(push):
+        x = _rows(backbone)
+        state = {"the batch": x, **backbone.state_dict(), **pull.state_dict()}
+        require_untouched(state, lambda: push(backbone, pull, x, seeded(0)))  # noqa: B023
+        parameters = [*backbone.parameters(), *pull.parameters(), *push.parameters()]
+        require(all(p.grad is None for p in parameters), "it writes gradients; return a loss only")
+        require(not x.requires_grad, "it makes the batch require a gradient")
 
 
 @_check
 def generator_decides(make: Make) -> None:
     """It draws random numbers from the generator that it is given, and from nothing else."""
-    flow, pull = _flow(make())
-    x = torch.randn(32, 2).double()
-    before = torch.get_rng_state()
-    one, other = (_gradient(flow, make()(flow.backbone, pull, x, seeded(1))[1]) for _ in range(2))
-    require(torch.equal(one, other), "the same generator gives different gradients")
-    require(torch.equal(torch.get_rng_state(), before), "it draws from torch's global generator")
+    push = make().double()
+    for backbone, pull in _cases(push):
+        x, before = _rows(backbone), torch.get_rng_state()
+        terms = [
+            copy.deepcopy(push)(network, pull, x, seeded(1))[1]
+            for network in (backbone, backbone, _Plain(backbone))
+        ]
+        one, other = (gradient(term, backbone) for term in terms[:2])
+        require(torch.equal(one, other), "the same generator gives different gradients")
+        require(
+            torch.equal(torch.get_rng_state(), before), "it draws from torch's global generator"
+        )
+
+
+@_check
+def state_is_kept(make: Make) -> None:
+    """What changes as it is called is parameter or buffer, and a saved state brings it back."""
+    push = make().double()
+    backbone, pull = _cases(push)[0]
+    x = _rows(backbone)
+    objective = Objective(pull, push, 1)
+    for seed in range(3):
+        push(backbone, pull, x, seeded(seed))
+    objective.check_state()
+    fresh = reloaded(push, lambda: make().double())
+    one, other = (
+        gradient(each(backbone, pull, x, seeded(9))[1], backbone) for each in (push, fresh)
+    )
+    require(equal(one, other), "after loading its state it is another; register it as buffers")
+    require_registered(push, lambda module: gradient(_term(module, backbone, pull, x), backbone))
+
+
+@_check
+def each_flow_trains_as_it_would_alone(make: Make) -> None:
+    """In an ensemble each flow gets the gradient that it would get by itself, in the mean.
+
+    Else its term is no mean over rows, and the class must not set `rowwise`.
+    """
+    push = make().double()
+    if not push.rowwise:
+        return
+    for latent, dim in _PLACES:
+        networks = [perturb(Coupling(dim, blocks=2, width=8), 0.5).double() for _ in range(2)]
+        stack, pull = Stack(networks), _pull(push, latent(dim).double())
+        # Rows that tell the flows apart.
+        rows = [3 * m + torch.randn(_ROWS, dim, dtype=torch.float64) for m in range(2)]
+        x = torch.stack(rows, dim=1).flatten(0, 1)
+        together = torch.stack([gradient(_term(push, stack, pull, x), stack) for _ in range(40)])
+        apart = torch.stack([_alone(push, stack, pull, x) for _ in range(40)])
+        error = (together.mean(dim=0) - apart.mean(dim=0)).norm()
+        noise = ((together.var(dim=0) + apart.var(dim=0)).sum() / len(apart)).sqrt()
+        require(
+            error <= 4 * noise + 1e-6 * apart.mean(dim=0).norm(),
+            "the gradients of two flows together are not those of each alone: set no `rowwise`",
+        )
 
 
 @_check
 def entropic_gradient_is_that_of_the_log_det(make: Make) -> None:
-    """The mean gradient of an entropic push is that of -E log |det ∂T/∂x|, within 10 %."""
-    push = make()
+    """The mean gradient of an entropic push is that of -E log |det ∂T/∂x|, within 5 %."""
+    push = make().double()
     if not push.entropic:
         raise SkipCheck("it is not entropic")
-    flow, pull = _flow(push)
-    x = torch.randn(50, 2).double()
-    exact = _gradient(flow, -Backbone.log_abs_det(flow.backbone, x).mean())
-    found = _mean_gradient(lambda: _loss(push, flow, pull, x.repeat(400, 1)), flow)
-    error = float((found - exact).norm() / exact.norm())
-    require(error < 0.1, f"its gradient is off that of the log-det by {error:.0%} of its norm")
+    for backbone, pull in _cases(push):
+        for network in (backbone, _Plain(backbone)):
+            x = torch.randn(16, network.dim, dtype=torch.float64)
+            exact = gradient(-exact_log_abs_det(network, x).mean(), network)
+            rows = x.repeat(100, 1)
+            draws = torch.stack(
+                [gradient(_term(push, network, pull, rows), network) for _ in range(60)]
+            )
+            # Along the right direction, where it should be 1, and across it, where it should be 0.
+            along = draws @ exact / exact.square().sum()
+            share, noise = float(along.mean()), float(along.std()) / len(along) ** 0.5
+            require(
+                abs(share - 1) < 0.05 + 4 * noise,
+                f"its gradient is {share:.3f} ± {noise:.3f} times that of the log-det",
+            )
+            across = draws - along[:, None] * exact
+            error = float(across.mean(dim=0).norm() / exact.norm())
+            noise = float((across.var(dim=0).sum() / len(draws)).sqrt() / exact.norm())
+            require(
+                error < 0.1 + 3 * noise,
+                f"its gradient is off that of the log-det by {error:.0%} of its norm",
+            )
 
 
 @_check
@@ -119,84 +195,109 @@ def force_balances_the_pull(make: Make) -> None:
     "At rest" is within six standard errors of no mean gradient; latents of half the width are
     the opposite case.
     """
-    push = make()
+    push = make().double()
     if push.entropic:
         raise SkipCheck("it is entropic, and balances the pull at exp(-pull)/Z")
-    flow, pull = _flow(push)
-    for width, rests in ((1.0, True), (0.5, False)):
-        score = _force(push, flow, pull, width)
-        if rests:
-            require(score < 6, f"it does not rest at the latent law ({score:.0f} standard errors)")
-        else:
-            require(score > 6, "it rests where latents fill half the support's width")
+    for backbone, pull in _cases(push):
+        for width, rests in ((1.0, True), (0.5, False)):
+            score = _force(push, backbone, pull, width)
+            where = f"in D = {backbone.dim}"
+            if rests:
+                require(
+                    score < 6,
+                    f"it does not rest at the latent law ({score:.0f} standard errors) {where}",
+                )
+            else:
+                require(
+                    score > 6, f"it rests where latents fill half the support's width, {where}"
+                )
 
 
 @_check
 def training_brings_latents_closer(make: Make) -> None:
-    """100 steps of training bring the latents nearer to the latent distribution."""
-    push = make()
-    flow, pull = _flow(push, torch.float32, noise=0.0)
-    x = 0.2 * torch.randn(512, 2) + 0.5  # narrow: the pull alone gathers it still more
-    target = flow.latent.sample(1024)
+    """100 steps bring the latents of each of two flows nearer to the latent distribution."""
+    for latent_class, dim in _PLACES:
+        push = make()
+        latent = latent_class(dim)
+        pull = _pull(push, latent)
+        flows = [CompactFlow(Coupling(dim, blocks=2, width=8), latent) for _ in range(2)]
+        x = 0.2 * torch.randn(512, dim) + 0.3  # narrow: the pull alone gathers it still more
+        target = latent.sample(1024)
+        short_training(flows, x, pull, push, steps=100)
+        for flow in flows:
+            with torch.no_grad():
+                before, after = (
+                    energy_distance(x, target),
+                    energy_distance(flow.backbone(x), target),
+                )
+            require(
+                after < 0.5 * before,
+                f"the energy distance of a flow's latents to the latent law goes from "
+                f"{before:.3f} to {after:.3f} in D = {dim}",
+            )
 
-    @torch.no_grad()
-    def distance() -> float:
-        return energy_distance(flow.backbone(x), target)
 
-    before = distance()
-    short_training(flow, x, pull, push, steps=100)
-    after = distance()
-    require(
-        after < 0.3 * before,
-        f"the energy distance to the latent law goes from {before:.3f} to {after:.3f}",
-    )
+@final
+class _Plain(Backbone):
+    """The same network, with the methods of the base class only."""
+
+    parallel: ClassVar[bool] = False
+
+    def __init__(self, inner: Backbone) -> None:
+        super().__init__(inner.dim)
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.inner(x)
+        return z
+
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        return self.inner.inverse(z, start=start)
 
 
-def _flow(
-    push: Push, dtype: torch.dtype = torch.float64, *, noise: float = 0.3
-) -> tuple[CompactFlow, Pull]:
-    """A small perturbed flow into the square, and the pull that suits the push."""
-    latent = Cube(2)
+def _cases(push: Push, dtype: torch.dtype = torch.float64) -> list[tuple[Backbone, Pull]]:
+    """Small perturbed networks, with the pull that suits the push."""
+    return [
+        (
+            perturb(Coupling(dim, blocks=2, width=8), 0.3).to(dtype),
+            _pull(push, latent(dim).to(dtype)),
+        )
+        for latent, dim in _PLACES
+    ]
+
+
+def _pull(push: Push, latent: Latent) -> Pull:
     name = latent.confining_pull if push.entropic else latent.default_pull
     pull: Pull = registry.load("pull", name)(latent)
-    flow = CompactFlow(perturb(Coupling(2, blocks=2, width=8), noise), latent)
-    return flow.to(dtype), pull.to(dtype)
+    return pull
 
 
-def _generator() -> torch.Generator:
-    """Another one at each call."""
-    return seeded(int(torch.randint(2**31, ())))
+def _rows(backbone: Backbone) -> Tensor:
+    return torch.randn(_ROWS, backbone.dim, dtype=torch.float64)
 
 
-def _loss(push: Push, flow: CompactFlow, pull: Pull, x: Tensor) -> Tensor:
-    _, term = push(flow.backbone, pull, x, _generator())
+def _term(push: torch.nn.Module, backbone: Backbone, pull: Pull, x: Tensor) -> Tensor:
+    """The term of one batch, with another generator at each call."""
+    _, term = push(backbone, pull, x, seeded(int(torch.randint(2**31, ()))))
     return term
 
 
-def _gradient(flow: CompactFlow, loss: Tensor) -> Tensor:
-    """The gradient for all of the backbone's parameters, as one vector."""
-    parameters = list(flow.backbone.parameters())
-    gradients = torch.autograd.grad(loss, parameters, materialize_grads=True)
-    return torch.cat([gradient.flatten() for gradient in gradients])
+def _alone(push: Push, stack: Stack, pull: Pull, x: Tensor) -> Tensor:
+    """The gradient of the mean of what each network's own rows give."""
+    pairs = zip(stack.singles(), stack.split(x), strict=True)
+    terms = [_term(push, network, pull, rows) for network, rows in pairs]
+    return gradient(torch.stack(terms).mean(), stack)
 
 
-def _mean_gradient(loss: Callable[[], Tensor], flow: CompactFlow) -> Tensor:
-    return torch.stack([_gradient(flow, loss()) for _ in range(10)]).mean(dim=0)
-
-
-def _force(push: Push, flow: CompactFlow, pull: Pull, width: float) -> float:
+def _force(push: Push, backbone: Backbone, pull: Pull, width: float) -> float:
     """Largest mean gradient of pull and push, in standard errors, for latents of that width."""
-    draws = []
-    for _ in range(40):
+
+    def draw() -> Tensor:
         with torch.no_grad():
-            x = flow.backbone.inverse(width * flow.latent.sample(1000))
-        z, term = push(flow.backbone, pull, x, _generator())
-        draws.append(_gradient(flow, pull(z).mean() + term))
-    forces = torch.stack(draws)
+            x = backbone.inverse(width * pull.latent.sample(1000))
+        z, term = push(backbone, pull, x, seeded(int(torch.randint(2**31, ()))))
+        return gradient(pull(z).mean() + term, backbone)
+
+    forces = torch.stack([draw() for _ in range(40)])
     error = forces.std(dim=0) / len(forces) ** 0.5
     return float((forces.mean(dim=0).abs() / (error + 1e-12)).max())
-
-
-def _tensors(*modules: torch.nn.Module) -> list[Tensor]:
-    """The state of modules."""
-    return [t.detach() for module in modules for t in module.state_dict().values()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, final
 
@@ -26,11 +26,13 @@ class CheckResult:
         name: The check's name, such as ``"inverse-undoes-forward"``.
         status: ``"passed"``, ``"failed"``, ``"skipped"`` or ``"expected failure"``.
         message: What was found, or why it was skipped; empty if it passed.
+        error: What the component raised, with its traceback, if that is why it failed.
     """
 
     name: str
     status: Status
     message: str = ""
+    error: Exception | None = field(default=None, compare=False, repr=False)
 
 
 class SkipCheck(Exception):  # noqa: N818
@@ -94,7 +96,7 @@ def _run(
         return found
     if found.status == "passed":
         return CheckResult(name, "failed", f"passes, though expected to fail ({why}): remove it")
-    return CheckResult(name, "expected failure", f"{why}: {found.message}")
+    return CheckResult(name, "expected failure", f"{why}: {found.message}", found.error)
 
 
 def _outcome(name: str, check: Callable[[Any], None], make: Callable[..., Any]) -> CheckResult:
@@ -109,5 +111,5 @@ def _outcome(name: str, check: Callable[[Any], None], make: Callable[..., Any]) 
     except _Failure as failure:
         return CheckResult(name, "failed", str(failure))
     except Exception as error:
-        return CheckResult(name, "failed", f"{type(error).__name__}: {error}")
+        return CheckResult(name, "failed", f"{type(error).__name__}: {error}", error)
     return CheckResult(name, "passed")

@@ -56,6 +56,37 @@ def distance_is_continuous(make: Make) -> None:
 
 
 @_check
+def distance_is_a_distance(make: Make) -> None:
+    """The signed distance is one, in latent units: neither scaled nor bent.
+
+    Along an outward normal it grows at rate 1 near the boundary, at least where one constraint
+    counts and is exact. Elsewhere it is at most √D times the Euclidean distance, as the sum of D
+    constraints is, and at least a tenth of it, however far the point.
+    """
+    for dim in (2, 3):
+        latent = make(dim).double()
+        size = float(latent.sample(1000).std(dim=0).min())
+        edge, normal = _normals(latent)
+        for step in (1e-3 * size, 1e-2 * size, 1e-1 * size):
+            for sign, where in ((1, "outside"), (-1, "inside")):
+                rate = sign * latent.signed_distance(edge + sign * step * normal) / step
+                best = float(rate.quantile(0.95))
+                require(
+                    abs(best - 1) < 0.07,
+                    f"{step:.2g} {where} the boundary the signed distance is {best:.3f} times "
+                    f"that, in D = {dim}",
+                )
+        z = 300 * around(latent, 300)
+        distance = (z - latent.project(z)).norm(dim=1)
+        _require_near(latent, z, distance, "far outside")
+        inside = around(latent, 2000)
+        deep = latent.signed_distance(inside).min() / 2
+        inside = inside[latent.signed_distance(inside) < deep]
+        depth = torch.cdist(inside, _crossings(latent, 4000)).amin(dim=1)
+        _require_near(latent, inside, -depth, "inside")
+
+
+@_check
 def constraints_agree_with_distance(make: Make) -> None:
     """All constraints are at most 0 exactly where the signed distance is."""
     latent = make(3).double()
@@ -84,6 +115,45 @@ def projection_keeps_inside_points(make: Make) -> None:
     z = z[latent.signed_distance(z) < 0]
     require(len(z), "no point inside the support was found")
     require(equal(latent.project(z), z), "points inside the support move when projected")
+
+
+@_check
+def projection_is_nearest_around(make: Make) -> None:
+    """No point of the support around the projection is nearer, in 1, 3 and 5 dimensions."""
+    for dim in (1, 3, 5):
+        latent = make(dim).double()
+        z = 2 * around(latent, 200)
+        nearest = latent.project(z)
+        best, distance = nearest.clone(), (nearest - z).norm(dim=1)
+        outside = distance > 1e-6
+        for radius in (0.5, 0.2, 0.1, 0.03, 0.01, 1e-3) * 10:
+            tried = best + radius * distance.unsqueeze(1) * torch.randn_like(z)
+            nearer = (tried - z).norm(dim=1) < (best - z).norm(dim=1)
+            better = nearer & outside & (latent.signed_distance(tried) <= 0)
+            best = torch.where(better.unsqueeze(1), tried, best)
+        excess = distance - (best - z).norm(dim=1)
+        worst, i = excess.max(dim=0)
+        require(
+            worst < 1e-9,
+            f"in D = {dim} a support point is nearer to {z[i].tolist()} than its projection, by "
+            f"{worst:.2g}",
+        )
+
+
+@_check
+def boundary_covers_all(make: Make) -> None:
+    """Boundary points lie near any place where the signed distance changes its sign."""
+    for dim in (1, 2, 3):
+        latent = make(dim).double()
+        crossings = _crossings(latent, 2000)
+        one, other = crossings.chunk(2)
+        usual = torch.cdist(one, other).amin(dim=1).quantile(0.99)
+        found = torch.cdist(one, latent.boundary(1000)).amin(dim=1).quantile(0.99)
+        require(
+            found < 5 * usual + 0.3 * crossings.std(dim=0).max(),
+            f"parts of the boundary are {found:.2g} from the nearest of 1000 boundary points, "
+            f"in D = {dim}",
+        )
 
 
 @_check
@@ -128,6 +198,46 @@ def finite_far_away(make: Make) -> None:
             project=latent.project(z),
         )
         require(not latent.log_prob(z).isnan().any(), f"log_prob is NaN at 1e6 in {dtype}")
+
+
+def _normals(latent: Latent) -> tuple[Tensor, Tensor]:
+    """Points on the boundary with the outward normals there, ``(N, D)`` each."""
+    near = latent.boundary(1000)
+    size = 1e-3 * near.std(dim=0).min()
+    near = near + size * torch.randn_like(near)
+    edge = latent.project(near)
+    length = (near - edge).norm(dim=1, keepdim=True)
+    far = length[:, 0] > 0.1 * size
+    require(far.any(), "no point near the boundary is moved when projected")
+    return edge[far], ((near - edge) / length)[far]
+
+
+def _crossings(latent: Latent, n: int) -> Tensor:
+    """Points where the signed distance changes its sign, found by bisection, ``(N, D)``."""
+    inside = latent.project(latent.sample(n))
+    size = 30 * inside.std(dim=0).max()
+    outside = inside + size * torch.nn.functional.normalize(torch.randn_like(inside))
+    crosses = (latent.signed_distance(inside) <= 0) & (latent.signed_distance(outside) > 0)
+    inside, outside = inside[crosses], outside[crosses]
+    require(len(inside) > n // 2, "few lines from a sample outward leave the support")
+    for _ in range(50):
+        middle = (inside + outside) / 2
+        is_in = (latent.signed_distance(middle) <= 0).unsqueeze(1)
+        inside = torch.where(is_in, middle, inside)
+        outside = torch.where(is_in, outside, middle)
+    return inside
+
+
+def _require_near(latent: Latent, z: Tensor, distance: Tensor, where: str) -> None:
+    """Fail unless signed distances are Euclidean ones up to the factors that are allowed."""
+    ratio = latent.signed_distance(z) / distance
+    # What was found by a search is a little too large.
+    allowed = (ratio > 0.1) & (ratio < 1.25 * latent.dim**0.5)
+    worst = ratio[(ratio.log().nan_to_num(nan=torch.inf)).abs().argmax()] if len(z) else 1
+    require(
+        allowed.all(),
+        f"{where} the signed distance is {worst:.3g} times the Euclidean one, in D = {latent.dim}",
+    )
 
 
 def around(latent: Latent, n: int) -> Tensor:

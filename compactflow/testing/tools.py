@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from compactflow.backbones.base import Backbone
 from compactflow.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -18,29 +20,130 @@ from compactflow.testing.results import SkipCheck, require
 from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
 
-__all__ = ["equal", "on_meta", "perturb", "reloaded", "require_finite", "short_training"]
+__all__ = [
+    "equal",
+    "gradient",
+    "on_meta",
+    "perturb",
+    "reloaded",
+    "require_finite",
+    "require_registered",
+    "require_slope",
+    "require_untouched",
+    "short_training",
+    "started",
+    "trained",
+]
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
+def trained(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters that train."""
+    return [parameter for parameter in module.parameters() if parameter.requires_grad]
+
+
 @torch.no_grad()
 def perturb(module: _Module, scale: float = 0.1) -> _Module:
-    """Add normal noise to every parameter, in place: a stand-in for training."""
-    for parameter in module.parameters():
+    """Add normal noise to every parameter that trains, in place: a stand-in for training."""
+    for parameter in trained(module):
         parameter.add_(torch.randn_like(parameter), alpha=scale)
     return module
 
 
+@torch.no_grad()
+def started(backbone: Backbone) -> Backbone:
+    """The backbone, once it has seen data, with which an ActNorm for example starts."""
+    like = next(backbone.parameters(), torch.zeros(()))
+    backbone(2 * torch.randn(64, backbone.dim).to(like) + 1)
+    return backbone
+
+
 def equal(one: Tensor, other: Tensor, tolerance: float = 1e-9) -> bool:
     """Whether two tensors agree, relative to their largest entry or 1."""
-    scale = 1 + other.abs().max()
-    return one.shape == other.shape and bool((one - other).abs().max() <= tolerance * scale)
+    if one.shape != other.shape:
+        return False
+    if not one.numel():
+        return True
+    return bool((one - other).abs().max() <= tolerance * (1 + other.abs().max()))
+
+
+def gradient(value: Tensor, module: nn.Module) -> Tensor:
+    """The gradient of a scalar for all parameters of a module that train, as one vector."""
+    parts = torch.autograd.grad(value, trained(module), retain_graph=True, materialize_grads=True)
+    return torch.cat([part.flatten() for part in parts])
 
 
 def require_finite(where: str, **values: Tensor) -> None:
     """Fail unless all values are finite."""
     for name, value in values.items():
         require(value.isfinite().all(), f"{name} is not finite {where}")
+
+
+def require_slope(what: str, value: Callable[[], Tensor], tensors: Sequence[Tensor]) -> None:
+    """Fail unless the gradient of a scalar for float64 tensors is the slope of its values."""
+    directions = [torch.randn_like(tensor) for tensor in tensors]
+    parts = torch.autograd.grad(value(), tensors, materialize_grads=True)
+    found = sum(float((part * d).sum()) for part, d in zip(parts, directions, strict=True))
+    step, values = 1e-6, []
+    with torch.no_grad():
+        for sign in (1, -1):
+            for tensor, direction in zip(tensors, directions, strict=True):
+                tensor.add_(direction, alpha=sign * step)
+            values.append(float(value()))
+            for tensor, direction in zip(tensors, directions, strict=True):
+                tensor.sub_(direction, alpha=sign * step)
+    slope = (values[0] - values[1]) / (2 * step)
+    require(
+        abs(found - slope) <= 1e-3 * (abs(slope) + 1e-3),
+        f"the gradient of {what} is {found:.6g} along a line where its values have the slope "
+        f"{slope:.6g}",
+    )
+
+
+def require_untouched(tensors: Mapping[str, Tensor], call: Callable[[], object]) -> None:
+    """Fail if a call changes tensors in place."""
+    before = {name: tensor.detach().clone() for name, tensor in tensors.items()}
+    call()
+    for name, tensor in tensors.items():
+        require(torch.equal(tensor, before[name]), f"{name} is changed in place")
+
+
+def require_registered(module: nn.Module, compute: Callable[[nn.Module], Tensor]) -> None:
+    """Fail if what is computed depends on a tensor that is neither parameter nor buffer."""
+    expected = compute(module)
+    changed = copy.deepcopy(module)
+    for name, tensor in _unregistered(changed):
+        if tensor.is_floating_point() and tensor.device.type == "cpu":
+            with torch.no_grad():
+                tensor.add_(1)
+                found = compute(changed)
+                tensor.sub_(1)
+            require(
+                equal(found, expected),
+                f"it computes with the tensor in {name!r}, which is not registered: it neither "
+                "trains nor moves to a device, and is not saved; make it an nn.Parameter if it "
+                "is to train, and else register it by register_buffer",
+            )
+
+
+def _unregistered(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Tensors among the attributes of a module and of those in it, also in lists and dicts."""
+    own = {"_parameters", "_buffers", "_modules"}
+    for part in module.modules():
+        for name, value in vars(part).items():
+            if name not in own:
+                yield from ((name, tensor) for tensor in _tensors_in(value))
+
+
+def _tensors_in(value: Any) -> Iterator[Tensor]:  # noqa: ANN401
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors_in(item)
+    elif isinstance(value, dict):
+        yield from _tensors_in(list(value.values()))
 
 
 def reloaded(module: nn.Module, make: Callable[[], _Module]) -> _Module:
@@ -62,7 +165,9 @@ def on_meta(calls: Iterable[tuple[str, Callable[[], Tensor]]]) -> None:
     for name, call in calls:
         try:
             device = call().device
-        except NotImplementedError as error:
+        except RuntimeError as error:  # a NotImplementedError, or one of Tensor.item()
+            if not isinstance(error, NotImplementedError) and ".item()" not in str(error):
+                raise
             raise SkipCheck(f"{name} looks at values, which meta tensors do not have") from error
         require(
             device.type == "meta",
@@ -71,13 +176,14 @@ def on_meta(calls: Iterable[tuple[str, Callable[[], Tensor]]]) -> None:
         )
 
 
-def short_training(flow: CompactFlow, x: Tensor, pull: Pull, push: Push, *, steps: int) -> None:
-    """Train a flow's backbone for some steps, and fail if that diverges."""
+def short_training(
+    flows: Sequence[CompactFlow], x: Tensor, pull: Pull, push: Push, *, steps: int
+) -> None:
+    """Train flows side by side for some steps, and fail if that diverges."""
     options = TrainingOptions(
         max_steps=steps, batch_size=128, learning_rate=1e-2, noise=0.0, checks=1
     )
+    hold_out = HoldOut(len(x), len(flows))
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingDivergedWarning)
-        train(
-            [flow], x, HoldOut(len(x)), pull=pull, push=push, options=options, generator=seeded(0)
-        )
+        train(flows, x, hold_out, pull=pull, push=push, options=options, generator=seeded(0))
