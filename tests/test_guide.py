@@ -1,12 +1,13 @@
 """The guide for plugin authors shows the code that a new package really holds."""
 
+import inspect
 import re
 from pathlib import Path
 
 import pytest
 
-from compactflow import testing
 from compactflow.scaffold import new_plugin
+from compactflow.testing.kit import _CHECKS
 
 GUIDE = Path(__file__).parents[1] / "docs" / "writing-a-plugin.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
@@ -30,6 +31,10 @@ def test_the_whole_latent_is_shown(package):
         assert method in code
 
 
-def test_each_check_is_explained():
-    explained = re.findall(r"^\| `([a-z-]+)` \|", TEXT, re.MULTILINE)
-    assert sorted(explained) == sorted(testing.check_names("latent"))
+@pytest.mark.parametrize("kind", _CHECKS)
+def test_each_check_is_explained(kind):
+    explained = re.findall(rf"^\| {kind} \| `([a-z-]+)` \| (.*) \|$", TEXT, re.MULTILINE)
+    assert dict(explained) == {
+        name: " ".join(inspect.getdoc(check).split("\n\n")[0].split()).replace("|", "\\|")
+        for name, check in _CHECKS[kind].items()
+    }
