@@ -18,6 +18,7 @@ from compactflow.files import write_atomically
 from compactflow.plugins import Kind
 from compactflow.reproduce.parallel import run_all
 from compactflow.reproduce.rows import Row, write_csv
+from compactflow.text import cause_of
 
 __all__ = ["run"]
 
@@ -69,8 +70,8 @@ def measure(data: Path, backbone: str, latent: str, max_steps: int | None, seed:
         decoded = detector.inverse_transform(detector.transform(test))
         error = np.linalg.norm(decoded - test, axis=1) / (1e-12 + np.linalg.norm(test, axis=1))
         row["decode_error"] = float(error.max())
-    except (RuntimeError, ValueError) as error:
-        row["error"] = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # what goes wrong in one must not stop the others
+        row["error"] = cause_of(error)
     return row
 
 

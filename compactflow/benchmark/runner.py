@@ -19,6 +19,7 @@ from compactflow.benchmark.journal import Journal, Row, Task
 from compactflow.benchmark.measurement import fit_and_score
 from compactflow.datasets import load_npz, split
 from compactflow.terminal import track
+from compactflow.text import cause_of
 
 __all__ = ["JOURNAL", "measure", "run"]
 
@@ -103,8 +104,8 @@ def measure(path: Path, task: Task) -> Row:
             inliers = scores[~outlier]
             row["inside"] = float((inliers <= boundary).mean())
             row["inside_natural"] = float((inliers <= 0).mean())
-    except Exception as error:  # whatever goes wrong in one detector must not stop the others
-        row["error"] = " ".join(f"{type(error).__name__}: {error}".split())
+    except (Exception, SystemExit) as error:  # what goes wrong in one must not stop the others
+        row["error"] = cause_of(error)
     return row
 
 

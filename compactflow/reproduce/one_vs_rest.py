@@ -24,6 +24,7 @@ from compactflow.benchmark.journal import Journal, Row, Task
 from compactflow.benchmark.measurement import fit_and_score
 from compactflow.reproduce.features import Features, load
 from compactflow.reproduce.parallel import run_each
+from compactflow.text import cause_of
 
 __all__ = ["DETECTORS", "Study", "choose", "evaluate", "find_missing", "measure"]
 
@@ -173,8 +174,8 @@ def measure(features: Features, label: str, task: Task, quick: bool) -> Row:
         rest = np.concatenate(list(others.values()))
         row["auroc"] = _auroc(scores, inliers, rest)
         row["against"] = {other: _auroc(scores, inliers, rows) for other, rows in others.items()}
-    except Exception as error:  # whatever goes wrong in one detector must not stop the others
-        row["error"] = " ".join(f"{type(error).__name__}: {error}".split())
+    except (Exception, SystemExit) as error:  # what goes wrong in one must not stop the others
+        row["error"] = cause_of(error)
         return row
     ranked = sorted(inliers.tolist(), key=scores.__getitem__)
     row |= {"least": ranked[:_EXTREMES], "most": ranked[::-1][:_EXTREMES]}
