@@ -237,6 +237,17 @@ def test_failing_detector_does_not_stop_the_others(data, out, monkeypatch):
     assert "singular \\| matrix" in text
 
 
+def test_a_detector_that_exits_does_not_stop_the_others(data, out, monkeypatch):
+    def fit(train, seed):
+        raise SystemExit(0)
+
+    monkeypatch.setitem(detectors.DETECTORS, "recorder", fit)
+    start(data, out, ["recorder", "PCA"], seeds=1)
+    errors = {row["detector"]: row["error"] for row in results(out)}
+    assert errors["recorder"] == "SystemExit: 0"
+    assert not errors["PCA"]
+
+
 def test_scores_that_are_not_finite_are_a_failure(data, out, monkeypatch):
     nan = Fitted(lambda rows: np.full(len(rows), np.nan))
     monkeypatch.setitem(detectors.DETECTORS, "nan", lambda train, seed: nan)

@@ -73,3 +73,17 @@ def test_the_table_has_every_pair_and_tells_what_failed(tmp_path):
         else:
             assert float(row["decode_error"]) < 1e-9
             assert float(row["auroc"]) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(SystemExit(0), "SystemExit: 0"), (TypeError("no\nluck"), "TypeError: no luck")],
+)
+def test_whatever_ends_one_combination_is_in_its_row(tmp_path, monkeypatch, error, said):
+    def fail(**parts):
+        raise error
+
+    monkeypatch.setattr(combinations, "build", fail)
+    np.savez(tmp_path / "a.npz", X=np.arange(20.0).reshape(10, 2), y=np.arange(10) == 3)
+    row = combinations.measure(tmp_path / "a.npz", "coupling", "cube", None, 0)
+    assert (row["error"], row["auroc"]) == (said, None)
