@@ -64,10 +64,9 @@ def load(
 
 
 def _detector(model: Model) -> OneClassFlow:
-    params = _spell_out(model)
-    detector = OneClassFlow(**params)
+    detector = OneClassFlow(**_spell_out(model))
     fitted = {
-        "settings_": Settings.of(params),
+        "settings_": Settings.of(detector.get_params(deep=False)),
         "n_features_in_": model.ensemble.dim,
         "ensemble_": model.ensemble,
         "calibration_": Calibration.of(model.scores.numpy(), held_out=model.held_out),
