@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, isnan
 from numbers import Integral, Real
 from typing import Any, Literal, final
 
@@ -161,6 +161,8 @@ def _real(
         return value
     closed = "left" if zero else "neither"
     check_scalar(value, name, Real, min_val=0, max_val=below, include_boundaries=closed)
+    if isnan(value):
+        raise ValueError(f"{name} must be a number, got nan")
     return float(value)
 
 
@@ -171,7 +173,7 @@ def check_share(name: str, value: object) -> float:
         ValueError: If it is not.
     """
     try:
-        check_scalar(value, name, Real, min_val=0, max_val=1, include_boundaries="neither")
+        share: float = _real(name, {name: value}, 1)
     except TypeError as error:
         raise ValueError(str(error)) from error
-    return float(value)  # type: ignore[arg-type]
+    return share

@@ -122,6 +122,7 @@ def test_set_boundary_agrees_with_a_fit_at_that_level(restored):
         ({"level": 0.9, "false_positive_rate": 0.1}, "both"),
         ({"level": 1.0}, "level"),
         ({"level": "natura"}, "level"),
+        ({"level": float("nan")}, "level"),
         ({"false_positive_rate": 0}, "false_positive_rate"),
     ],
 )

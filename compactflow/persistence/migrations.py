@@ -43,8 +43,10 @@ _PRESETS_1: dict[str | None, Any] = {
 # The pulls of the latents: for a push that compares with samples, and for one that is entropic.
 _PULLS_1 = {
     "cube": ("max-abs", "barrier"),
+    "ball": ("euclidean", "barrier"),
     "gaussian": ("squared", "squared"),
     "shell": ("barrier", "barrier"),
+    "union": ("barrier", "barrier"),
 }
 _OTHER_PULLS_1 = ("gauge", "barrier")
 _COMPARING_1 = ("mirror",)  # the pushes that were not entropic
