@@ -6,8 +6,10 @@ import email
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import Distribution, EntryPoint, distributions
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distributions
 from typing import Any, final
+
+from compactflow.text import one_line
 
 __all__ = ["GROUP", "Installed", "find_plugins", "same_distribution"]
 
@@ -62,11 +64,18 @@ def find_plugins() -> Iterator[Installed]:
             continue
         name, version = _origin(distribution)
         if name != _NAMELESS:
-            first = Distribution.from_name(name)
-            if _normalise(name) in seen or _read(first, "entry_points.txt") != text:
+            if _normalise(name) in seen or _is_hidden(name, text):
                 continue
             seen.add(_normalise(name))
         yield from (Installed(name, version, line) for line in lines)
+
+
+def _is_hidden(name: str, text: str) -> bool:
+    """Whether one of the name, with other entry points, is earlier on the path."""
+    try:
+        return _read(Distribution.from_name(name), "entry_points.txt") != text
+    except (PackageNotFoundError, ValueError):  # its name and the name of its folder differ
+        return False
 
 
 def _origin(distribution: Distribution) -> tuple[str, str]:
@@ -78,7 +87,7 @@ def _origin(distribution: Distribution) -> tuple[str, str]:
         metadata = email.message_from_string(_replace(error))
     except Exception:
         pass
-    return metadata.get("Name") or _NAMELESS, metadata.get("Version") or ""
+    return one_line(metadata.get("Name") or _NAMELESS), one_line(metadata.get("Version") or "")
 
 
 def _read(distribution: Distribution, name: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal, final
 
 from sklearn.utils import check_scalar
 
+from compactflow import registry
 from compactflow.flows.assembly import Part, find_class
 from compactflow.plugins import Kind
 from compactflow.preprocessing import Method
@@ -78,7 +79,7 @@ class Settings:
             raise ValueError(f"preset must be one of {names}, got {name!r}")
         preset = PRESETS[name]
         backbone = given.get("backbone", "coupling")
-        rate = preset.learning_rates.get(str(backbone), preset.learning_rate)
+        rate = preset.learning_rates.get(_name("backbone", backbone), preset.learning_rate)
         own = vars(preset) | {"learning_rate": rate, "validation_fraction": 0.1}
         chosen = {name: given.get(name, value) for name, value in own.items()}
         return cls(
@@ -128,8 +129,8 @@ def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
         "push": push,
     }
     presets = {
-        "backbone": preset.backbone_options.get(str(backbone), {}),
-        "push": preset.push_options.get(str(push), {}),
+        "backbone": preset.backbone_options.get(_name("backbone", backbone), {}),
+        "push": preset.push_options.get(_name("push", push), {}),
     }
     return {
         kind: Part(
@@ -137,6 +138,11 @@ def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
         )
         for kind, choice in choices.items()
     }
+
+
+def _name(kind: Kind, value: object) -> str:
+    """The name by which presets call a component; it may be given by an alias of it."""
+    return registry.find(kind, value).name if isinstance(value, str) else ""
 
 
 def _count(name: str, chosen: Mapping[str, Any], *, word: str | None = None) -> Any:  # noqa: ANN401

@@ -1,5 +1,6 @@
 """Plugins are installed as fake distributions: a `.dist-info` folder and a module on sys.path."""
 
+import dataclasses
 import importlib
 import re
 import sys
@@ -472,6 +473,28 @@ def test_an_alias_of_two_plugins_is_ambiguous(site):
     site.install("two", aliased("ring", "doughnut"))
     with pytest.raises(registry.AmbiguousComponentError, match="'one:torus' or 'two:ring'"):
         registry.find("latent", "doughnut")
+
+
+def test_presets_know_a_component_by_its_aliases_too(site):
+    from compactflow.settings import Settings
+
+    row = registry.find("backbone", "coupling")
+    assert row.spec is not None
+    renamed = dataclasses.replace(row.spec, aliases=("affine",))
+    registry.register(renamed, override=True)
+    one, other = (Settings.of({"backbone": name}) for name in ("coupling", "affine"))
+    assert one.learning_rate == other.learning_rate
+    assert one.parts["backbone"].options == other.parts["backbone"].options
+    assert one.parts["backbone"].options
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "other-name", "o d d"])
+def test_metadata_that_name_another_folder_work(site, name):
+    site.install("torus", latents("torus"))
+    (site.path / "torus-1.0.dist-info" / "METADATA").write_text(f"Name: {name}\nVersion: \x1b\n")
+    row = registry.find("latent", "torus")
+    assert row.distribution.isprintable()
+    assert row.version.isprintable()
 
 
 def test_a_registered_alias_works_unless_it_is_taken(site):
