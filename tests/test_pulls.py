@@ -85,3 +85,13 @@ def test_the_gradient_is_the_slope_of_the_value(name):
         slope = (pull(z + h * direction) - pull(z - h * direction)) / (2 * h)
     assert torch.equal(value, pull(z))
     torch.testing.assert_close((gradient * direction).sum(dim=1), slope, rtol=1e-5, atol=1e-7)
+
+
+def test_the_barrier_is_as_sharp_as_the_latents_edge_is_narrow():
+    class Thin(Ball):
+        edge = 0.1
+
+    z = torch.randn(20, 3)
+    assert Cube(3).edge == Ball(3).edge == Gaussian(3).edge == 0.4
+    assert torch.equal(Barrier(Cube(3))(z), Barrier(Cube(3), sharpness=2.5)(z))
+    torch.testing.assert_close(Barrier(Thin(3))(z), Barrier(Ball(3), sharpness=10.0)(z))

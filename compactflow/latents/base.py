@@ -41,6 +41,16 @@ class Latent(nn.Module, ABC):
         # Carries the device and dtype in which to draw samples.
         self.register_buffer("like", torch.zeros(()), persistent=False)
 
+    @property
+    def edge(self) -> float:
+        """Width, in latent units, of the soft edge that the barrier gives the support.
+
+        The latents of an entropic push settle at ``exp(-barrier)/Z``, and spill over the boundary
+        by about the edge in each direction. Where the support gets thinner with D, as a simplex
+        does, its edge must too, or hardly any of them lie inside.
+        """
+        return 0.4
+
     def adapt(self, x: Tensor) -> Tensor | None:
         """Fit the support to preprocessed inliers ``(N, D)``, once, before training.
 

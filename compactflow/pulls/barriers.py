@@ -22,19 +22,21 @@ class Barrier(Pull):
 
     Args:
         latent: The latent whose constraints it softens.
-        sharpness: β, per latent unit, positive. A soft edge leaves a gradient everywhere, which
-            orders points inside and near the boundary; a sharp one draws a tight contour.
+        sharpness: β, per latent unit, positive; by default one over the latent's edge. A soft
+            edge leaves a gradient everywhere, which orders points inside and near the boundary; a
+            sharp one draws a tight contour.
 
     Raises:
         ValueError: If `sharpness` is not positive.
     """
 
-    def __init__(self, latent: Latent, *, sharpness: float = 2.5) -> None:
+    def __init__(self, latent: Latent, *, sharpness: float | None = None) -> None:
         super().__init__(latent)
-        if not sharpness > 0:
+        if sharpness is not None and not sharpness > 0:
             raise ValueError(f"sharpness must be positive, got {sharpness}")
         self.sharpness = sharpness
 
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""
-        return softplus(self.sharpness * self.latent.constraints(z)).sum(dim=1)
+        sharpness = 1 / self.latent.edge if self.sharpness is None else self.sharpness
+        return softplus(sharpness * self.latent.constraints(z)).sum(dim=1)

@@ -36,6 +36,11 @@ class Diamond(Latent):
         """``Σ_k |z_k|``, ``(N,)``."""
         return z.abs().sum(dim=1)
 
+    @property
+    def edge(self) -> float:
+        """The width of the soft edge, which shrinks as the diamond does."""
+        return 0.4 / self.dim**1.5
+
     def project(self, z: Tensor) -> Tensor:
         """Shrink every magnitude by the same amount, to 0 at least, ``(N, D)``."""
         magnitude = z.abs()
