@@ -334,6 +334,30 @@ def test_labels_judge_scores(model, folder, capsys):
     )
 
 
+def test_labels_that_are_words_are_refused_with_what_labels_are(model, folder, capsys):
+    (folder / "new.csv").write_text("a,b,state\n1,2,ok\n3,4,fault\n")
+    said = ["column 'state', row 1 is 'ok'", "--label takes 1 or true for outliers"]
+    refused(["score", "model", "new.csv", "--top", "1", "--label", "state"], capsys, folder, *said)
+    refused(["fit", "new.csv", "--out", "other", "--label", "state"], capsys, folder, *said)
+
+
+def test_an_identifier_left_in_is_said_at_fit_and_when_scoring(folder, frame, capsys):
+    frame.assign(id=range(60)).to_csv("train.csv", index=False)
+    assert main(["fit", "train.csv", "--out", "model", *STEPS]) == 0
+    assert "'id' numbers the rows" in capsys.readouterr().err
+    frame.assign(id=range(60, 120)).to_csv("new.csv", index=False)
+    commands = {
+        "score": ["--out", "scores.csv"],
+        "explain": ["--top", "1", "--quiet", "--out", "why.csv"],
+        "report": ["--out", "report.html"],
+    }
+    for command, options in commands.items():
+        assert main([command, "model", "new.csv", *options]) == 0
+        warning = capsys.readouterr().err
+        assert "'id' (0 to 59 in training, 60 of 60 rows outside)" in warning
+        assert warning.count("warning: ") == 1
+
+
 def test_columns_are_kept_and_the_furthest_rows_come_first(model, folder, capsys):
     new = pd.DataFrame({"id": ["007", "=1", "x", "y"], "a": [0.0, 40, 9, 0], "b": 0.0})
     new.to_csv("new.csv", index=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 
     from compactflow.estimator import OneClassFlow
     from compactflow.tables import Dialect
+
+_LABELS = (
+    "--label takes 1 or true for outliers and 0 or false for others, or -1 for outliers and 1 for "
+    "others"
+)
 
 __all__ = ["Rows", "check_kept", "find_outliers", "open_model", "read_inliers", "read_rows"]
 
@@ -93,6 +98,8 @@ def read_rows(
     columns = names if label is None else [*names, label]
     batches = tables.read_batches(path, columns, keep=keep, dialect=dialect)
     total = tables.count_rows(path, dialect) if show else None
+    if label is not None:
+        batches = _labelled(batches, label)
     return _watched(batches, detector, names, len(columns), progress(title, total, show=show))
 
 
@@ -139,8 +146,9 @@ def read_inliers(
     if label is None:
         return tables.read_table(path, without=drop, dialect=dialect), 0
     table = tables.read_table(path, without=[*drop, label], dialect=dialect)
-    batches = tables.read_batches(path, [label], dialect=dialect)
-    values = [np.empty(0), *(batch.column(0).to_numpy() for batch in batches)]
+    with _explaining(label):
+        batches = tables.read_batches(path, [label], dialect=dialect)
+        values = [np.empty(0), *(batch.column(0).to_numpy() for batch in batches)]
     outlier = find_outliers(np.concatenate(values), f"{path}: column {label!r}")
     return table.filter(~outlier), int(outlier.sum())
 
@@ -158,7 +166,21 @@ def find_outliers(labels: NDArray[np.float64], name: str) -> NDArray[np.bool_]:
         if np.isin(found, [outlier, inlier]).all():
             return labels == outlier
     shown = ", ".join(f"{value:g}" for value in found[:5])
-    raise ValueError(
-        f"{name} holds {shown}, but --label takes 1 or true for outliers and 0 or false for "
-        "others, or -1 for outliers and 1 for others"
-    )
+    raise ValueError(f"{name} holds {shown}; {_LABELS}")
+
+
+def _labelled(batches: Iterator[pa.RecordBatch], label: str) -> Iterator[pa.RecordBatch]:
+    with _explaining(label):
+        yield from batches
+
+
+@contextmanager
+def _explaining(label: str) -> Iterator[None]:
+    """Say what labels are, if an error names theirs among the unfit columns."""
+    from compactflow.tables import TableError
+
+    try:
+        yield
+    except TableError as error:
+        hint = f"; {_LABELS}" if f"column {label!r}" in str(error) else ""
+        raise TableError(f"{error}{hint}") from error

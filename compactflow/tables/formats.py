@@ -189,7 +189,9 @@ class Parquet(_Columnar):
     def batches(self, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         # Pre-buffering would keep all that has been read.
         with pq.ParquetFile(self.path, pre_buffer=False, buffer_size=_HEAD_BYTES) as file:
-            yield from file.iter_batches(_BATCH_ROWS, columns=list(columns))
+            for batch in file.iter_batches(_BATCH_ROWS, columns=list(columns)):
+                batch.validate(full=True)  # indices into a dictionary are taken on trust
+                yield batch
 
 
 @final
