@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import compactflow
 from compactflow import archive
@@ -251,6 +252,12 @@ def test_a_fit_that_failed_gives_the_folder_back(tmp_path, monkeypatch, undistur
         (["state", "run", "model"], []),
         (["state", "run", "random"], 1.5),
         (["state", "run", "optimizer"], {"state": {}, "param_groups": []}),
+        (["state", "run", "optimizer", "param_groups", 0, "lr"], "x"),
+        (["state", "run", "optimizer", "state", 0, "exp_avg"], torch.zeros(1)),
+        (["state", "run", "optimizer", "state", 0, "exp_avg_sq"], None),
+        (["state", "run", "optimizer", "state", 0, "step"], torch.zeros(9)),
+        (["state", "run", "schedule", "last_epoch"], []),
+        (["state", "run", "schedule", "_schedule_phases"], [{}]),
     ],
 )
 def test_a_sealed_checkpoint_that_fits_nothing_is_refused(folder, tmp_path, keys, value):

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
+from torch import Tensor
 
 import compactflow
 from compactflow import archive
@@ -22,7 +23,7 @@ from compactflow.files import locked
 from compactflow.text import message_of, printable
 from compactflow.training.identity import describe
 
-__all__ = ["Checkpoint", "identify"]
+__all__ = ["Checkpoint", "check_like", "identify"]
 
 _KIND, _VERSION = "checkpoint", 2
 _NAME, _LOCK = "training.checkpoint", ".training.lock"
@@ -140,6 +141,31 @@ def identify(params: Mapping[str, Any], data: NDArray[np.float64]) -> dict[str, 
         "version of compactflow": compactflow.__version__,
         "version of torch": torch.__version__,
     }
+
+
+def check_like(own: object, saved: object, name: str) -> None:
+    """Check that a saved state has the types and shapes of one's own, where that is not empty.
+
+    Raises:
+        ValueError: If it has others; what computes with them could end the process.
+    """
+    fits = type(saved) is type(own)
+    if isinstance(own, Tensor) and isinstance(saved, Tensor):
+        fits = own.shape == saved.shape and own.dtype == saved.dtype
+    elif isinstance(own, Mapping) and isinstance(saved, Mapping):
+        fits = not own or own.keys() == saved.keys()
+        for key in own if fits else ():
+            check_like(own[key], saved[key], f"{name} {key}")
+    elif isinstance(own, list | tuple) and isinstance(saved, list | tuple):
+        fits = not own or len(own) == len(saved)
+        for one, other in zip(own, saved, strict=False):
+            check_like(one, other, name)
+    elif isinstance(own, int | float) and not isinstance(own, bool):
+        fits = isinstance(saved, int | float) and not isinstance(saved, bool)
+    elif isinstance(own, str):
+        fits = own == saved
+    if not fits:
+        raise ValueError(f"its {name} is of another type or shape")
 
 
 def _describe_seed(random_state: int | np.random.RandomState | None) -> str:

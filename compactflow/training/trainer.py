@@ -18,7 +18,7 @@ from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.randomness import normal_like
 from compactflow.terminal import progress
-from compactflow.training.checkpoints import Checkpoint
+from compactflow.training.checkpoints import Checkpoint, check_like
 from compactflow.training.holdout import HoldOut
 from compactflow.training.judge import Judge
 from compactflow.training.objective import Objective
@@ -141,9 +141,23 @@ class _Run:
         return parts | {"random": self.generator.get_state()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to a state that `state_dict` gave, of a run of the same arguments."""
+        """Go back to a state that `state_dict` gave, of a run of the same arguments.
+
+        Raises:
+            Exception: If the state does not fit.
+        """
+        own = self.state_dict()
+        own["judge"] |= {"history": {key: [] for key in state["judge"]["history"]}, "kept": {}}
+        for name in ("optimizer", "schedule", "judge", "random"):  # the model checks itself
+            check_like(own[name], state[name], name)
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
+        names = [moments.keys() for moments in self.optimizer.state.values()]
+        if any(each != names[0] for each in names):
+            raise ValueError("its optimizer has no moments for some weights")
+        for parameter, moments in self.optimizer.state.items():
+            like = {name: torch.tensor(0.0) if name == "step" else parameter for name in moments}
+            check_like(like, moments, "optimizer")
         self.generator.set_state(state["random"])
 
     def step(self, step: int) -> Tensor:
