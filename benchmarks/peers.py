@@ -10,9 +10,9 @@ import pytest
 from torch import Tensor, nn
 
 from benchmarks.sizes import Size
-from compactflow import registry
 from compactflow.backbones.base import Backbone
-from compactflow.backbones.normflows import from_normflows
+from compactflow.backbones.normflows_bridge import from_normflows
+from compactflow.plugins import registry
 
 __all__ = ["BACKBONES", "COMPILED", "PEERS", "WIDTH", "make"]
 

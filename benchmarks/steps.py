@@ -8,8 +8,8 @@ import torch
 
 from benchmarks.peers import make
 from benchmarks.sizes import Size
-from compactflow import registry
-from compactflow.flow import CompactFlow
+from compactflow.flows.flow import CompactFlow
+from compactflow.plugins import registry
 
 __all__ = ["make_step"]
 

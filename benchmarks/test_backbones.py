@@ -11,8 +11,8 @@ from benchmarks.peers import COMPILED, PEERS, make
 from benchmarks.products import products
 from benchmarks.sizes import Size
 from benchmarks.steps import make_step
-from compactflow import registry
-from compactflow.flow import CompactFlow
+from compactflow.flows.flow import CompactFlow
+from compactflow.plugins import registry
 
 PUSHES = [row.name for row in registry.available("push") if row.spec is not None]
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from compactflow.benchmark.detectors import find_absent, fit_ours, load
+from compactflow.experiments.benchmark.detectors import find_absent, fit_ours, load
 
 Array = NDArray[np.float64]
 Record = Callable[..., None]

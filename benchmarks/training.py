@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from compactflow import registry
 from compactflow.backbones.base import Backbone
+from compactflow.plugins import registry
 
 __all__ = ["clusters", "train"]
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from compactflow._version import __version__
+
 if TYPE_CHECKING:
-    from compactflow.backbones.normflows import from_normflows
-    from compactflow.backbones.zuko import from_zuko
-    from compactflow.building import build
-    from compactflow.estimator import OneClassFlow
-    from compactflow.flow import CompactFlow
-    from compactflow.loading import load
-    from compactflow.registry import available, register
+    from compactflow.backbones.normflows_bridge import from_normflows
+    from compactflow.backbones.zuko_bridge import from_zuko
+    from compactflow.detector.building import build
+    from compactflow.detector.estimator import OneClassFlow
+    from compactflow.detector.loading import load
+    from compactflow.flows.flow import CompactFlow
+    from compactflow.plugins.registry import available, register
 
 __all__ = [
     "CompactFlow",
@@ -29,17 +31,15 @@ __all__ = [
     "register",
 ]
 
-__version__ = "0.1.0"
-
 _HOME = {
-    "CompactFlow": "compactflow.flow",
-    "OneClassFlow": "compactflow.estimator",
-    "available": "compactflow.registry",
-    "build": "compactflow.building",
-    "from_normflows": "compactflow.backbones.normflows",
-    "from_zuko": "compactflow.backbones.zuko",
-    "load": "compactflow.loading",
-    "register": "compactflow.registry",
+    "CompactFlow": "compactflow.flows.flow",
+    "OneClassFlow": "compactflow.detector.estimator",
+    "available": "compactflow.plugins.registry",
+    "build": "compactflow.detector.building",
+    "from_normflows": "compactflow.backbones.normflows_bridge",
+    "from_zuko": "compactflow.backbones.zuko_bridge",
+    "load": "compactflow.detector.loading",
+    "register": "compactflow.plugins.registry",
 }
 
 

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from compactflow.estimator import OneClassFlow
+from compactflow.detector.estimator import OneClassFlow
 
 try:
     from pyod.models.base import BaseDetector

@@ -28,7 +28,7 @@ class Preprocessing(nn.Module):
     beyond the horizon c, so that one far value does not drown all others. Its inverse is
     ``b⁻¹(v) = v √(a + √(a² + 1))`` with ``a = v²/(2c²)``.
 
-    A stack of M maps (`compactflow.backbones.stack.stack_modules`) takes row i through map
+    A stack of M maps (`compactflow.training.stack.stack_modules`) takes row i through map
     ``i mod M``, of a multiple of M rows. It serves training and has no inverse.
 
     Args:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
-from compactflow import registry
-from compactflow.presets import PRESETS, Preset
+from compactflow.detector.presets import PRESETS, Preset
+from compactflow.plugins import registry
 
 PAGE = Path(__file__).with_name("settings.md")
 START, END = "<!-- table -->\n", "<!-- end of table -->\n"

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import compactflow
-from compactflow import registry
+from compactflow.plugins import registry
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 

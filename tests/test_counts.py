@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from compactflow.backbones.autoregressive import Autoregressive
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.iresnet import IResNet
-from compactflow.flow import CompactFlow
+from compactflow.flows.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.norms import MaxAbs
 from compactflow.pushes.likelihood import Likelihood

@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 
 import compactflow
 from compactflow import cli, plotting, plugins, testing
-from compactflow.builtins import BUILTINS
+from compactflow.plugins.builtin import BUILTINS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from compactflow.scaffold import new_plugin
+from compactflow.plugins.scaffold import new_plugin
 from compactflow.testing.kit import _CHECKS
 
 GUIDE = Path(__file__).parents[1] / "docs" / "writing-a-plugin.md"

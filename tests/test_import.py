@@ -25,10 +25,10 @@ def heavy_modules_after(code):
         "import compactflow",
         "import compactflow; dir(compactflow)",
         "import compactflow.plugins",
-        "import compactflow.registry",
+        "import compactflow.plugins.registry",
         "import compactflow; compactflow.available()",
-        "import compactflow.registry as r; r.find('latent', 'cube')",
-        "import compactflow.plugins as p, compactflow.registry as r\n"
+        "import compactflow.plugins.registry as r; r.find('latent', 'cube')",
+        "import compactflow.plugins as p, compactflow.plugins.registry as r\n"
         "r.register(p.LatentSpec(name='mine', target='compactflow.latents.cube:Cube'))\n"
         "assert r.find('latent', 'mine').status == 'registered'",
     ],
@@ -38,7 +38,7 @@ def test_light_work_imports_nothing_heavy(code):
 
 
 def test_loading_a_component_does_import_torch():
-    code = "import compactflow.registry as r; r.load('latent', 'cube')"
+    code = "import compactflow.plugins.registry as r; r.load('latent', 'cube')"
     assert "torch" in heavy_modules_after(code)
 
 

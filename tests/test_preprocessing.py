@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from compactflow.backbones.stack import stack_modules
 from compactflow.preprocessing import Preprocessing
+from compactflow.training.stack import stack_modules
 
 METHODS = ["half-whiten", "whiten", "standardise", "none"]
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from compactflow.reproduce.rows import write_csv
+from compactflow.experiments.rows import write_csv
 
 
 def test_rows_of_results_come_back_and_hold_no_formulas(tmp_path):

@@ -31,7 +31,7 @@ class Backbone(nn.Module, ABC):
             ``(M, N, D)`` as well, when each parameter and buffer is the M networks' own, stacked
             along a new first axis.
         members: How many networks it consists of, more than 1 for a
-            `compactflow.backbones.stack.Stack` only.
+            `compactflow.training.stack.Stack` only.
 
     Raises:
         ValueError: If `dim` is smaller than 1.

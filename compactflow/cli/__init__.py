@@ -6,10 +6,10 @@ from __future__ import annotations
 # isort: off
 from compactflow.cli import models
 from compactflow.cli import scores
-from compactflow.cli import reasons
+from compactflow.cli import explain
 from compactflow.cli import components
 from compactflow.cli import experiments
 from compactflow.cli.app import app, main
 # isort: on
 
-__all__ = ["app", "components", "experiments", "main", "models", "reasons", "scores"]
+__all__ = ["app", "components", "experiments", "main", "models", "explain", "scores"]

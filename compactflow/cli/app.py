@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-import compactflow
+from compactflow._version import __version__
 from compactflow.cli.output import json_only
 from compactflow.text import Note, message_of, one_line, printable
 
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"compactflow {compactflow.__version__}")
+        print(f"compactflow {__version__}")
         raise typer.Exit
 
 

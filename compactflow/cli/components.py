@@ -14,7 +14,7 @@ from compactflow.cli.app import app
 from compactflow.cli.options import AsJson
 from compactflow.cli.output import print_json, print_line, printable
 from compactflow.plugins import Kind
-from compactflow.scaffold import KINDS
+from compactflow.plugins.scaffold import KINDS
 from compactflow.terminal import Terminal
 
 __all__ = ["new_plugin", "plugins"]
@@ -28,7 +28,7 @@ def plugins(
     as_json: AsJson = False,
 ) -> None:
     """List the components by name, and the plugins that failed to load and why."""
-    from compactflow import registry
+    from compactflow.plugins import registry
 
     if kind is not None and kind not in _KINDS:
         raise ValueError(f"--kind must be one of {', '.join(_KINDS)}, got {kind!r}")
@@ -58,7 +58,7 @@ def new_plugin(
 
     It installs and passes its own tests as it is; replace its mathematics by yours.
     """
-    from compactflow import scaffold
+    from compactflow.plugins import scaffold
 
     paths = scaffold.new_plugin(name, cast("Kind", kind), out)
     package = str(paths[0].parent)

@@ -43,7 +43,7 @@ def reproduce(
     it was. 'all' is all but 'gaps', which needs the plugins compactflow-union and
     compactflow-shell.
     """
-    from compactflow.reproduce import reproduce as run
+    from compactflow.experiments.reproduce import reproduce as run
 
     found = run(
         experiments or ["fig1", "table1"],
@@ -55,7 +55,7 @@ def reproduce(
         quiet=as_json,
     )
     if as_json:
-        from compactflow.reproduce import EXPERIMENTS
+        from compactflow.experiments.reproduce import EXPERIMENTS
 
         print_json(
             {
@@ -83,7 +83,7 @@ def combinations(
     the AUROC, that of the untrained network, the fit time and the error of decoding.
     """
     check_out(out, force=force, inputs=[data])
-    from compactflow.combinations import run
+    from compactflow.experiments.combinations import run
 
     _print(run(data, out, max_steps=max_steps, seed=seed), as_json)
 
@@ -106,7 +106,7 @@ def benchmark(
     results.csv, results.parquet, benchmark.md and critical-difference.png. A run that was stopped
     goes on where it was when it is started again.
     """
-    from compactflow.benchmark import run
+    from compactflow.experiments.benchmark import run
 
     chosen, wanted = (names.split(",") if names else None for names in (detectors, sets))
     _print(run(data, out, detectors=chosen, sets=wanted, seeds=seeds, jobs=jobs), as_json)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from compactflow.estimator import OneClassFlow
+    from compactflow.detector.estimator import OneClassFlow
     from compactflow.tables import Dialect
 
 _LABELS = (
@@ -32,7 +32,7 @@ def open_model(model: Path, device: str) -> OneClassFlow:
         ValueError: If it is unfit; the message says why.
         OSError: If it cannot be read.
     """
-    from compactflow.loading import load
+    from compactflow.detector.loading import load
 
     detector = load(model, device=device)
     if not hasattr(detector, "feature_names_in_"):
@@ -89,8 +89,8 @@ def read_rows(
         OSError: Likewise.
 
     Warns:
-        compactflow.screening.OutOfRangeWarning: In the end, if most rows are outside the range
-            that a column had in training.
+        compactflow.detector.screening.OutOfRangeWarning: In the end, if most rows are outside the
+            range that a column had in training.
     """
     from compactflow import tables
 

@@ -32,7 +32,7 @@ from compactflow.cli.output import check_out, print_json, print_line
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from compactflow.estimator import OneClassFlow
+    from compactflow.detector.estimator import OneClassFlow
 
 __all__ = ["fit", "set_boundary"]
 
@@ -81,7 +81,7 @@ def fit(
 
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     table, labelled = read_inliers(train, drop or [], label, dialect)
-    from compactflow.building import build
+    from compactflow.detector.building import build
 
     given: dict[str, Any] = {
         "backbone": backbone,
@@ -132,7 +132,7 @@ def set_boundary(
     held-out inliers, which the model keeps; with 'natural' it is that of the latent support.
     """
     check_out(out, force=force, inputs=[model])
-    from compactflow.loading import load
+    from compactflow.detector.loading import load
 
     detector: Any = load(model, device="cpu")
     detector.set_boundary(_share("--level", level), false_positive_rate=false_positive_rate)

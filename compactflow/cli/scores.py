@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from compactflow.estimator import OneClassFlow
+    from compactflow.detector.estimator import OneClassFlow
 
     Array = NDArray[np.float64]
 

@@ -11,9 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compactflow import registry
 from compactflow.backbones.base import Backbone
-from compactflow.contracts import (
+from compactflow.flows.contracts import (
     check_backbone,
     check_call,
     check_latent,
@@ -22,7 +21,7 @@ from compactflow.contracts import (
 )
 from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.base import Latent
-from compactflow.plugins import Kind
+from compactflow.plugins import Kind, registry
 from compactflow.preprocessing import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push

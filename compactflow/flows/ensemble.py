@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
 from compactflow.devices import finest_dtype, fresh_defaults
-from compactflow.flow import CompactFlow
+from compactflow.flows.flow import CompactFlow
 from compactflow.latents.base import Latent
 from compactflow.preprocessing import Preprocessing
 from compactflow.pulls.base import Pull

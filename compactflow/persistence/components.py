@@ -8,10 +8,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import compactflow
-from compactflow import registry
+from compactflow._version import __version__
 from compactflow.flows.assembly import Part, find_class
-from compactflow.plugins import Kind
+from compactflow.plugins import Kind, registry
 
 __all__ = ["changes", "describe_parts", "find_classes", "versions"]
 
@@ -112,7 +111,7 @@ def changes(saved_versions: Mapping[str, str], components: Mapping[Kind, Any]) -
 def _version(distribution: str) -> str:
     """The installed version of a distribution; empty if it is not installed."""
     if distribution == "compactflow":
-        return compactflow.__version__
+        return __version__
     try:
         return importlib.metadata.version(distribution)
     except (importlib.metadata.PackageNotFoundError, ValueError):

@@ -1,6 +1,6 @@
 """A fitted detector as plain values and one module, on disk: weights and JSON.
 
-The file, or folder, is that of `compactflow.archive`.
+The file, or folder, is that of `compactflow.persistence.archive`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import compactflow
-from compactflow import archive
-from compactflow.archive import ArchiveError
+from compactflow._version import __version__
 from compactflow.devices import fresh_defaults
 from compactflow.flows.assembly import Part, compose, make_latent, make_networks
 from compactflow.flows.ensemble import Ensemble
-from compactflow.limits import allocation_limit
+from compactflow.persistence import archive
+from compactflow.persistence.allocation import allocation_limit
+from compactflow.persistence.archive import ArchiveError
 from compactflow.persistence.components import changes, find_classes, versions
 from compactflow.persistence.migrations import MIGRATIONS, VERSION
 from compactflow.plugins import Kind
@@ -147,7 +147,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     if version > VERSION:
         raise ArchiveError(
             f"{os.fspath(path)!r} has format {version}, but this compactflow "
-            f"{compactflow.__version__} reads formats up to {VERSION}; upgrade it"
+            f"{__version__} reads formats up to {VERSION}; upgrade it"
         )
     try:
         for old in range(version, VERSION):

@@ -11,7 +11,7 @@ from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes
 from compactflow.plotting.labels import drawable, style_of
 
 if TYPE_CHECKING:
-    from compactflow.explanation import Explanation
+    from compactflow.detector.explanation import Explanation
 
 __all__ = ["plot_counterfactual"]
 

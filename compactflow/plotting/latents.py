@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes, make_rows
 
 if TYPE_CHECKING:
-    from compactflow.estimator import OneClassFlow
+    from compactflow.detector.estimator import OneClassFlow
 
 __all__ = ["plot_latent_marginal", "plot_latent_pair", "plot_latent_pairs"]
 

@@ -15,7 +15,7 @@ from compactflow.plotting.axes import ink, make_axes, make_rows
 from compactflow.plotting.labels import label_axes
 
 if TYPE_CHECKING:
-    from compactflow.estimator import OneClassFlow
+    from compactflow.detector.estimator import OneClassFlow
 
 __all__ = ["plot_boundary", "plot_decision", "plot_signed_distance"]
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes, make_rows
 
 if TYPE_CHECKING:
-    from compactflow.estimator import OneClassFlow
+    from compactflow.detector.estimator import OneClassFlow
 
 __all__ = ["plot_calibration", "plot_scores"]
 

@@ -10,7 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from compactflow.plotting.axes import make_axes
 
 if TYPE_CHECKING:
-    from compactflow.estimator import OneClassFlow
+    from compactflow.detector.estimator import OneClassFlow
 
 __all__ = ["plot_history"]
 

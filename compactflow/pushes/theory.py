@@ -7,8 +7,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from compactflow import registry
 from compactflow.latents.base import Latent
+from compactflow.plugins import registry
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 

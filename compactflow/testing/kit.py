@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from compactflow import registry
-from compactflow.plugins import Kind
-from compactflow.testing import backbones, latents, pulls, pushes
-from compactflow.testing.detector import Maker, fits_saves_and_loads
+from compactflow.plugins import Kind, registry
+from compactflow.testing.checks import backbone, latent, pull, push
+from compactflow.testing.checks.detector import Maker, fits_saves_and_loads
 from compactflow.testing.results import CheckResult, Checks, cases
 
 if TYPE_CHECKING:
@@ -30,10 +29,10 @@ Expected: TypeAlias = Mapping[str, str]
 
 _WHOLE: Checks = {"fits-saves-and-loads": fits_saves_and_loads}
 _CHECKS: dict[Kind, Checks] = {
-    "backbone": backbones.CHECKS | _WHOLE,
-    "latent": latents.CHECKS | _WHOLE,
-    "pull": pulls.CHECKS | _WHOLE,
-    "push": pushes.CHECKS | _WHOLE,
+    "backbone": backbone.CHECKS | _WHOLE,
+    "latent": latent.CHECKS | _WHOLE,
+    "pull": pull.CHECKS | _WHOLE,
+    "push": push.CHECKS | _WHOLE,
 }
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
-from compactflow.flow import CompactFlow
+from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.randomness import seeded

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-import compactflow
-from compactflow import archive
-from compactflow.archive import ArchiveError
+from compactflow._version import __version__
 from compactflow.files import locked
+from compactflow.persistence import archive
+from compactflow.persistence.archive import ArchiveError
 from compactflow.text import message_of, printable
 from compactflow.training.identity import describe
 
@@ -138,7 +138,7 @@ def identify(params: Mapping[str, Any], data: NDArray[np.float64]) -> dict[str, 
     settings = {name: describe(params[name]) for name in params if name not in _FREE}
     return settings | {
         "data": f"{data.shape} {sha256(np.ascontiguousarray(data).data).hexdigest()}",
-        "version of compactflow": compactflow.__version__,
+        "version of compactflow": __version__,
         "version of torch": torch.__version__,
     }
 

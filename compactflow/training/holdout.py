@@ -23,7 +23,7 @@ class HoldOut:
     cross-conformal prediction (Vovk 2015). A single network leaves out the first rows.
 
     Indices are ``(K, M)``: column m is of network m, so that all of them, flattened, are in the
-    order of a `compactflow.backbones.stack.Stack`.
+    order of a `compactflow.training.stack.Stack`.
 
     Attributes:
         rows: N.

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from compactflow.flow import CompactFlow
+from compactflow.flows.flow import CompactFlow
 from compactflow.training.equilibrium import sample_equilibrium
 from compactflow.training.holdout import HoldOut
 from compactflow.training.monitors import latent_energy, monitor

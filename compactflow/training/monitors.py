@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from compactflow.flow import CompactFlow
+from compactflow.flows.flow import CompactFlow
 from compactflow.randomness import normal_like
 
 __all__ = [
@@ -88,7 +88,7 @@ def monitor(
     Each flow of an ensemble is judged by its own rows: see `latent_energy`.
 
     Args:
-        flow: The flow; its backbone may be a `compactflow.backbones.stack.Stack` of M networks.
+        flow: The flow; its backbone may be a `compactflow.training.stack.Stack` of M networks.
         x: Preprocessed held-out inliers, ``(N, D)``, N a multiple of M; it takes time O(N²).
         reference: A fixed sample of the latents' equilibrium, ``(K, D)``; fixed, so that the
             energy distances of two checks differ by the flow alone.

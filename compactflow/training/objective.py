@@ -8,9 +8,9 @@ from typing import Any, cast, final
 import torch
 from torch import Tensor, nn
 
-from compactflow.backbones.stack import Stack
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.training.stack import Stack
 
 __all__ = ["Objective"]
 

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import ConvergenceError
-from compactflow.backbones.stack import Stack, stack_modules
 from compactflow.devices import can_compile, single_threaded
-from compactflow.flow import CompactFlow
+from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.randomness import normal_like
@@ -23,6 +22,7 @@ from compactflow.training.holdout import HoldOut
 from compactflow.training.judge import Judge
 from compactflow.training.objective import Objective
 from compactflow.training.options import History, TrainingDivergedWarning, TrainingOptions
+from compactflow.training.stack import Stack, stack_modules
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
 

@@ -18,7 +18,7 @@ def test_union_of_balls(check):
 
 
 def test_one_component_is_the_cube():
-    one, cube = Union(3, components=1), compactflow.registry.load("latent", "cube")(3)
+    one, cube = Union(3, components=1), compactflow.plugins.registry.load("latent", "cube")(3)
     z = 2 * torch.randn(50, 3)
     torch.testing.assert_close(one.signed_distance(z), cube.signed_distance(z))
     torch.testing.assert_close(one.log_prob(z), cube.log_prob(z))

@@ -1,5 +1,0 @@
-"""Detectors side by side on a folder of labelled data sets."""
-
-from compactflow.benchmark.runner import run
-
-__all__ = ["run"]

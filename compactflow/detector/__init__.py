@@ -1,0 +1,1 @@
+"""The scikit-learn detector: its arguments, its fit, and what it answers."""

@@ -1,0 +1,224 @@
+"""What a fitted ensemble answers, in scikit-learn's words."""
+
+from __future__ import annotations
+
+from abc import ABC
+from numbers import Integral
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    OutlierMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state, check_scalar
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from compactflow.columns import names_of, select
+from compactflow.detector.calibration import Calibration
+from compactflow.detector.explanation import Explanation, explain
+from compactflow.detector.screening import Ranges
+from compactflow.detector.settings import check_share
+from compactflow.flows.ensemble import Ensemble
+from compactflow.flows.flow import CompactFlow
+from compactflow.pulls.base import Pull
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["EnsembleDetector"]
+
+Array = NDArray[np.float64]
+
+
+class EnsembleDetector(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator, ABC
+):
+    """A detector that judges rows by a fitted ensemble: a subclass fits it.
+
+    Attributes:
+        ensemble_: The fitted flows.
+        calibration_: Held-out signed distances with which new ones are compared.
+        offset_: Decision threshold on `score_samples`; 0 for the natural boundary.
+        ranges_: The range of each column in training; ``None`` if the detector was saved by a
+            version that did not keep it.
+        n_features_in_: The number of features D.
+    """
+
+    ensemble_: Ensemble
+    calibration_: Calibration
+    offset_: float
+    ranges_: Ranges | None
+    n_features_in_: int
+    boundary: float | Literal["natural"] | None
+
+    @property
+    def flows_(self) -> list[CompactFlow]:
+        """The flows of the ensemble; each is a bijection of its own."""
+        check_is_fitted(self)
+        return self.ensemble_.flows
+
+    @property
+    def flow_(self) -> CompactFlow:
+        """The first flow of the ensemble, which encodes and decodes."""
+        return self.flows_[0]
+
+    @property
+    def pull_(self) -> Pull:
+        """The pull of the training."""
+        check_is_fitted(self)
+        return self.ensemble_.pull
+
+    def check_rows(self, X: ArrayLike) -> Array:
+        """Check that rows go with the fitted detector; their values as an array ``(N, D)``.
+
+        Of a table, the columns that the detector was fitted on are taken, by their names.
+
+        Warns:
+            compactflow.detector.screening.OutOfRangeWarning: If in a column most are outside the
+                range of training.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: If the detector is not fitted.
+            ValueError: If they do not go with it; the message says why.
+        """
+        check_is_fitted(self)
+        names = getattr(self, "feature_names_in_", None)
+        rows: Array = validate_data(self, select(X, names), dtype=np.float64, reset=False)
+        if self.ranges_ is not None:
+            self.ranges_.watch(names_of(self, rows.shape[1])).add(rows).warn()
+        return rows
+
+    def transform(self, X: ArrayLike) -> Array:
+        """Encode by the first flow: the latents of data ``(N, D)``, ``(N, D)``."""
+        rows = self.check_rows(X)
+        return self.ensemble_.encode(rows)
+
+    def inverse_transform(self, X: ArrayLike) -> Array:
+        """Decode by the first flow: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
+        check_is_fitted(self)
+        Z = check_array(X, dtype=np.float64, input_name="X")
+        if Z.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
+                f"{self.n_features_in_}"
+            )
+        return self.ensemble_.decode(Z)
+
+    def sample(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> Array:
+        """Draw inliers by decoding latent samples, ``(n_samples, D)``, in data units."""
+        check_is_fitted(self)
+        check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        seed = int(check_random_state(random_state).randint(2**31))
+        return self.ensemble_.sample(int(n_samples), seed)
+
+    def signed_distance(self, X: ArrayLike) -> Array:
+        """Signed distance of each row, ``(N,)``, the mean over the flows: negative inside."""
+        rows = self.check_rows(X)
+        return self.ensemble_.signed_distance(rows)
+
+    def log_density(self, X: ArrayLike) -> Array:
+        """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
+
+        That of the mixture of the ensemble's flows in equal shares. Of a single flow, minus this
+        is the loss of the likelihood push.
+        """
+        rows = self.check_rows(X)
+        return self.ensemble_.log_density(rows)
+
+    def score_samples(self, X: ArrayLike) -> Array:
+        """Minus the signed distance of each row, ``(N,)``: the higher, the more normal."""
+        return -self.signed_distance(X)
+
+    def decision_function(self, X: ArrayLike) -> Array:
+        """Score of each row, ``(N,)``: ≥ 0 for inliers, < 0 for outliers, in latent units."""
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: ArrayLike) -> NDArray[np.int64]:
+        """1 for each inlier row and -1 for each outlier row, ``(N,)``."""
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def p_values(self, X: ArrayLike) -> Array:
+        """Conformal p-value of each row, ``(N,)``: see `Calibration.p_values`.
+
+        Raises:
+            ValueError: If no rows were held out, as the data or `validation_fraction` are small.
+        """
+        distance = self.signed_distance(X)
+        return self.calibration_.p_values(distance, rounding=self.ensemble_.rounding)
+
+    def discoveries(self, X: ArrayLike, fdr: float = 0.1) -> NDArray[np.bool_]:
+        """Which rows are outliers, such that few of these are wrong, ``(N,)``.
+
+        See `Calibration.discoveries`. The rows are judged together, so the answer for one depends
+        on the others.
+
+        Args:
+            X: Rows, ``(N, D)``.
+            fdr: The false discovery rate, in (0, 1).
+
+        Raises:
+            ValueError: If `fdr` is out of range, or as for `p_values`.
+
+        Warns:
+            CalibrationWarning: If there are none, and the held-out rows are too few to find one.
+        """
+        check_share("fdr", fdr)
+        return self.calibration_.discoveries(self.p_values(X), float(fdr))
+
+    def explain(self, X: ArrayLike) -> Explanation:
+        """Why rows ``(N, D)`` are outliers: see `compactflow.detector.explanation.explain`.
+
+        Raises:
+            ValueError: If `X` is unfit, or if the boundary leaves no inliers.
+        """
+        rows, names = self.check_rows(X), getattr(self, "feature_names_in_", None)
+        return explain(self.ensemble_, -self.offset_, rows, names)
+
+    def set_boundary(
+        self,
+        level: float | Literal["natural"] | None = None,
+        *,
+        false_positive_rate: float | None = None,
+    ) -> Self:
+        """Move the decision boundary of a fitted detector, without a refit.
+
+        Args:
+            level: The share of held-out inliers to keep inside, in (0, 1), or ``"natural"`` for
+                the support's own boundary.
+            false_positive_rate: Instead of a level, the share of inliers to take for outliers, in
+                (0, 1).
+
+        Returns:
+            The detector, with `boundary` and `offset_` changed.
+
+        Raises:
+            ValueError: If not exactly one is given, or it is out of range.
+
+        Warns:
+            CalibrationWarning: If the held-out rows are too few to keep the level.
+        """
+        check_is_fitted(self)
+        if (level is None) == (false_positive_rate is None):
+            raise ValueError(
+                "set_boundary takes either a level or a false_positive_rate, got "
+                + ("neither" if level is None else "both")
+            )
+        if false_positive_rate is not None:
+            level = 1 - check_share("false_positive_rate", false_positive_rate)
+        elif level != "natural":
+            level = check_share("level", level)
+        assert level is not None
+        offset = -self.calibration_.threshold(level)
+        self.__dict__.update(boundary=level, offset_=offset)
+        self.calibration_.warn(level)
+        return self
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_features_in_

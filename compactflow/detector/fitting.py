@@ -1,0 +1,130 @@
+"""From inliers to a calibrated ensemble."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import check_random_state
+
+from compactflow.detector.calibration import Calibration, calibrate
+from compactflow.detector.settings import Settings
+from compactflow.devices import find_device, finest_dtype, fresh_defaults
+from compactflow.flows.assembly import adapt, compose, make_latent, make_networks
+from compactflow.flows.ensemble import Ensemble
+from compactflow.persistence import archive
+from compactflow.preprocessing import Preprocessing
+from compactflow.pushes.theory import balance, check_theory
+from compactflow.randomness import drawing_from, seeded
+from compactflow.training.checkpoints import Checkpoint, identify
+from compactflow.training.holdout import HoldOut
+from compactflow.training.trainer import History, train
+
+__all__ = ["Fitted", "fit_ensemble"]
+
+Array = NDArray[np.float64]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """What a fit gives.
+
+    Attributes:
+        settings: What the fit was asked for.
+        ensemble: The trained flows, in the device's finest precision.
+        calibration: Signed distances of the rows that were held out.
+        history: What training recorded.
+    """
+
+    settings: Settings
+    ensemble: Ensemble
+    calibration: Calibration
+    history: History
+
+
+def fit_ensemble(
+    data: Array,
+    arguments: Mapping[str, Any],
+    checkpoint: str | os.PathLike[str] | None = None,
+) -> Fitted:
+    """Make an ensemble, train it on inliers and calibrate it.
+
+    Args:
+        data: Inliers, ``(N, D)``.
+        arguments: Those of `OneClassFlow`.
+        checkpoint: The folder to go on from and to keep the state in.
+
+    Raises:
+        TypeError: If an argument has the wrong type, or an option is nothing that a model file
+            can hold.
+        ValueError: If an argument is out of range, if a component refuses its options or the
+            data, or if the checkpoint is of another run.
+    """
+    settings, random_state = Settings.of(arguments), arguments["random_state"]
+    for kind, part in settings.parts.items():
+        archive.check(part.options, f"{kind}_options")
+    device = find_device(settings.device)
+    with ExitStack() as stack:
+        kept = None
+        if checkpoint is not None:
+            identity = identify(arguments, data)
+            kept = stack.enter_context(Checkpoint(checkpoint, identity, random_state))
+            random_state = kept.seed
+        rng = check_random_state(random_state)
+        data = data[rng.permutation(len(data))]
+        seed = int(rng.randint(2**31))
+        stack.enter_context(fresh_defaults(grad=True))
+        ensemble, history, hold_out = _train(data, settings, device, seed, kept)
+        calibration = calibrate(ensemble, data, hold_out)
+    return Fitted(
+        settings=settings,
+        ensemble=ensemble,
+        calibration=calibration,
+        history=history,
+    )
+
+
+def _train(
+    data: Array,
+    settings: Settings,
+    device: torch.device,
+    seed: int,
+    checkpoint: Checkpoint | None,
+) -> tuple[Ensemble, History, HoldOut]:
+    parts, dim, generator = settings.parts, data.shape[1], seeded(seed)
+    x = torch.from_numpy(data).to(device, finest_dtype(device))
+    with drawing_from(generator):
+        networks = make_networks(parts, dim, settings.members)
+        hold_out = HoldOut.of(len(data), len(networks), settings.validation_fraction)
+        layers = [
+            Preprocessing.fit(data[rows], settings.preprocessing)
+            for rows in hold_out.training_rows().T.numpy()
+        ]
+        latent, trained = make_latent(parts, dim).to(device), hold_out.trained().to(device)
+        anchors = adapt(parts, latent, layers[0].to(device), x, trained)
+        ensemble, push = compose(parts, networks, layers, latent)
+    ensemble.place(device)
+    ensemble.cast(torch.float32)
+    push.to(latent.like)
+    check_theory(ensemble.pull, push)
+    balance(ensemble.pull, push)
+    history = train(
+        ensemble.flows,
+        x,
+        hold_out,
+        pull=ensemble.pull,
+        push=push,
+        options=settings.training_options(len(data) - hold_out.each, dim, members=len(networks)),
+        generator=generator if device.type == "cpu" else seeded(seed, device),
+        anchors=anchors,
+        checkpoint=checkpoint,
+    )
+    ensemble.eval().place(device)
+    return ensemble, history, hold_out

@@ -1,0 +1,184 @@
+"""A detector's arguments, resolved once and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf, isnan
+from numbers import Integral, Real
+from typing import Any, Literal, final
+
+from sklearn.utils import check_scalar
+
+from compactflow.detector.presets import PRESETS, Preset
+from compactflow.flows.assembly import Part, find_class
+from compactflow.plugins import Kind, registry
+from compactflow.preprocessing import Method
+from compactflow.training.options import TrainingOptions
+
+__all__ = ["Settings", "check_share"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the arguments of `OneClassFlow` come to, with the preset's where there is none.
+
+    Attributes:
+        arguments: These, as they were given.
+        parts: The four components with their options.
+        preprocessing: The fixed first layer.
+        noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
+            ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
+        members: Flows in the ensemble, or ``"auto"`` for 8 of a backbone whose networks train
+            side by side, given by name or class, and 1 of any other.
+        max_steps: Optimiser steps at most, or ``"auto"`` for 2000 of one flow and 1200 of
+            several, and ``64/D`` times as many in more than 64 dimensions, as a step's cost grows
+            with D.
+        batch_size: Rows per step.
+        learning_rate: Peak of the schedule.
+        validation_fraction: Share of the rows that each flow leaves out, in [0, 1).
+        boundary: ``"natural"`` or the share of inliers to keep inside, in (0, 1).
+        device: Name of the device to compute on.
+        compile: Whether to compile the training steps.
+        verbose: Whether to show a progress bar.
+
+    Examples:
+        >>> settings = Settings.of({"max_steps": 500})
+        >>> settings.max_steps, settings.batch_size, settings.parts["pull"].choice
+        (500, 128, 'barrier')
+    """
+
+    arguments: Mapping[str, Any] = field(repr=False)
+    parts: Mapping[Kind, Part]
+    preprocessing: Method
+    noise: float | Literal["auto"]
+    members: int | Literal["auto"]
+    max_steps: int | Literal["auto"]
+    batch_size: int
+    learning_rate: float
+    validation_fraction: float
+    boundary: float | Literal["natural"]
+    device: str
+    compile: bool
+    verbose: bool
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Settings:
+        """Resolve arguments, of which any may be missing.
+
+        Raises:
+            ValueError: If an argument is out of range, or the preset or a component unknown.
+            TypeError: If an argument has the wrong type.
+        """
+        given = {name: value for name, value in arguments.items() if value is not None}
+        name = given.get("preset")
+        if not isinstance(name, str | None) or name not in PRESETS:
+            names = ", ".join(repr(name) for name in PRESETS)
+            raise ValueError(f"preset must be one of {names}, got {name!r}")
+        preset = PRESETS[name]
+        backbone = given.get("backbone", "coupling")
+        rate = preset.learning_rates.get(_name("backbone", backbone), preset.learning_rate)
+        own = vars(preset) | {"learning_rate": rate, "validation_fraction": 0.1}
+        chosen = {name: given.get(name, value) for name, value in own.items()}
+        return cls(
+            arguments=dict(arguments),
+            parts=_parts(preset, given),
+            preprocessing=chosen["preprocessing"],
+            noise=_real("noise", chosen, inf, zero=True, word="auto"),
+            members=_count("members", chosen, word="auto"),
+            max_steps=_count("max_steps", chosen, word="auto"),
+            batch_size=_count("batch_size", chosen),
+            learning_rate=_real("learning_rate", chosen, inf),
+            validation_fraction=_real("validation_fraction", chosen, 1, zero=True),
+            boundary=_real("boundary", chosen, 1, word="natural"),
+            device=given.get("device", "auto"),
+            compile=bool(given.get("compile", False)),
+            verbose=bool(given.get("verbose", False)),
+        )
+
+    def training_options(self, n: int, dim: int, *, members: int) -> TrainingOptions:
+        """How to train flows on data ``(n, dim)``: what is ``"auto"`` is decided here."""
+        most = 2000 if members == 1 else 1200  # the mean of several needs less of each
+        scaled = max(1, min(most, most * 64 // dim))
+        return TrainingOptions(
+            max_steps=scaled if self.max_steps == "auto" else self.max_steps,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            noise=0.25 * n ** (-1 / (dim + 4)) if self.noise == "auto" else self.noise,
+            compile=self.compile,
+            verbose=self.verbose,
+        )
+
+
+def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
+    """The four components and their options.
+
+    A pull left open is the latent's: the confining one for an entropic push, else the default.
+    """
+    backbone, latent = given.get("backbone", "coupling"), given.get("latent", "cube")
+    push, pull = given.get("push", preset.push), given.get("pull", preset.pull)
+    if pull is None:
+        of_latent, of_push = find_class("latent", latent), find_class("push", push)
+        pull = of_latent.confining_pull if of_push.entropic else of_latent.default_pull
+    choices: dict[Kind, Any] = {
+        "backbone": backbone,
+        "latent": latent,
+        "pull": pull,
+        "push": push,
+    }
+    presets = {
+        "backbone": preset.backbone_options.get(_name("backbone", backbone), {}),
+        "push": preset.push_options.get(_name("push", push), {}),
+    }
+    return {
+        kind: Part(
+            choice=choice, options={**presets.get(kind, {}), **given.get(f"{kind}_options", {})}
+        )
+        for kind, choice in choices.items()
+    }
+
+
+def _name(kind: Kind, value: object) -> str:
+    """The name by which presets call a component; it may be given by an alias of it."""
+    return registry.find(kind, value).name if isinstance(value, str) else ""
+
+
+def _count(name: str, chosen: Mapping[str, Any], *, word: str | None = None) -> Any:  # noqa: ANN401
+    """A whole number, at least 1, or the word."""
+    value = chosen[name]
+    if word is not None and isinstance(value, str) and value == word:
+        return value
+    return int(check_scalar(value, name, Integral, min_val=1))
+
+
+def _real(
+    name: str,
+    chosen: Mapping[str, Any],
+    below: float,
+    *,
+    zero: bool = False,
+    word: str | None = None,
+) -> Any:  # noqa: ANN401
+    """A number in (0, below), or from 0 on if `zero`, or the word."""
+    value = chosen[name]
+    if word is not None and isinstance(value, str) and value == word:
+        return value
+    closed = "left" if zero else "neither"
+    check_scalar(value, name, Real, min_val=0, max_val=below, include_boundaries=closed)
+    if isnan(value):
+        raise ValueError(f"{name} must be a number, got nan")
+    return float(value)
+
+
+def check_share(name: str, value: object) -> float:
+    """A number strictly between 0 and 1.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    try:
+        share: float = _real(name, {name: value}, 1)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    return share

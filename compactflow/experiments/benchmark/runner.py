@@ -1,0 +1,162 @@
+"""Every detector on every data set and seed, by the clean one-class protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from joblib import Parallel, delayed
+from rich.table import Table
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from compactflow._version import __version__
+from compactflow.experiments.benchmark import datasets, report
+from compactflow.experiments.benchmark.detectors import DETECTORS, VARIANTS, find_absent, load
+from compactflow.experiments.benchmark.journal import Journal, Row, Task
+from compactflow.experiments.benchmark.measurement import fit_and_score
+from compactflow.experiments.datasets import load_npz, split
+from compactflow.terminal import track
+from compactflow.text import cause_of
+
+__all__ = ["JOURNAL", "measure", "run"]
+
+JOURNAL = "journal.jsonl"
+
+_PROTOCOL = 1
+_OPTIONAL = float, type(None)
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("auroc", "average_precision", "fit_seconds", "score_seconds"), float),
+    **dict.fromkeys(("inside", "inside_natural"), _OPTIONAL),
+    **dict.fromkeys(("n_train", "n_test", "dim"), int),
+}
+
+
+def run(
+    data: Path,
+    out: Path,
+    *,
+    detectors: Sequence[str] | None,
+    sets: Sequence[str] | None,
+    seeds: int,
+    jobs: int,
+) -> Table:
+    """Measure detectors on a folder of data sets and write the report.
+
+    Each result is kept in ``journal.jsonl`` as soon as it is there: a run that was killed goes on
+    where it stopped when it is started again with the same folders. Results of other data,
+    another protocol or another compactflow version are left alone; failed ones are tried again.
+
+    Args:
+        data: Folder of ``.npz`` files with ``X`` ``(n, D)`` and ``y`` ``(n,)``, 1 for outliers.
+        out: The folder to write to; made if it does not exist. See
+            `compactflow.experiments.benchmark.report` for what is written.
+        detectors: Names of detectors, variants of ours included; ``None`` for all detectors that
+            are installed.
+        sets: Names of data sets, which are the files' names without ``.npz``; ``None`` for all.
+        seeds: How many; they are 0, 1, ...
+        jobs: How many processes; each computes with one thread.
+
+    Returns:
+        The ranking, for the terminal.
+
+    Raises:
+        FileNotFoundError: If there is no such data folder.
+        ValueError: If an argument or a data set is unfit, or if a detector that was asked for is
+            unknown or not installed.
+    """
+    for name, value in {"seeds": seeds, "jobs": jobs}.items():
+        if value < 1:
+            raise ValueError(f"{name} must be at least 1, got {value}")
+    chosen, absent = _choose(detectors)
+    paths = {path.stem: path for path in datasets.find(data, sets)}
+    tasks = _plan(paths, chosen, seeds)
+    out.mkdir(parents=True, exist_ok=True)
+    journal = Journal(out / JOURNAL, _FIELDS)
+    _complete(journal, tasks, paths, jobs)
+    command = _command(data, detectors, sets, seeds, jobs)
+    return report.write(out, [journal.rows[task] for task in tasks], absent, command)
+
+
+def measure(path: Path, task: Task) -> Row:
+    """Quality and times of one detector on one split of one data set.
+
+    Returns:
+        The fields of the task and the measurements: AUROC and average precision on the test rows,
+        seconds of fitting and of scoring the test rows, and of a detector with signed distances
+        the share of the test inliers that it calls inliers and the share inside the support. If
+        the detector fails, these are ``None`` and ``error`` says why.
+    """
+    train, test, outlier = split(*load_npz(path), task.seed)
+    row = task._asdict() | dict.fromkeys(report.COLUMNS.keys() - set(Task._fields))
+    row |= {"n_train": len(train), "n_test": len(test), "dim": train.shape[1]}
+    try:
+        fit = load(task.detector)
+        scores, boundary, *seconds = fit_and_score(fit, train, test, task.seed)
+        row |= {
+            "auroc": float(roc_auc_score(outlier, scores)),
+            "average_precision": float(average_precision_score(outlier, scores)),
+        }
+        row["fit_seconds"], row["score_seconds"] = seconds
+        if boundary is not None:
+            inliers = scores[~outlier]
+            row["inside"] = float((inliers <= boundary).mean())
+            row["inside_natural"] = float((inliers <= 0).mean())
+    except (Exception, SystemExit) as error:  # what goes wrong in one must not stop the others
+        row["error"] = cause_of(error)
+    return row
+
+
+def _choose(names: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
+    """The detectors to run, and those left out with how to install them."""
+    known = [*DETECTORS, *VARIANTS]
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise ValueError(f"there is no detector {unknown[0]!r}; there are {', '.join(known)}")
+    absent = find_absent(DETECTORS if names is None else names)
+    if names is not None and absent:
+        name, install = next(iter(absent.items()))
+        raise ValueError(f"the detector {name!r} is not installed; run {install!r}")
+    wanted = DETECTORS if names is None else names
+    return [name for name in known if name in wanted and name not in absent], absent
+
+
+def _plan(paths: dict[str, Path], detectors: Sequence[str], seeds: int) -> list[Task]:
+    """Seed by seed, so that a run that is stopped early has seen every set."""
+    hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
+    return [
+        Task(name, detector, seed, hashes[name], _PROTOCOL, __version__)
+        for seed in range(seeds)
+        for name in paths
+        for detector in detectors
+    ]
+
+
+def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs: int) -> None:
+    """Run the tasks that the journal does not hold yet."""
+    pending = journal.find_pending(tasks)
+    others = {task[:3] for task in journal.rows.keys() - set(tasks)}
+    stale = sum(task[:3] in others for task in pending)
+    if stale:
+        warnings.warn(
+            f"{JOURNAL} has {stale} results of other data, another protocol or another "
+            "compactflow version; they are measured again",
+            stacklevel=3,
+        )
+    rows = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+        delayed(measure)(paths[task.set], task) for task in pending
+    )
+    for row in track(rows, "benchmark", len(pending)):
+        journal.append(row)
+
+
+def _command(
+    data: Path, detectors: Sequence[str] | None, sets: Sequence[str] | None, seeds: int, jobs: int
+) -> str:
+    """The command line, with the data folder's bare name."""
+    words = ["compactflow", "benchmark", "--data", data.resolve().name]
+    for option, names in {"--detectors": detectors, "--sets": sets}.items():
+        words += [option, ",".join(names)] if names is not None else []
+    return shlex.join([*words, "--seeds", str(seeds), "--jobs", str(jobs)])

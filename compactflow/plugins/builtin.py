@@ -1,0 +1,137 @@
+"""The specs of the components that ship with compactflow. No torch."""
+
+from __future__ import annotations
+
+from compactflow.plugins import BackboneSpec, ComponentSpec, LatentSpec, PullSpec, PushSpec
+
+__all__ = ["BUILTINS"]
+
+_BRIDGES = (
+    ("zuko:NICE", "zuko_bridge:nice", "Affine couplings of zuko"),
+    ("zuko:MAF", "zuko_bridge:maf", "Masked affine autoregressive layers of zuko"),
+    ("zuko:NSF", "zuko_bridge:nsf", "Masked spline layers of zuko"),
+    ("normflows:RealNVP", "normflows_bridge:realnvp", "Masked affine couplings of normflows"),
+    ("normflows:MAF", "normflows_bridge:maf", "Masked affine autoregressive layers of normflows"),
+    (
+        "normflows:NSF",
+        "normflows_bridge:nsf",
+        "Coupled splines of normflows, from two features",
+    ),
+)
+
+_PAPER = (
+    "Schmier, Köthe, Straehle (2024), Towards reliable outlier detection using invertible "
+    "one-class networks"
+)
+
+BUILTINS: tuple[ComponentSpec, ...] = (
+    BackboneSpec(
+        name="coupling",
+        target="compactflow.backbones.coupling:Coupling",
+        summary="All-in-one coupling blocks with an analytic inverse and log-det",
+        tags=("analytic-inverse", "log-det"),
+        reference=_PAPER,
+    ),
+    BackboneSpec(
+        name="autoregressive",
+        target="compactflow.backbones.autoregressive:Autoregressive",
+        summary="Masked autoregressive layers; the inverse iterates all features at once",
+        tags=("iterative-inverse", "log-det"),
+        reference="Papamakarios, Pavlakou, Murray (2017), Masked autoregressive flow for density "
+        "estimation",
+    ),
+    BackboneSpec(
+        name="iresnet",
+        target="compactflow.backbones.iresnet:IResNet",
+        summary="Residual blocks with a certified Lipschitz bound",
+        tags=("iterative-inverse",),
+        reference="Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible residual "
+        "networks",
+    ),
+    *(
+        BackboneSpec(
+            name=name,
+            target=f"compactflow.backbones.{target}",
+            summary=summary,
+            tags=("bridge", "log-det"),
+        )
+        for name, target, summary in _BRIDGES
+    ),
+    LatentSpec(
+        name="cube",
+        target="compactflow.latents.cube:Cube",
+        summary="Uniform on the hypercube [-1, 1]^D",
+        tags=("compact", "convex"),
+        reference=_PAPER,
+    ),
+    LatentSpec(
+        name="ball",
+        target="compactflow.latents.ball:Ball",
+        summary="Uniform in the unit ball",
+        tags=("compact", "convex"),
+    ),
+    LatentSpec(
+        name="gaussian",
+        target="compactflow.latents.gaussian:Gaussian",
+        summary="Standard normal; its support is the chi ball of level 1 - alpha",
+        tags=("convex",),
+    ),
+    PullSpec(
+        name="max-abs",
+        target="compactflow.pulls.norms:MaxAbs",
+        summary="max_k |z_k|, the gauge of the cube",
+        tags=("convex",),
+        reference=_PAPER,
+    ),
+    PullSpec(
+        name="euclidean",
+        target="compactflow.pulls.norms:Euclidean",
+        summary="|z|, the gauge of the ball",
+        tags=("convex",),
+    ),
+    PullSpec(
+        name="squared",
+        target="compactflow.pulls.norms:Squared",
+        summary="|z|²/2, a normal latent's negative log-density",
+        tags=("convex",),
+    ),
+    PullSpec(
+        name="lp",
+        target="compactflow.pulls.norms:Lp",
+        summary="The p-norm, p ≥ 1",
+        tags=("convex",),
+    ),
+    PullSpec(
+        name="gauge",
+        target="compactflow.pulls.norms:Gauge",
+        summary="The gauge of the latent's own support",
+        tags=("convex",),
+    ),
+    PullSpec(
+        name="barrier",
+        target="compactflow.pulls.barriers:Barrier",
+        summary="A soft wall at the support's boundary, flat inside",
+        tags=("confining",),
+    ),
+    PushSpec(
+        name="stein",
+        target="compactflow.pushes.stein:Stein",
+        summary="The maximum-entropy force by Stein's identity, without a Jacobian",
+        tags=("entropic", "jacobian-free"),
+        reference="Stein (1981), Estimation of the mean of a multivariate normal distribution",
+    ),
+    PushSpec(
+        name="mirror",
+        target="compactflow.pushes.mirror:Mirror",
+        summary="The pull with opposite sign on decoded latent samples",
+        tags=("jacobian-free",),
+        reference=_PAPER,
+    ),
+    PushSpec(
+        name="likelihood",
+        target="compactflow.pushes.likelihood:Likelihood",
+        summary="The log-determinant: the maximum-likelihood baseline",
+        tags=("entropic", "log-det"),
+        reference="Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP",
+    ),
+)

@@ -1,0 +1,233 @@
+"""One page about a detector and a table: a self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib import style
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from compactflow import plotting
+from compactflow._version import __version__
+from compactflow.detector.explanation import explain
+from compactflow.plotting.labels import label_axes
+from compactflow.report.survey import Survey
+from compactflow.text import printable
+
+if TYPE_CHECKING:
+    from compactflow.detector.estimator import OneClassFlow
+
+__all__ = ["render"]
+
+Array = NDArray[np.float64]
+Draw = Callable[[], Figure]
+
+_DRAWN = 3000  # rows in scatter plots
+_TOP = 6  # features shown of each
+_STYLES = {"light": "default", "dark": "dark_background"}
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>
+:root {{ --ink: #1c1e21; --paper: #fff; --faint: #667; --line: #d5d8dd; }}
+@media (prefers-color-scheme: dark) {{
+  :root {{ --ink: #e8eaed; --paper: #000; --faint: #9aa0a6; --line: #3c4043; }}
+}}
+body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
+h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.2rem; margin-top: 2.5rem; }}
+p {{ max-width: 44rem; }}
+img {{ max-width: 100%; height: auto; display: block; margin: 1rem auto; }}
+.table {{ overflow-x: auto; }}
+table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
+th, td {{ text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); }}
+footer {{ color: var(--faint); margin: 3rem 0 1rem; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{body}
+<footer>compactflow {version}</footer>
+</body>
+</html>
+"""
+
+
+def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) -> str:
+    """Describe a fitted detector and what it says of a table's rows.
+
+    Args:
+        detector: The fitted detector.
+        survey: What it says of the table.
+        model: The model's name, for the title.
+        table: The table's name, for the title.
+
+    Returns:
+        An HTML page with its pictures inside, for a light and a dark screen, and without
+        scripts.
+
+    Raises:
+        ValueError: If the table has no rows.
+    """
+    if not survey.rows:
+        raise ValueError(f"{table} has no rows to report on")
+    names = [str(name) for name in getattr(detector, "feature_names_in_", [])]
+    parts = [_summary(detector, survey), *_pictures(detector, survey.sample, names)]
+    parts.extend(_outliers(detector, survey, names))
+    return _PAGE.format(
+        title=escape(printable(f"{model} on {table}")),
+        body="\n".join(parts),
+        version=__version__,
+    )
+
+
+def _summary(detector: OneClassFlow, survey: Survey) -> str:
+    calibration, threshold, sampled = (
+        detector.calibration_,
+        -detector.offset_,
+        len(survey.sample),
+    )
+    rows = {
+        "rows": survey.rows,
+        "outliers": f"{survey.outliers} ({survey.outliers / survey.rows:.1%})",
+        "in the pictures": f"{sampled} rows drawn at random"
+        if sampled < survey.rows
+        else "all rows",
+        "threshold": f"signed distance above {threshold:.4g} is an outlier",
+        "calibration": calibration.describe(threshold),
+        "features": detector.n_features_in_,
+        "backbone": detector.backbone,
+        "latent": detector.latent,
+        "preset": detector.preset or "default",
+    }
+    return _table(["", ""], [[name, str(value)] for name, value in rows.items()])
+
+
+def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[str]:
+    drawn = X[np.linspace(0, len(X) - 1, min(len(X), _DRAWN)).astype(int)]
+    yield _picture(
+        "Scores",
+        "How far rows lie from the support's boundary: negative inside, positive outside.",
+        lambda: _single(lambda ax: plotting.plot_scores(detector, X, ax)),
+    )
+    if detector.n_features_in_ == 2:
+
+        def plane() -> Figure:
+            figure = Figure(figsize=(6, 5), layout="constrained")
+            ax = plotting.plot_decision(detector, drawn, figure.subplots())
+            plotting.plot_boundary(detector, ax, label="support, mapped back")
+            if names:
+                label_axes(ax, names)
+            figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+            return figure
+
+        yield _picture(
+            "The plane",
+            "Signed distance, blue inside and red outside; the line where decisions change; and "
+            "the boundary of the latent support, mapped back.",
+            plane,
+        )
+    yield _picture(
+        "Latents",
+        "Coordinates in latent space: rows in blue, outliers in red, the latent distribution in "
+        "grey. A good fit fills the grey.",
+        lambda: plotting.plot_latent_pairs(detector, drawn, 4),
+    )
+    yield _picture(
+        "Calibration",
+        "The share of these rows inside the boundary for each level. For new inliers the curve is "
+        "the diagonal up to chance; below it, the rows hold outliers or have drifted.",
+        lambda: _single(lambda ax: plotting.plot_calibration(detector, X, ax)),
+    )
+    if detector.history_:
+        yield _picture(
+            "Training",
+            "Energy distance between the latents and the latent distribution, at each check.",
+            lambda: _single(lambda ax: plotting.plot_history(detector, ax=ax)),
+        )
+
+
+def _outliers(detector: OneClassFlow, survey: Survey, names: list[str]) -> Iterator[str]:
+    places = survey.places
+    yield "<h2>The furthest outliers</h2>"
+    if not len(places):
+        yield "<p>There are no outliers among these rows.</p>"
+        return
+    yield (
+        "<p>For each an inlier near it, and what would have to change to get there, in standard "
+        "deviations among inliers.</p>"
+    )
+    explanation = explain(detector.ensemble_, -detector.offset_, survey.furthest, names or None)
+    header = ["row", "signed distance", "feature", "value", "inlier at", "off by"]
+    records = [
+        [
+            str(places[record["row"]] + 1),
+            f"{record['signed_distance']:.4g}",
+            record["feature"],
+            *(f"{record[name]:.4g}" for name in ("value", "counterfactual", "deviation")),
+        ]
+        for record in explanation.records(_TOP)
+    ]
+
+    def bars() -> Figure:
+        figure = Figure(figsize=(9, 2.4 * -(-len(places) // 2)), layout="constrained")
+        axes = figure.subplots(-(-len(places) // 2), 2, squeeze=False).ravel()
+        for i, ax in enumerate(axes):
+            if i < len(places):
+                plotting.plot_counterfactual(explanation, i, ax, top=_TOP)
+                ax.set(title=f"row {places[i] + 1}", xlabel="")
+            else:
+                ax.set_axis_off()
+        return figure
+
+    yield _image("what separates the furthest outliers from the inliers", bars)
+    yield _table(header, records)
+
+
+def _single(draw: Callable[..., object]) -> Figure:
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    draw(figure.subplots())
+    return figure
+
+
+def _picture(title: str, text: str, draw: Draw) -> str:
+    return f"<h2>{title}</h2>\n<p>{text}</p>\n{_image(title, draw)}"
+
+
+def _image(alternative: str, draw: Draw) -> str:
+    """A picture drawn twice, once for each colour scheme."""
+    data = {}
+    for scheme, name in _STYLES.items():
+        with style.context(name):
+            buffer = io.BytesIO()
+            draw().savefig(buffer, format="png", dpi=130)
+        data[scheme] = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{data["dark"]}">'
+        f'<img src="{data["light"]}" alt="{escape(alternative)}"></picture>'
+    )
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    def line(tag: str, cells: list[str]) -> str:
+        return (
+            "<tr>"
+            + "".join(f"<{tag}>{escape(printable(cell))}</{tag}>" for cell in cells)
+            + "</tr>"
+        )
+
+    head = line("th", header) if any(header) else ""
+    return (
+        f'<div class="table"><table>{head}{"".join(line("td", row) for row in rows)}</table></div>'
+    )

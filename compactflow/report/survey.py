@@ -1,0 +1,99 @@
+"""One pass over a table of any length: counts, a sample of its rows, and the furthest outliers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+if TYPE_CHECKING:
+    from compactflow.detector.estimator import OneClassFlow
+
+__all__ = ["Survey"]
+
+Array = NDArray[np.float64]
+
+_SAMPLED = 20_000  # rows kept, drawn at random
+_FURTHEST = 6  # outliers kept
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """What a detector says of a table, in memory that does not grow with its length.
+
+    Attributes:
+        rows: How many rows the table has.
+        outliers: How many of them are outliers.
+        sample: Rows drawn at random, in the table's order, ``(S, D)``; all if there are few.
+        furthest: The furthest outliers, the furthest first, ``(K, D)``.
+        places: Where they are in the table, counted from 0, ``(K,)``.
+    """
+
+    rows: int
+    outliers: int
+    sample: Array
+    furthest: Array
+    places: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        detector: OneClassFlow,
+        batches: Iterable[Array],
+        *,
+        sampled: int = _SAMPLED,
+        furthest: int = _FURTHEST,
+    ) -> Survey:
+        """Score a table.
+
+        Args:
+            detector: A fitted detector.
+            batches: The table's rows, ``(N, D)`` each, with the detector's features in their
+                order.
+            sampled: Rows to keep.
+            furthest: Outliers to keep.
+        """
+        check_is_fitted(detector)
+        rng = np.random.default_rng(0)
+        sample, worst = _Lowest(sampled), _Lowest(furthest)
+        rows = outliers = 0
+        for X in batches:
+            if not len(X):
+                continue
+            distance = detector.ensemble_.signed_distance(X)
+            outlier = distance > -detector.offset_
+            places = np.arange(rows, rows + len(X))
+            sample.add(rng.random(len(X)), places, X)
+            worst.add(-distance[outlier], places[outlier], X[outlier])
+            rows += len(X)
+            outliers += int(outlier.sum())
+        return cls(
+            rows=rows,
+            outliers=outliers,
+            sample=sample.rows[np.argsort(sample.places)],
+            furthest=worst.rows,
+            places=worst.places,
+        )
+
+
+class _Lowest:
+    """The rows with the lowest keys so far, in the order of their keys."""
+
+    def __init__(self, size: int) -> None:
+        self.keys = np.empty(0)
+        self.places = np.empty(0, dtype=np.int64)
+        self.rows: Array = np.empty((0, 0))
+        self._size = size
+
+    def add(self, keys: Array, places: NDArray[np.int64], rows: Array) -> None:
+        if len(self.keys):
+            keys = np.concatenate([self.keys, keys])
+            places = np.concatenate([self.places, places])
+            rows = np.concatenate([self.rows, rows])
+        kept = np.argsort(keys, kind="stable")[: self._size]
+        self.keys, self.places, self.rows = keys[kept], places[kept], rows[kept]

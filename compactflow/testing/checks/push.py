@@ -1,0 +1,303 @@
+"""The checks of a push, on small networks into the square and into the ball."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias, final
+
+import torch
+from torch import Tensor
+
+from compactflow.backbones.base import Backbone
+from compactflow.backbones.coupling import Coupling
+from compactflow.flows.flow import CompactFlow
+from compactflow.latents.ball import Ball
+from compactflow.latents.base import Latent
+from compactflow.latents.cube import Cube
+from compactflow.plugins import registry
+from compactflow.pulls.base import Pull
+from compactflow.pushes.base import Push
+from compactflow.randomness import seeded
+from compactflow.testing.checks.passes import exact_log_abs_det
+from compactflow.testing.results import Checks, SkipCheck, collect, require
+from compactflow.testing.tools import (
+    equal,
+    gradient,
+    perturb,
+    reloaded,
+    require_finite,
+    require_registered,
+    require_untouched,
+    short_training,
+)
+from compactflow.training.monitors import energy_distance
+from compactflow.training.objective import Objective
+from compactflow.training.stack import Stack
+
+__all__ = ["CHECKS"]
+
+CHECKS: Checks = {}
+_check = collect(CHECKS)
+
+Make: TypeAlias = Callable[[], Push]
+
+_PLACES: tuple[tuple[type[Latent], int], ...] = ((Cube, 2), (Ball, 3))
+_ROWS = 64
+
+
+@_check
+def declares_its_kind(make: Make) -> None:
+    """The class says whether it is `entropic`, and whether its term is `rowwise`."""
+    push = type(make())
+    for name in ("entropic", "rowwise"):
+        value = getattr(push, name, None)
+        require(isinstance(value, bool), f"{name} must be True or False, is {value!r}")
+
+
+@_check
+def gives_latents_and_a_scalar(make: Make) -> None:
+    """It gives all rows' latents, with their gradient, and a finite scalar in their dtype."""
+    for dtype in (torch.float32, torch.float64):
+        for backbone, pull in _cases(make(), dtype):
+            x = torch.randn(_ROWS, backbone.dim, dtype=dtype)
+            weights = torch.randn_like(x)
+            z, term = make().to(x)(backbone, pull, x, seeded(0))
+            right = backbone(x)
+            require(equal(z, right, 1e-5), "the latents are not those of the backbone")
+            first, second = (gradient((weights * value).sum(), backbone) for value in (z, right))
+            require(
+                equal(first, second, 1e-4), "the latents' gradient is not that of the backbone's"
+            )
+            require(term.shape == (), f"the term has shape {tuple(term.shape)}, not ()")
+            require(term.dtype == dtype, f"the term is {term.dtype} for a backbone in {dtype}")
+            require_finite(f"in {dtype}", term=term)
+
+
+@_check
+def gradient_reaches_backbone(make: Make) -> None:
+    """Its gradient moves the backbone, any that has forward and inverse."""
+    push = make().double()
+    for backbone, pull in _cases(push):
+        for network in (backbone, _Plain(backbone)):
+            found = gradient(_term(push, network, pull, _rows(network)), network)
+            require_finite("for the backbone", gradient=found)
+            require(found.any(), "no gradient reaches the backbone")
+
+
+@_check
+def leaves_its_inputs_alone(make: Make) -> None:
+    """It changes neither batch nor backbone nor pull, and writes no gradients."""
+    push = make().double()
+    for backbone, pull in _cases(push):
+        x = _rows(backbone)
+        state = {"the batch": x, **backbone.state_dict(), **pull.state_dict()}
+        require_untouched(state, lambda: push(backbone, pull, x, seeded(0)))  # noqa: B023
+        parameters = [*backbone.parameters(), *pull.parameters(), *push.parameters()]
+        require(all(p.grad is None for p in parameters), "it writes gradients; return a loss only")
+        require(not x.requires_grad, "it makes the batch require a gradient")
+
+
+@_check
+def generator_decides(make: Make) -> None:
+    """It draws random numbers from the generator that it is given, and from nothing else."""
+    push = make().double()
+    for backbone, pull in _cases(push):
+        x, before = _rows(backbone), torch.get_rng_state()
+        terms = [
+            copy.deepcopy(push)(network, pull, x, seeded(1))[1]
+            for network in (backbone, backbone, _Plain(backbone))
+        ]
+        one, other = (gradient(term, backbone) for term in terms[:2])
+        require(torch.equal(one, other), "the same generator gives different gradients")
+        require(
+            torch.equal(torch.get_rng_state(), before), "it draws from torch's global generator"
+        )
+
+
+@_check
+def state_is_kept(make: Make) -> None:
+    """What changes as it is called is parameter or buffer, and a saved state brings it back."""
+    push = make().double()
+    backbone, pull = _cases(push)[0]
+    x = _rows(backbone)
+    objective = Objective(pull, push, 1)
+    for seed in range(3):
+        push(backbone, pull, x, seeded(seed))
+    objective.check_state()
+    fresh = reloaded(push, lambda: make().double())
+    one, other = (
+        gradient(each(backbone, pull, x, seeded(9))[1], backbone) for each in (push, fresh)
+    )
+    require(equal(one, other), "after loading its state it is another; register it as buffers")
+    require_registered(push, lambda module: gradient(_term(module, backbone, pull, x), backbone))
+
+
+@_check
+def each_flow_trains_as_it_would_alone(make: Make) -> None:
+    """In an ensemble each flow gets the gradient that it would get by itself, in the mean.
+
+    Else its term is no mean over rows, and the class must not set `rowwise`.
+    """
+    push = make().double()
+    if not push.rowwise:
+        return
+    for latent, dim in _PLACES:
+        networks = [perturb(Coupling(dim, blocks=2, width=8), 0.5).double() for _ in range(2)]
+        stack, pull = Stack(networks), _pull(push, latent(dim).double())
+        # Rows that tell the flows apart.
+        rows = [3 * m + torch.randn(_ROWS, dim, dtype=torch.float64) for m in range(2)]
+        x = torch.stack(rows, dim=1).flatten(0, 1)
+        together = torch.stack([gradient(_term(push, stack, pull, x), stack) for _ in range(40)])
+        apart = torch.stack([_alone(push, stack, pull, x) for _ in range(40)])
+        error = (together.mean(dim=0) - apart.mean(dim=0)).norm()
+        noise = ((together.var(dim=0) + apart.var(dim=0)).sum() / len(apart)).sqrt()
+        require(
+            error <= 4 * noise + 1e-6 * apart.mean(dim=0).norm(),
+            "the gradients of two flows together are not those of each alone: set no `rowwise`",
+        )
+
+
+@_check
+def entropic_gradient_is_that_of_the_log_det(make: Make) -> None:
+    """The mean gradient of an entropic push is that of -E log |det ∂T/∂x|, within 5 %."""
+    push = make().double()
+    if not push.entropic:
+        raise SkipCheck("it is not entropic")
+    for backbone, pull in _cases(push):
+        for network in (backbone, _Plain(backbone)):
+            x = torch.randn(16, network.dim, dtype=torch.float64)
+            exact = gradient(-exact_log_abs_det(network, x).mean(), network)
+            rows = x.repeat(100, 1)
+            draws = torch.stack(
+                [gradient(_term(push, network, pull, rows), network) for _ in range(60)]
+            )
+            # Along the right direction, where it should be 1, and across it, where it should be 0.
+            along = draws @ exact / exact.square().sum()
+            share, noise = float(along.mean()), float(along.std()) / len(along) ** 0.5
+            require(
+                abs(share - 1) < 0.05 + 4 * noise,
+                f"its gradient is {share:.3f} ± {noise:.3f} times that of the log-det",
+            )
+            across = draws - along[:, None] * exact
+            error = float(across.mean(dim=0).norm() / exact.norm())
+            noise = float((across.var(dim=0).sum() / len(draws)).sqrt() / exact.norm())
+            require(
+                error < 0.1 + 3 * noise,
+                f"its gradient is off that of the log-det by {error:.0%} of its norm",
+            )
+
+
+@_check
+def force_balances_the_pull(make: Make) -> None:
+    """With the pull, a push that is not entropic rests at the latent distribution, and only there.
+
+    "At rest" is within six standard errors of no mean gradient; latents of half the width are
+    the opposite case.
+    """
+    push = make().double()
+    if push.entropic:
+        raise SkipCheck("it is entropic, and balances the pull at exp(-pull)/Z")
+    for backbone, pull in _cases(push):
+        for width, rests in ((1.0, True), (0.5, False)):
+            score = _force(push, backbone, pull, width)
+            where = f"in D = {backbone.dim}"
+            if rests:
+                require(
+                    score < 6,
+                    f"it does not rest at the latent law ({score:.0f} standard errors) {where}",
+                )
+            else:
+                require(
+                    score > 6, f"it rests where latents fill half the support's width, {where}"
+                )
+
+
+@_check
+def training_brings_latents_closer(make: Make) -> None:
+    """100 steps bring the latents of each of two flows nearer to the latent distribution."""
+    for latent_class, dim in _PLACES:
+        push = make()
+        latent = latent_class(dim)
+        pull = _pull(push, latent)
+        flows = [CompactFlow(Coupling(dim, blocks=2, width=8), latent) for _ in range(2)]
+        x = 0.2 * torch.randn(512, dim) + 0.3  # narrow: the pull alone gathers it still more
+        target = latent.sample(1024)
+        short_training(flows, x, pull, push, steps=100)
+        for flow in flows:
+            with torch.no_grad():
+                before, after = (
+                    energy_distance(x, target),
+                    energy_distance(flow.backbone(x), target),
+                )
+            require(
+                after < 0.5 * before,
+                f"the energy distance of a flow's latents to the latent law goes from "
+                f"{before:.3f} to {after:.3f} in D = {dim}",
+            )
+
+
+@final
+class _Plain(Backbone):
+    """The same network, with the methods of the base class only."""
+
+    parallel: ClassVar[bool] = False
+
+    def __init__(self, inner: Backbone) -> None:
+        super().__init__(inner.dim)
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        z: Tensor = self.inner(x)
+        return z
+
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        return self.inner.inverse(z, start=start)
+
+
+def _cases(push: Push, dtype: torch.dtype = torch.float64) -> list[tuple[Backbone, Pull]]:
+    """Small perturbed networks, with the pull that suits the push."""
+    return [
+        (
+            perturb(Coupling(dim, blocks=2, width=8), 0.3).to(dtype),
+            _pull(push, latent(dim).to(dtype)),
+        )
+        for latent, dim in _PLACES
+    ]
+
+
+def _pull(push: Push, latent: Latent) -> Pull:
+    name = latent.confining_pull if push.entropic else latent.default_pull
+    pull: Pull = registry.load("pull", name)(latent)
+    return pull
+
+
+def _rows(backbone: Backbone) -> Tensor:
+    return torch.randn(_ROWS, backbone.dim, dtype=torch.float64)
+
+
+def _term(push: torch.nn.Module, backbone: Backbone, pull: Pull, x: Tensor) -> Tensor:
+    """The term of one batch, with another generator at each call."""
+    _, term = push(backbone, pull, x, seeded(int(torch.randint(2**31, ()))))
+    return term
+
+
+def _alone(push: Push, stack: Stack, pull: Pull, x: Tensor) -> Tensor:
+    """The gradient of the mean of what each network's own rows give."""
+    pairs = zip(stack.singles(), stack.split(x), strict=True)
+    terms = [_term(push, network, pull, rows) for network, rows in pairs]
+    return gradient(torch.stack(terms).mean(), stack)
+
+
+def _force(push: Push, backbone: Backbone, pull: Pull, width: float) -> float:
+    """Largest mean gradient of pull and push, in standard errors, for latents of that width."""
+
+    def draw() -> Tensor:
+        with torch.no_grad():
+            x = backbone.inverse(width * pull.latent.sample(1000))
+        z, term = push(backbone, pull, x, seeded(int(torch.randint(2**31, ()))))
+        return gradient(pull(z).mean() + term, backbone)
+
+    forces = torch.stack([draw() for _ in range(40)])
+    error = forces.std(dim=0) / len(forces) ** 0.5
+    return float((forces.mean(dim=0).abs() / (error + 1e-12)).max())

@@ -1,0 +1,283 @@
+import math
+import warnings
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+from sklearn.datasets import make_moons
+from sklearn.metrics import roc_auc_score
+
+from compactflow import OneClassFlow
+from compactflow.backbones.base import Backbone
+from compactflow.backbones.coupling import Coupling
+from compactflow.devices import can_compile
+from compactflow.flows.flow import CompactFlow
+from compactflow.latents.cube import Cube
+from compactflow.pulls.barriers import Barrier
+from compactflow.pulls.norms import MaxAbs
+from compactflow.pushes.base import Push
+from compactflow.pushes.mirror import Mirror
+from compactflow.pushes.stein import Stein
+from compactflow.training.holdout import HoldOut
+from compactflow.training.monitors import conditioning, energy_distance
+from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
+
+PUSHES = {"mirror": (Mirror, MaxAbs), "stein": (Stein, partial(Barrier, sharpness=10.0))}
+
+
+def moons(n=600, seed=0):
+    return torch.from_numpy(make_moons(n, noise=0.05, random_state=seed)[0]).float()
+
+
+def run(push="stein", *, backbone=None, x=None, latent=Cube, **options):
+    torch.manual_seed(0)
+    make_push, make_pull = PUSHES[push]
+    flow = CompactFlow(backbone or Coupling(2, blocks=4, width=16), latent(2))
+    flow.preprocessing.float()
+    x = moons() if x is None else x
+    settings = TrainingOptions(**{"max_steps": 100, "batch_size": 128} | options)
+    history = train(
+        [flow],
+        x,
+        HoldOut(len(x), each=100),
+        pull=make_pull(flow.latent),
+        push=make_push(),
+        options=settings,
+        generator=torch.Generator().manual_seed(0),
+        anchors=flow.latent.adapt(x),
+    )
+    return flow, history
+
+
+def test_energy_distance_is_the_u_statistic():
+    a, b = torch.randn(30, 3).double(), torch.rand(40, 3).double()
+    expected = (
+        2 * cdist(a, b).mean() - cdist(a, a).sum() / (30 * 29) - cdist(b, b).sum() / (40 * 39)
+    )
+    assert energy_distance(a, b) == pytest.approx(expected)
+
+
+def test_energy_distance_is_unbiased_under_equal_laws():
+    values = [energy_distance(torch.randn(50, 2), torch.randn(50, 2)) for _ in range(200)]
+    assert abs(np.mean(values)) < 4 * np.std(values) / math.sqrt(200)
+
+
+def test_conditioning_finds_a_known_stretch():
+    flow = CompactFlow(Coupling(2, blocks=1, permutation="hard"), Cube(2))
+    with torch.no_grad():
+        flow.backbone.blocks[0].subnet[2].weight.zero_()
+        flow.backbone.blocks[0].subnet[2].bias.zero_()
+        flow.backbone.blocks[0].scale += torch.tensor([20.0, 0.0])
+    x = torch.randn(500, 2)
+    with torch.no_grad():
+        jacobian = torch.func.jacrev(lambda row: flow.backbone(row[None])[0])(x[0])
+        exact = torch.linalg.cond(jacobian).item()
+        found = conditioning(flow, x, flow.backbone(x))
+    assert 0.6 * exact < found <= 1.01 * exact
+
+
+@pytest.mark.parametrize("push", PUSHES)
+def test_same_seed_gives_identical_weights(push):
+    one, other = (run(push)[0].state_dict() for _ in range(2))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("push", PUSHES)
+def test_training_lowers_the_energy_distance(push):
+    _, history = run(push, max_steps=600, learning_rate=1e-3)
+    energy = history["energy_distance"]
+    assert min(energy) < 0.7 * energy[0]
+
+
+@pytest.mark.parametrize("anchored", [True, False])
+def test_warm_up_decides_where_rows_go(anchored):
+    class Turned(Cube):
+        def adapt(self, x):
+            return x @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+
+    x = moons()
+    flow, history = run(
+        latent=Turned if anchored else Cube, x=x, max_steps=600, learning_rate=1e-2
+    )
+    with torch.no_grad():
+        z = flow.backbone(x)
+    goal = flow.latent.adapt(x) if anchored else x
+    assert torch.cosine_similarity(z - z.mean(0), goal - goal.mean(0)).mean() > 0.6
+    assert (min(history["step"]) > 0.2 * 600) == anchored
+
+
+def test_history_has_every_monitor_at_every_check():
+    _, history = run(max_steps=100, checks=10)
+    assert set(history) == {
+        "step",
+        "loss",
+        "energy_distance",
+        "inlier_fraction",
+        "reconstruction_error",
+        "conditioning",
+        "training_energy_distance",
+    }
+    assert history["step"] == list(range(10, 101, 10))
+    assert all(len(values) == 10 for values in history.values())
+
+
+def test_best_weights_are_restored():
+    flow, history = run(max_steps=200)
+    with torch.no_grad():
+        torch.manual_seed(1)
+        reference = flow.latent.sample(5000)
+        energy = energy_distance(flow.backbone(moons()[:100]), reference)
+    assert energy == pytest.approx(min(history["energy_distance"]), abs=0.03)
+
+
+def test_a_push_that_drifts_is_stopped_early():
+    _, history = run("mirror", max_steps=1000, learning_rate=0.03, patience=2)
+    assert history["step"][-1] < 1000
+    energy = history["training_energy_distance"]
+    assert energy[-1] > min(energy)
+
+
+def test_held_out_rows_do_not_steer_training():
+    x = moons()
+    other = torch.cat([5 + torch.randn(100, 2), x[100:]])
+    one, two = (run(x=rows, max_steps=60)[0].state_dict() for rows in (x, other))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_of_equal_weights_the_longest_trained_are_kept():
+    flow, history = run(max_steps=40, learning_rate=1e-4, warm_up=0.0)
+    torch.manual_seed(0)
+    untrained = Coupling(2, blocks=4, width=16).state_dict()
+    moved = [
+        (flow.backbone.state_dict()[name] - value).abs().max() for name, value in untrained.items()
+    ]
+    # Adam moves each weight by about the learning rate at every step.
+    assert max(moved) > 0.5 * 40 * 1e-4 * 0.5
+    assert history["step"][-1] == 40
+
+
+def test_nan_stops_with_the_last_good_weights():
+    x = moons()
+    x[300] = math.nan
+    with pytest.warns(TrainingDivergedWarning, match="not finite"):
+        flow, _ = run(x=x)
+    assert all(value.isfinite().all() for value in flow.state_dict().values() if value.ndim)
+
+
+def test_runaway_training_is_reported():
+    with pytest.warns(TrainingDivergedWarning, match="stopped at step"):
+        run("mirror", learning_rate=3.0, max_steps=300)
+
+
+def test_memorised_rows_in_many_dimensions_are_no_runaway():
+    x = torch.randn(100, 60, generator=torch.Generator().manual_seed(0)).numpy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrainingDivergedWarning)
+        history = OneClassFlow(max_steps=500, members=1, random_state=0).fit(x).history_
+    assert history["step"][-1] == 500
+    assert max(history["training_energy_distance"]) > 0.4  # far, for two dimensions
+
+
+@pytest.mark.parametrize("push", PUSHES)
+def test_no_log_det_is_ever_asked_for(push):
+    class NoLogDet(Backbone):
+        def __init__(self, dim):
+            super().__init__(dim)
+            self.inner = Coupling(dim, blocks=2, width=8)
+
+        def forward(self, x):
+            return self.inner(x)
+
+        def inverse(self, z, *, start=None):
+            return self.inner.inverse(z)
+
+        def log_abs_det(self, x):
+            raise AssertionError("the log-det was asked for")
+
+    _, history = run(push, backbone=NoLogDet(2), max_steps=20)
+    assert len(history["loss"]) == 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", [None, "paper"])
+def test_trained_beats_untrained(preset):
+    X = moons(1000).numpy()
+    rng = np.random.default_rng(0)
+    test = np.concatenate([moons(500, seed=1).numpy(), rng.uniform([-2, -1.5], [3, 2], (500, 2))])
+    outlier = np.repeat([0, 1], 500)
+    auroc = {}
+    for steps, rate in ((1, 1e-12), (1500, None)):
+        detector = OneClassFlow(preset=preset, max_steps=steps, learning_rate=rate, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", TrainingDivergedWarning)
+            scores = detector.fit(X).signed_distance(test)
+        assert np.unique(scores).size > 900
+        auroc[steps] = roc_auc_score(outlier, scores)
+    assert auroc[1500] > auroc[1] + 0.005
+    assert auroc[1500] > 0.8
+
+
+def test_small_batches_compute_with_one_thread_and_leave_the_setting():
+    threads = []
+
+    class Spy(Push):
+        entropic = True
+        rowwise = True
+
+        def forward(self, backbone, pull, x, generator=None):
+            threads.append(torch.get_num_threads())
+            return Stein()(backbone, pull, x, generator)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        X = np.random.default_rng(0).normal(size=(50, 2))
+        OneClassFlow(push=Spy(), max_steps=1).fit(X)
+        OneClassFlow(push=Spy(), max_steps=1, batch_size=1 << 15, members=1).fit(X)
+        assert threads == [1, 2]
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def forget_compiled():
+    torch.compiler.reset()
+    yield
+    torch.compiler.reset()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("push", ["stein", "likelihood"])
+@pytest.mark.usefixtures("forget_compiled")
+def test_compiled_steps_train_alike(push):
+    if not can_compile(torch.device("cpu")):
+        pytest.skip("there is no compiler here")
+    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+    X = moons().numpy()
+    options = {"push": push, "max_steps": 20, "backbone_options": {"blocks": 2}, "members": 2}
+    scores = [
+        OneClassFlow(compile=compiled, random_state=0, **options).fit(X).signed_distance(X)
+        for compiled in (False, True)
+    ]
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
+
+
+def test_without_a_compiler_steps_run_as_they_are(monkeypatch, caplog):
+    def fail(function):
+        def call(*args):
+            raise RuntimeError("no compiler\nand many lines")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", fail)
+    X = moons().numpy()
+    scores = [
+        OneClassFlow(compile=compiled, max_steps=3, random_state=0).fit(X).signed_distance(X)
+        for compiled in (False, True)
+    ]
+    np.testing.assert_array_equal(*scores)
+    assert caplog.messages == ["not compiled, as torch.compile fails: no compiler"]
