@@ -476,7 +476,7 @@ def test_an_alias_of_two_plugins_is_ambiguous(site):
 
 
 def test_presets_know_a_component_by_its_aliases_too(site):
-    from compactflow.settings import Settings
+    from compactflow.detector.settings import Settings
 
     row = registry.find("backbone", "coupling")
     assert row.spec is not None
