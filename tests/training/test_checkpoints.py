@@ -226,12 +226,12 @@ def test_a_second_start_is_refused_and_the_first_goes_on(tmp_path, undisturbed, 
 
 
 def test_a_fit_that_failed_gives_the_folder_back(tmp_path, monkeypatch, undisturbed):
-    from compactflow.detector import estimator
+    from compactflow.detector import fitting
 
     def fail(*args, **kwargs):
         raise RuntimeError("no luck")
 
-    monkeypatch.setattr(estimator, "train", fail)
+    monkeypatch.setattr(fitting, "train", fail)
     with pytest.raises(RuntimeError, match="no luck"):  # and its traceback is kept
         build().fit(X, checkpoint=tmp_path)
     monkeypatch.undo()
