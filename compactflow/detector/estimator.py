@@ -76,7 +76,7 @@ class OneClassFlow(EnsembleDetector):
         compile: Compile the training steps (`torch.compile`), which makes them up to 40 % shorter
             after a start of up to a minute: for long trainings. Needs a compiler on the machine.
         random_state: Seed; with one, a fit on the CPU is repeatable bit for bit.
-        verbose: Show a progress bar.
+        verbose: Show progress: a bar on a terminal, elsewhere a line every half minute.
 
     Attributes:
         ensemble_: The fitted flows, in float64 if the device has it.

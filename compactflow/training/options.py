@@ -27,7 +27,7 @@ class TrainingOptions:
         checks: How often, over `max_steps`, to monitor and consider stopping.
         patience: Checks in a row, worse than the best by more than noise, after which to stop.
         compile: Compile the steps, where that is possible.
-        verbose: Show a progress bar.
+        verbose: Show progress: a bar on a terminal, elsewhere a line every half minute.
     """
 
     max_steps: int = 2000
