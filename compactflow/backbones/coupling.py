@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp, log
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias, cast, final, get_args
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, cast, final, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import Function, once_differentiable
 from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.reversible import Recode
 from compactflow.backbones.subnets import Activation, Constant, Subnet
 from compactflow.backbones.transforms import ChannelTransform, TransformName, make_transform
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Coupling", "Permutation"]
 
 Permutation: TypeAlias = Literal["aligned", "soft", "hard"]
-_PullBack: TypeAlias = Callable[[Tensor, Tensor], list[Tensor]]
 
 # Psi(g) = 0.2 log(1 + exp(g / 2)) is 1 here, so a fresh block does not scale.
 _UNIT_SCALE = 2.0 * log(exp(5.0) - 1.0)
@@ -138,11 +137,10 @@ class Coupling(Backbone):
     def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, at the cost of the decoding alone.
 
-        Nothing is computed until the backward pass. That runs the inverse block by block, and a
-        block's activations serve its inverse and its gradient alike (Gomez, Ren, Urtasun, Grosse
-        2017, *The reversible residual network*); `start` is ignored.
+        A block's activations serve its inverse and its gradient alike, in the backward pass: see
+        `compactflow.backbones.reversible.Recode`. `start` is ignored.
         """
-        latents: Tensor = _Recode.apply(z.detach(), self._pull_back, *self.parameters())  # type: ignore[no-untyped-call]
+        latents: Tensor = Recode.apply(z.detach(), self._vjp, *self.parameters())  # type: ignore[no-untyped-call]
         return latents
 
     def compile_passes(self) -> None:
@@ -150,14 +148,14 @@ class Coupling(Backbone):
         super().compile_passes()
         self.forward_and_divergence = torch.compile(self.forward_and_divergence)  # type: ignore[method-assign]
         self.inverse = torch.compile(self.inverse)  # type: ignore[method-assign]
-        self._pull_back = torch.compile(self._pull_back)  # type: ignore[method-assign]
+        self._vjp = torch.compile(self._vjp)  # type: ignore[method-assign]
 
-    def _pull_back(self, z: Tensor, gradient: Tensor) -> list[Tensor]:
+    def _vjp(self, z: Tensor, gradient: Tensor) -> list[Tensor]:
         """What a gradient at latents ``(N, D)`` is for each of the parameters, in their order."""
         gradients: list[Tensor] = []
         for block in reversed(self._blocks()):
-            z, gradient, of_block = block.pull_back(z, gradient)
-            gradients = of_block + gradients
+            z, gradient, grad_block = block.vjp(z, gradient)
+            gradients = grad_block + gradients
         return gradients
 
     def _forward_and_total(
@@ -235,19 +233,19 @@ class _Block(nn.Module):
         return torch.cat([x1, self.transform.inverse(u2, self._predict(x1)[0])], dim=-1)
 
     @torch.no_grad()
-    def pull_back(self, y: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def vjp(self, y: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The inverse of y, and what a gradient at y is there and for each of the parameters."""
         scale, gradient = self.global_scale(), gradient @ self.rotation
         u = self._undo_affine(y @ self.rotation, scale)
         x1, u2 = self._split(u)
         parameters, kept = self._predict(x1)
-        of_scale = (gradient * u).sum(dim=-2) * 0.1 * torch.sigmoid(self.scale / 2)
-        of_shift = gradient.sum(dim=-2)
+        grad_scale = (gradient * u).sum(dim=-2) * 0.1 * torch.sigmoid(self.scale / 2)
+        grad_shift = gradient.sum(dim=-2)
         first, second = self._split(gradient * scale)
-        x2, of_x2, of_parameters = self.transform.pull_back(u2, parameters, second)
-        of_x1, of_subnet = self.subnet.pull_back(kept, 0.1 * of_parameters.flatten(-2))
-        x, of_x = torch.cat([x1, x2], dim=-1), torch.cat([first + of_x1, of_x2], dim=-1)
-        return x, of_x, [of_scale, of_shift, *of_subnet]
+        x2, grad_x2, grad_parameters = self.transform.vjp(u2, parameters, second)
+        grad_x1, grad_subnet = self.subnet.vjp(kept, 0.1 * grad_parameters.flatten(-2))
+        x, grad_x = torch.cat([x1, x2], dim=-1), torch.cat([first + grad_x1, grad_x2], dim=-1)
+        return x, grad_x, [grad_scale, grad_shift, *grad_subnet]
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x1, x2 = x.tensor_split((self.passive,), dim=-1)
@@ -255,22 +253,6 @@ class _Block(nn.Module):
 
     def _undo_affine(self, v: Tensor, scale: Tensor) -> Tensor:
         return (v - self.shift.unsqueeze(-2)) / scale
-
-
-@final
-class _Recode(Function):
-    """The identity on latents; its gradient for the parameters is that of encoding."""
-
-    @staticmethod
-    def forward(ctx: Any, z: Tensor, pull_back: _PullBack, *parameters: Tensor) -> Tensor:  # noqa: ANN401
-        ctx.save_for_backward(z)
-        ctx.pull_back = pull_back
-        return z.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # noqa: ANN401
-        return None, None, *ctx.pull_back(*ctx.saved_tensors, gradient)
 
 
 def _rotations(dim: int, blocks: int, permutation: Permutation) -> list[Tensor]:

@@ -46,23 +46,23 @@ class Subnet(nn.Sequential):
         return self.evaluate(x)[0]
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Kept]:
-        """The outputs, and what `pull_back` needs."""
+        """The outputs, and what `vjp` needs."""
         seen = x if self.horizon is None else squash(x, self.horizon)
         hidden: Tensor = self[1](_linear(self._layer(0), seen))
         return _linear(self._layer(2), hidden), (x, seen, hidden)
 
-    def pull_back(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def vjp(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What a gradient at the outputs is at the inputs and for each of the parameters."""
         x, seen, hidden = kept
-        of_hidden = gradient @ self._layer(2).weight
-        of_hidden *= 1 - hidden.square() if self.smooth else hidden.sign()
+        grad_hidden = gradient @ self._layer(2).weight
+        grad_hidden *= 1 - hidden.square() if self.smooth else hidden.sign()
         # Of two orders of a product, that whose result has the longer rows is far faster.
-        of_x = (self._layer(0).weight.mT @ of_hidden.mT).mT
+        grad_x = (self._layer(0).weight.mT @ grad_hidden.mT).mT
         if self.horizon is not None:
-            of_x /= torch.hypot(x / self.horizon, x.new_ones(()))
-        return of_x, [
-            (seen.mT @ of_hidden).mT,
-            of_hidden.sum(dim=-2),
+            grad_x /= torch.hypot(x / self.horizon, x.new_ones(()))
+        return grad_x, [
+            (seen.mT @ grad_hidden).mT,
+            grad_hidden.sum(dim=-2),
             gradient.mT @ hidden,
             gradient.sum(dim=-2),
         ]
@@ -92,10 +92,10 @@ class Constant(nn.Module):
         return self.evaluate(x)[0]
 
     def evaluate(self, x: Tensor) -> tuple[Tensor, Kept]:
-        """The outputs, and what `pull_back` needs."""
+        """The outputs, and what `vjp` needs."""
         return self.values.unsqueeze(-2).expand(*x.shape[:-1], -1), (x,)
 
-    def pull_back(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def vjp(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What a gradient at the outputs is at the inputs and for each of the parameters."""
         return torch.zeros_like(kept[0]), [gradient.sum(dim=-2)]
 

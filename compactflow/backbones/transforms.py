@@ -70,7 +70,7 @@ class ChannelTransform(ABC):
             step = self.inverse(y + offset, parameters) - x
         return y, offset * (self.forward(x + step, parameters)[0] - y) / sigma**2
 
-    def pull_back(
+    def vjp(
         self, y: Tensor, parameters: Tensor, gradient: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The inverse x of y, ``(N, C)``, and what a gradient at y is at x and the parameters."""
@@ -78,8 +78,8 @@ class ChannelTransform(ABC):
         with torch.enable_grad():
             inputs = x.detach().requires_grad_(), parameters.detach().requires_grad_()
             y, _ = self.forward(*inputs)
-        of_x, of_parameters = torch.autograd.grad(y, inputs, gradient)
-        return x, of_x, of_parameters
+        grad_x, grad_parameters = torch.autograd.grad(y, inputs, gradient)
+        return x, grad_x, grad_parameters
 
 
 @final
@@ -113,17 +113,17 @@ class Affine(ChannelTransform):
         log_scale, shift = self._split(parameters)
         return (y - shift) * (-log_scale).exp()
 
-    def pull_back(
+    def vjp(
         self, y: Tensor, parameters: Tensor, gradient: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The inverse x of y, ``(N, C)``, and what a gradient at y is at x and the parameters."""
         if self.preserve_volume:
-            return super().pull_back(y, parameters, gradient)
+            return super().vjp(y, parameters, gradient)
         log_scale, shift = self._split(parameters)
         stretched, scale = y - shift, log_scale.exp()
         slope = 1 - (log_scale / self.clamp).square()
-        of_parameters = torch.stack([gradient * stretched * slope, gradient], dim=-2)
-        return stretched / scale, gradient * scale, of_parameters
+        grad_parameters = torch.stack([gradient * stretched * slope, gradient], dim=-2)
+        return stretched / scale, gradient * scale, grad_parameters
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Log-scale and shift, ``(N, C)`` each."""

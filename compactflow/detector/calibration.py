@@ -192,4 +192,4 @@ def calibrate(ensemble: Ensemble, data: Array, hold_out: HoldOut) -> Calibration
         sums[rows] += ensemble.member_distances(data[rows], m)
         counts[rows] += 1
     scored = counts > 0
-    return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.each > 0)
+    return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.left_out > 0)

@@ -121,7 +121,9 @@ def _train(
         hold_out,
         pull=ensemble.pull,
         push=push,
-        options=settings.training_options(len(data) - hold_out.each, dim, members=len(networks)),
+        options=settings.training_options(
+            len(data) - hold_out.left_out, dim, members=len(networks)
+        ),
         generator=generator if device.type == "cpu" else seeded(seed, device),
         anchors=anchors,
         checkpoint=checkpoint,

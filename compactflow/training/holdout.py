@@ -28,32 +28,33 @@ class HoldOut:
     Attributes:
         rows: N.
         members: M.
-        each: How many rows each network leaves out; with 0 it is judged by all of them.
+        left_out: How many rows each network leaves out; with 0 it is judged by all of them.
     """
 
     rows: int
     members: int = 1
-    each: int = 0
+    left_out: int = 0
 
     @classmethod
     def of(cls, rows: int, members: int, fraction: float) -> HoldOut:
         """Each network leaves out a fraction in [0, 1) of the rows, if that makes 5 in all."""
-        each = int(fraction * rows)
-        return cls(rows, members, each if min(rows, members * each) >= _MIN_ROWS else 0)
+        left_out = int(fraction * rows)
+        enough = min(rows, members * left_out) >= _MIN_ROWS
+        return cls(rows, members, left_out if enough else 0)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Indices of n random rows for each network to train on, ``(n, M)``."""
         ranks = torch.randint(
-            self.rows - self.each,
+            self.rows - self.left_out,
             (n * self.members,),
             generator=generator,
             device=generator.device,
         )
-        return self._after(ranks.view(n, self.members), self.each)
+        return self._after(ranks.view(n, self.members), self.left_out)
 
     def training_rows(self) -> Tensor:
-        """Indices of all rows that each network trains on, ``(N - each, M)``."""
-        return self._after(torch.arange(self.rows - self.each)[:, None], self.each)
+        """Indices of all rows that each network trains on, ``(N - left_out, M)``."""
+        return self._after(torch.arange(self.rows - self.left_out)[:, None], self.left_out)
 
     def trained(self) -> Tensor:
         """Indices of the rows that some network trains on, ascending."""
@@ -62,8 +63,8 @@ class HoldOut:
         return mask.nonzero().flatten()
 
     def judging_rows(self) -> Tensor:
-        """Indices of the rows that each network is judged by, ``(each, M)``, or of all."""
-        return self._after(torch.arange(self.each or self.rows)[:, None], 0)
+        """Indices of the rows that each network is judged by, ``(left_out, M)``, or of all."""
+        return self._after(torch.arange(self.left_out or self.rows)[:, None], 0)
 
     def _after(self, ranks: Tensor, skipped: int) -> Tensor:
         """Indices of the rows of those ranks after each network's first and those skipped."""

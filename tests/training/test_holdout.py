@@ -15,12 +15,12 @@ def by_network(rows):
 @pytest.mark.parametrize(("rows", "members"), [(50, 1), (63, 8), (1000, 3)])
 def test_a_network_is_judged_by_the_rows_it_does_not_train_on(rows, members, fraction):
     hold_out = HoldOut.of(rows, members, fraction)
-    assert hold_out.each == int(fraction * rows)
+    assert hold_out.left_out == int(fraction * rows)
     trained = by_network(hold_out.training_rows())
     judging = by_network(hold_out.judging_rows())
     drawn = by_network(hold_out.draw(50 * rows, torch.Generator().manual_seed(0)))
     for own, held, seen in zip(trained, judging, drawn, strict=True):
-        assert len(held) == hold_out.each
+        assert len(held) == hold_out.left_out
         assert own == set(range(rows)) - held
         assert seen == own
     assert hold_out.trained().tolist() == sorted(set().union(*trained))

@@ -41,7 +41,7 @@ def run(push="stein", *, backbone=None, x=None, latent=Cube, **options):
     history = train(
         [flow],
         x,
-        HoldOut(len(x), each=100),
+        HoldOut(len(x), left_out=100),
         pull=make_pull(flow.latent),
         push=make_push(),
         options=settings,
