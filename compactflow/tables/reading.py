@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 import pyarrow as pa
 
@@ -118,18 +119,28 @@ def read_table(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _F
     index = [name for name in table.index if name in names and name not in without]
     left_out = {*without, *index}
     kept = [name for name in names if name not in left_out]
-    if "" in kept:
-        raise TableError(
-            f"{path}: column {names.index('') + 1} has no name; give it one, or leave it out "
-            "with --drop '' if it is an index"
-        )
     if not kept:
         raise TableError(f"{path} has no column left")
-    _check_columns(path, kept, names)
+    named = [name for name in kept if name]
+    _check_columns(path, named, names)
+    if named != kept:
+        _refuse_unnamed(table, named)
     out = [f"the index {', '.join(map(repr, index))} is left out"] if index else []
     _tell(path, table.notes + out)
     schema = pa.schema([(name, pa.float64()) for name in kept])
     return pa.Table.from_batches(_batches(table, kept, (), drop=True), schema)
+
+
+def _refuse_unnamed(table: Format, named: Sequence[str]) -> NoReturn:
+    """Say that a column has no name, and what is wrong with those that have one."""
+    place = table.names.index("") + 1
+    unnamed = f"column {place} has no name; give it one, or leave it out with --drop ''"
+    try:
+        for _ in _batches(table, named, (), drop=True):
+            pass
+    except TableError as error:
+        raise TableError(f"{error}; and {unnamed}") from error
+    raise TableError(f"{table.path}: {unnamed}")
 
 
 def _open(path: Path, dialect: Dialect) -> tuple[Format, list[str]]:
