@@ -43,6 +43,13 @@ class PyODDetector(BaseDetector):
     Raises:
         ValueError: If `contamination` is out of range.
 
+    Examples:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(100, 2))
+        >>> detector = PyODDetector(OneClassFlow(max_steps=5, members=1, random_state=0))
+        >>> detector.fit(X).predict([[0.0, 0.0], [50.0, 50.0]])
+        array([0, 1])
+
     References:
         Zhao, Nasrullah, Li (2019), *PyOD: a Python toolbox for scalable outlier detection*.
     """

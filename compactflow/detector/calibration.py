@@ -34,6 +34,14 @@ class Calibration:
         scores: Signed distances, ``(M,)``, ascending.
         held_out: Whether training did not see these rows; what is said of new inliers is
             optimistic where it did.
+
+    Examples:
+        >>> import numpy as np
+        >>> calibration = Calibration.of(np.array([3.0, 1.0, 2.0, 4.0]), held_out=True)
+        >>> calibration.p_values(np.array([0.0, 2.5, 9.0]))
+        array([1. , 0.6, 0.2])
+        >>> calibration.describe(calibration.threshold(0.5))
+        '75.0% of 4 held-out rows are inside'
     """
 
     scores: Array

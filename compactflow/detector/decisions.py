@@ -46,6 +46,18 @@ class EnsembleDetector(
         ranges_: The range of each column in training; ``None`` if the detector was saved by a
             version that did not keep it.
         n_features_in_: The number of features D.
+
+    Examples:
+        `OneClassFlow` is one:
+
+        >>> import numpy as np
+        >>> from compactflow import OneClassFlow
+        >>> X = np.random.default_rng(0).normal(size=(400, 2))
+        >>> detector = OneClassFlow(max_steps=20, members=1, random_state=0).fit(X)
+        >>> detector.set_boundary(false_positive_rate=0.2).boundary
+        0.8
+        >>> bool((detector.decision_function(X) >= 0).mean() > 0.6)
+        True
     """
 
     ensemble_: Ensemble

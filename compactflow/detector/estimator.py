@@ -88,6 +88,13 @@ class OneClassFlow(EnsembleDetector):
         n_features_in_: The number of features D.
         feature_names_in_: Column names, when fitted on a data frame.
 
+    Examples:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(200, 2))
+        >>> detector = OneClassFlow(max_steps=20, random_state=0).fit(X)
+        >>> detector.predict([[0.0, 0.0], [9.0, 9.0]])
+        array([ 1, -1])
+
     References:
         Schmier, Köthe, Straehle (2024), *Towards reliable outlier detection using invertible
         one-class networks*.

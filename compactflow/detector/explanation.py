@@ -53,6 +53,17 @@ class Explanation:
             coordinate, ``(N,)``; -1 where none is broken.
         violation: By how much, in latent units; negative where none is broken, ``(N,)``.
         features: The features' names.
+
+    Examples:
+        >>> import numpy as np
+        >>> from compactflow import OneClassFlow
+        >>> X = np.random.default_rng(0).normal(size=(200, 2))
+        >>> detector = OneClassFlow(max_steps=20, members=1, random_state=0).fit(X)
+        >>> explanation = detector.explain([[0.0, 30.0]])
+        >>> [record["feature"] for record in explanation.records(top=1)]
+        ['x1']
+        >>> bool(explanation.counterfactual[0, 1] < 10)
+        True
     """
 
     X: Array

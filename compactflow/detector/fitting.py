@@ -41,6 +41,13 @@ class Fitted:
         ensemble: The trained flows, in the device's finest precision.
         calibration: Signed distances of the rows that were held out.
         history: What training recorded.
+
+    Examples:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(60, 2))
+        >>> fitted = fit_ensemble(X, {"max_steps": 1, "members": 2, "random_state": 0})
+        >>> len(fitted.ensemble.flows), len(fitted.calibration.scores)
+        (2, 12)
     """
 
     settings: Settings

@@ -28,6 +28,10 @@ class Preset:
         boundary: ``"natural"`` or the share of inliers to keep inside.
         backbone_options: Options per backbone name.
         push_options: Options per push name.
+
+    Examples:
+        >>> PRESETS["paper"].push, PRESETS["paper"].backbone_options["coupling"]["blocks"]
+        ('mirror', 12)
     """
 
     push: str

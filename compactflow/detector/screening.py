@@ -140,6 +140,11 @@ class Ranges:
     Attributes:
         low: ``(D,)``.
         high: ``(D,)``.
+
+    Examples:
+        >>> import numpy as np
+        >>> Ranges.of(np.array([[0.0, 5.0], [1.0, 3.0]]))
+        Ranges(low=array([0., 3.]), high=array([1., 5.]))
     """
 
     low: Array
@@ -162,6 +167,12 @@ class Watch:
     Args:
         ranges: Of training.
         names: Of the columns.
+
+    Examples:
+        >>> import numpy as np
+        >>> X = np.random.default_rng(0).normal(size=(50, 2))
+        >>> watch = Ranges.of(X).watch(["speed", "heat"])
+        >>> watch.add(X).warn()  # all is well
     """
 
     def __init__(self, ranges: Ranges, names: list[str]) -> None:

@@ -48,6 +48,11 @@ class Part:
     Attributes:
         choice: Its name, class or instance.
         options: The keyword arguments to make it with.
+
+    Examples:
+        >>> parts = {"backbone": Part(choice="coupling", options={"blocks": 2})}
+        >>> [network.dim for network in make_networks(parts, 3, members=2)]
+        [3, 3]
     """
 
     choice: Any

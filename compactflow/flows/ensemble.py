@@ -43,6 +43,20 @@ class Ensemble(nn.Module):
 
     Raises:
         ValueError: If the dimensions differ.
+
+    Examples:
+        >>> import numpy as np
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.ball import Ball
+        >>> from compactflow.preprocessing import Preprocessing
+        >>> from compactflow.pulls.norms import Euclidean
+        >>> networks = [Coupling(2, blocks=2), Coupling(2, blocks=2)]
+        >>> layers = [Preprocessing.identity(2), Preprocessing.identity(2)]
+        >>> ensemble = Ensemble(networks, layers, Euclidean(Ball(2)))
+        >>> X = np.array([[0.0, 0.5], [3.0, 4.0]])
+        >>> each = [ensemble.member_distances(X, m) for m in range(2)]
+        >>> bool(np.allclose(ensemble.signed_distance(X), np.mean(each, axis=0), atol=1e-6))
+        True
     """
 
     def __init__(

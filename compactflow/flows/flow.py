@@ -26,6 +26,18 @@ class CompactFlow(nn.Module):
 
     Raises:
         ValueError: If the dimensions differ.
+
+    Examples:
+        >>> import torch
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.cube import Cube
+        >>> flow = CompactFlow(Coupling(2, blocks=2), Cube(2))
+        >>> x = torch.tensor([[0.5, -3.0]])
+        >>> z = flow.encode(x)
+        >>> bool(torch.allclose(flow.decode(z).float(), x, atol=1e-4))
+        True
+        >>> flow.signed_distance(x).shape
+        torch.Size([1])
     """
 
     def __init__(

@@ -66,6 +66,18 @@ class Model:
         history: What training recorded.
         ranges: The least and the largest value of each column in training, ``(D,)`` each;
             ``None`` where an older version did not keep them.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from compactflow import OneClassFlow
+        >>> X = np.random.default_rng(0).normal(size=(60, 2))
+        >>> detector = OneClassFlow(max_steps=1, members=1, random_state=0).fit(X)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     detector.save(f"{folder}/pump.model")
+        ...     model = read(f"{folder}/pump.model")
+        >>> model.components["backbone"]["name"], model.ensemble.dim
+        ('coupling', 2)
     """
 
     params: Mapping[str, Any]

@@ -32,6 +32,15 @@ class Survey:
         sample: Rows drawn at random, in the table's order, ``(S, D)``; all if there are few.
         furthest: The furthest outliers, the furthest first, ``(K, D)``.
         places: Where they are in the table, counted from 0, ``(K,)``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from compactflow import OneClassFlow
+        >>> X = np.random.default_rng(0).normal(size=(200, 2))
+        >>> detector = OneClassFlow(max_steps=20, members=1, random_state=0).fit(X)
+        >>> survey = Survey.of(detector, [X[:100], X[100:] + 50])
+        >>> survey.rows, survey.outliers >= 100, len(survey.furthest)
+        (200, True, 6)
     """
 
     rows: int
