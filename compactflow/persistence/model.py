@@ -146,7 +146,7 @@ def read(path: str | os.PathLike[str]) -> Model:
     try:
         with fresh_defaults():
             return _restore(content, classes)
-    except Exception as error:  # a hostile description can make a component fail in any way
+    except (Exception, SystemExit) as error:  # a component can fail in any way
         note = changes(content["versions"], content["components"])
         raise ArchiveError(
             f"{os.fspath(path)!r} does not describe a model: {message_of(error)}{note}"
