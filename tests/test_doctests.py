@@ -11,7 +11,7 @@ import pytest
 import compactflow
 
 # Rooms whose every public class shows how it is used.
-SHOWN = ("adapters", "detector", "flows", "persistence", "report")
+SHOWN = ("adapters", "detector", "flows", "latents", "persistence", "pulls", "pushes", "report")
 
 MODULES = [
     module.name

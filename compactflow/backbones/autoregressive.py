@@ -47,6 +47,14 @@ class Autoregressive(Backbone):
 
     References:
         Papamakarios, Pavlakou, Murray (2017), *Masked autoregressive flow for density estimation*.
+
+    Examples:
+        >>> import torch
+        >>> backbone = Autoregressive(3, layers=2, width=16)
+        >>> x = torch.randn(5, 3, dtype=torch.float64)
+        >>> z = backbone.double()(x)
+        >>> bool(torch.allclose(backbone.inverse(z), x))
+        True
     """
 
     def __init__(

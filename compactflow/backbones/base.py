@@ -35,6 +35,20 @@ class Backbone(nn.Module, ABC):
 
     Raises:
         ValueError: If `dim` is smaller than 1.
+
+    Examples:
+        >>> class Scale(Backbone):
+        ...     def __init__(self, dim):
+        ...         super().__init__(dim)
+        ...         self.log_scale = nn.Parameter(torch.zeros(dim))
+        ...
+        ...     def forward(self, x):
+        ...         return x * self.log_scale.exp()
+        ...
+        ...     def inverse(self, z, *, start=None):
+        ...         return z / self.log_scale.exp()
+        >>> Scale(3).log_abs_det(torch.ones(2, 3)).detach()
+        tensor([0., 0.])
     """
 
     parallel: ClassVar[bool] = False

@@ -66,6 +66,14 @@ class Coupling(Backbone):
         Schmier, Köthe, Straehle (2024), *Towards reliable outlier detection using invertible
         one-class networks*. Ardizzone et al. (2018-2022), *FrEIA*, AllInOneBlock. Dinh,
         Sohl-Dickstein, Bengio (2017), *Density estimation using Real NVP*.
+
+    Examples:
+        >>> import torch
+        >>> backbone = Coupling(3, blocks=2, width=16)
+        >>> x = torch.randn(5, 3, dtype=torch.float64)
+        >>> z = backbone.double()(x)
+        >>> bool(torch.allclose(backbone.inverse(z), x))
+        True
     """
 
     parallel: ClassVar[bool] = True

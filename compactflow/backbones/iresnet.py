@@ -48,6 +48,14 @@ class IResNet(Backbone):
     References:
         Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), *Invertible residual networks*.
         Chen, Behrmann, Duvenaud, Jacobsen (2019), *Residual flows*, for the activation.
+
+    Examples:
+        >>> import torch
+        >>> backbone = IResNet(3, blocks=2, width=16)
+        >>> x = torch.randn(5, 3, dtype=torch.float64)
+        >>> z = backbone.double()(x)
+        >>> bool(torch.allclose(backbone.inverse(z), x))
+        True
     """
 
     def __init__(

@@ -24,6 +24,12 @@ class NormflowsFlow(Backbone):
 
     References:
         Stimper et al. (2023), *normflows: A PyTorch package for normalizing flows*.
+
+    Examples:
+        >>> import torch
+        >>> backbone = realnvp(3, layers=2)
+        >>> backbone(torch.zeros(5, 3)).shape
+        torch.Size([5, 3])
     """
 
     def __init__(self, dim: int, flows: Sequence[nn.Module]) -> None:

@@ -26,6 +26,12 @@ class ZukoFlow(Backbone):
 
     References:
         Rozet et al. (2022), *Zuko: Normalizing flows in PyTorch*.
+
+    Examples:
+        >>> import torch, zuko
+        >>> backbone = from_zuko(zuko.flows.NICE(3))
+        >>> backbone(torch.zeros(5, 3)).shape
+        torch.Size([5, 3])
     """
 
     def __init__(self, dim: int, transform: LazyTransform) -> None:

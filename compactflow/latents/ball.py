@@ -19,6 +19,11 @@ class Ball(Latent):
 
     Args:
         dim: The dimension D.
+
+    Examples:
+        >>> latent = Ball(2)
+        >>> latent.signed_distance(torch.tensor([[0.0, 0.5], [3.0, 4.0]]))
+        tensor([-0.5000,  4.0000])
     """
 
     default_pull: ClassVar[str] = "euclidean"

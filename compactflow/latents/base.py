@@ -27,6 +27,13 @@ class Latent(nn.Module, ABC):
 
     Raises:
         ValueError: If `dim` is smaller than 1.
+
+    Examples:
+        >>> from compactflow.latents.ball import Ball
+        >>> ball = Ball(3)
+        >>> z = 2 * torch.eye(3)
+        >>> ball.signed_distance(z), ball.signed_distance(ball.project(z))
+        (tensor([1., 1., 1.]), tensor([0., 0., 0.]))
     """
 
     default_pull: ClassVar[str] = "gauge"

@@ -23,6 +23,13 @@ class Cube(Latent):
     References:
         Schmier, Köthe, Straehle (2024), *Towards reliable outlier detection using invertible
         one-class networks*, eq. 2-4.
+
+    Examples:
+        >>> latent = Cube(2)
+        >>> latent.signed_distance(torch.tensor([[0.0, 0.5], [2.0, 3.0]]))
+        tensor([-0.5000,  3.0000])
+        >>> latent.sample(4).shape
+        torch.Size([4, 2])
     """
 
     default_pull: ClassVar[str] = "max-abs"

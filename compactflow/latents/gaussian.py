@@ -24,6 +24,13 @@ class Gaussian(Latent):
 
     Raises:
         ValueError: If `alpha` is not in (0, 1).
+
+    Examples:
+        >>> latent = Gaussian(2, alpha=0.05)
+        >>> round(latent.radius, 3)
+        2.448
+        >>> latent.signed_distance(torch.zeros(1, 2))
+        tensor([-2.4477])
     """
 
     default_pull: ClassVar[str] = "squared"

@@ -28,6 +28,13 @@ class Barrier(Pull):
 
     Raises:
         ValueError: If `sharpness` is not positive.
+
+    Examples:
+        >>> import torch
+        >>> from compactflow.latents.cube import Cube
+        >>> pull = Barrier(Cube(2), sharpness=10.0)
+        >>> pull(torch.tensor([[0.0, 0.0], [3.0, 0.0]]))
+        tensor([9.0798e-05, 2.0000e+01])
     """
 
     def __init__(self, latent: Latent, *, sharpness: float | None = None) -> None:

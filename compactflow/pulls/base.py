@@ -22,6 +22,14 @@ class Pull(nn.Module, ABC):
 
     Attributes:
         weight: What the trainer multiplies it by: see `compactflow.pushes.theory.balance`.
+
+    Examples:
+        >>> from compactflow.latents.cube import Cube
+        >>> class Steep(Pull):
+        ...     def forward(self, z):
+        ...         return 2 * z.abs().amax(dim=1)
+        >>> Steep(Cube(2))(torch.tensor([[0.5, -3.0]]))
+        tensor([6.])
     """
 
     def __init__(self, latent: Latent) -> None:

@@ -15,7 +15,13 @@ __all__ = ["Euclidean", "Gauge", "Lp", "MaxAbs", "Squared"]
 
 @final
 class MaxAbs(Pull):
-    """Creates the pull ``max_k |z_k|`` (Schmier, Köthe, Straehle 2024)."""
+    """Creates the pull ``max_k |z_k|`` (Schmier, Köthe, Straehle 2024).
+
+    Examples:
+        >>> from compactflow.latents.cube import Cube
+        >>> MaxAbs(Cube(2))(torch.tensor([[3.0, -4.0]]))
+        tensor([4.])
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""
@@ -24,7 +30,13 @@ class MaxAbs(Pull):
 
 @final
 class Euclidean(Pull):
-    """Creates the pull ``|z|``."""
+    """Creates the pull ``|z|``.
+
+    Examples:
+        >>> from compactflow.latents.cube import Cube
+        >>> Euclidean(Cube(2))(torch.tensor([[3.0, -4.0]]))
+        tensor([5.])
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""
@@ -33,7 +45,13 @@ class Euclidean(Pull):
 
 @final
 class Squared(Pull):
-    """Creates the pull ``|z|²/2``, minus the log-density of a standard normal."""
+    """Creates the pull ``|z|²/2``, minus the log-density of a standard normal.
+
+    Examples:
+        >>> from compactflow.latents.cube import Cube
+        >>> Squared(Cube(2))(torch.tensor([[3.0, -4.0]]))
+        tensor([12.5000])
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""
@@ -50,6 +68,11 @@ class Lp(Pull):
 
     Raises:
         ValueError: If `p` is smaller than 1.
+
+    Examples:
+        >>> from compactflow.latents.cube import Cube
+        >>> Lp(Cube(2))(torch.tensor([[3.0, -4.0]]))
+        tensor([4.2846])
     """
 
     def __init__(self, latent: Latent, *, p: float = 4.0) -> None:
@@ -65,7 +88,13 @@ class Lp(Pull):
 
 @final
 class Gauge(Pull):
-    """Creates the pull that is the gauge (Minkowski functional) of the latent's support."""
+    """Creates the pull that is the gauge (Minkowski functional) of the latent's support.
+
+    Examples:
+        >>> from compactflow.latents.cube import Cube
+        >>> Gauge(Cube(2))(torch.tensor([[3.0, -4.0]]))
+        tensor([4.])
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""

@@ -29,6 +29,16 @@ class Push(nn.Module, ABC):
             Such a push is called once for all flows of an ensemble: the batch then has rows of
             all, and the backbone takes each row through its own flow's network. Of any other push
             each flow has a copy, with a state of its own, that sees its rows alone.
+
+    Examples:
+        >>> class Spread(Push):
+        ...     entropic = False
+        ...
+        ...     def forward(self, backbone, pull, x, generator=None):
+        ...         z = backbone(x)
+        ...         return z, -torch.pdist(z).mean()
+        >>> Spread.rowwise
+        False
     """
 
     entropic: ClassVar[bool]

@@ -24,6 +24,16 @@ class Likelihood(Push):
 
     References:
         Dinh, Sohl-Dickstein, Bengio (2017), *Density estimation using Real NVP*, eq. 2.
+
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.cube import Cube
+        >>> from compactflow.pulls.barriers import Barrier
+        >>> backbone, pull = Coupling(3), Barrier(Cube(3))
+        >>> z, term = Likelihood()(backbone, pull, torch.randn(8, 3))
+        >>> loss = pull(z).mean() + term
+        >>> z.shape, term.shape
+        (torch.Size([8, 3]), torch.Size([]))
     """
 
     entropic: ClassVar[bool] = True

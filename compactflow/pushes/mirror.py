@@ -25,6 +25,16 @@ class Mirror(Push):
     References:
         Schmier, Köthe, Straehle (2024), *Towards reliable outlier detection using invertible
         one-class networks*, Algorithm 1.
+
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.cube import Cube
+        >>> from compactflow.pulls.barriers import Barrier
+        >>> backbone, pull = Coupling(3), Barrier(Cube(3))
+        >>> z, term = Mirror()(backbone, pull, torch.randn(8, 3))
+        >>> loss = pull(z).mean() + term
+        >>> z.shape, term.shape
+        (torch.Size([8, 3]), torch.Size([]))
     """
 
     entropic: ClassVar[bool] = False

@@ -38,6 +38,16 @@ class Stein(Push):
 
     References:
         Stein (1981), *Estimation of the mean of a multivariate normal distribution*, lemma 2.
+
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.cube import Cube
+        >>> from compactflow.pulls.barriers import Barrier
+        >>> backbone, pull = Coupling(3), Barrier(Cube(3))
+        >>> z, term = Stein()(backbone, pull, torch.randn(8, 3))
+        >>> loss = pull(z).mean() + term
+        >>> z.shape, term.shape
+        (torch.Size([8, 3]), torch.Size([]))
     """
 
     entropic: ClassVar[bool] = True

@@ -19,6 +19,10 @@ class Diamond(Latent):
 
     Args:
         dim: The dimension D.
+
+    Examples:
+        >>> Diamond(2).gauge(torch.tensor([[0.5, -1.0]]))
+        tensor([1.5000])
     """
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

@@ -29,6 +29,13 @@ class HoldOut:
         rows: N.
         members: M.
         left_out: How many rows each network leaves out; with 0 it is judged by all of them.
+
+    Examples:
+        >>> hold_out = HoldOut.of(10, members=2, fraction=0.3)
+        >>> hold_out.judging_rows().T.tolist()
+        [[0, 1, 2], [5, 6, 7]]
+        >>> hold_out.training_rows().T.tolist()
+        [[3, 4, 5, 6, 7, 8, 9], [8, 9, 0, 1, 2, 3, 4]]
     """
 
     rows: int

@@ -28,6 +28,15 @@ class Objective(nn.Module):
         pull: Draws latents into the support.
         push: Spreads them over it.
         members: M.
+
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.cube import Cube
+        >>> from compactflow.pulls.barriers import Barrier
+        >>> from compactflow.pushes.stein import Stein
+        >>> stack = Stack([Coupling(3, blocks=1) for _ in range(2)])
+        >>> objective = Objective(Barrier(Cube(3)), Stein(), members=2)
+        >>> objective(stack, torch.randn(8, 3), torch.Generator()).backward()
     """
 
     def __init__(self, pull: Pull, push: Push, members: int) -> None:

@@ -28,6 +28,10 @@ class TrainingOptions:
         patience: Checks in a row, worse than the best by more than noise, after which to stop.
         compile: Compile the steps, where that is possible.
         verbose: Show progress: a bar on a terminal, elsewhere a line every half minute.
+
+    Examples:
+        >>> TrainingOptions(max_steps=500, learning_rate=1e-2).batch_size
+        256
     """
 
     max_steps: int = 2000

@@ -29,6 +29,13 @@ class Stack(Backbone):
 
     Args:
         networks: The networks, of one class, dimension and set of options; they are copied.
+
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> networks = [Coupling(3, blocks=1) for _ in range(2)]
+        >>> stack, x = Stack(networks), torch.randn(6, 3)
+        >>> bool(torch.allclose(stack(x)[1::2], networks[1](x[1::2]), atol=1e-6))
+        True
     """
 
     def __init__(self, networks: Sequence[Backbone]) -> None:

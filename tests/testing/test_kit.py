@@ -43,10 +43,16 @@ def not_passed(results):
     return [result for result in results if result.status not in ("passed", "skipped")]
 
 
+def cases_of_built_ins():
+    """Those of the libraries' flows take longer."""
+    for spec in BUILTINS:
+        if spec.kind in CHECK and spec.kind != "pull":
+            marks = [pytest.mark.slow] if ":" in spec.name else []
+            yield pytest.param(spec, id=f"{spec.kind}-{spec.name}", marks=marks)
+
+
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-@pytest.mark.parametrize(
-    "spec", [s for s in BUILTINS if s.kind != "pull"], ids=lambda s: f"{s.kind}-{s.name}"
-)
+@pytest.mark.parametrize("spec", cases_of_built_ins())
 def test_built_ins_conform(spec):
     expected = KNOWN.get(spec.name)
     results = CHECK[spec.kind](spec.name, expected_failures=expected)
