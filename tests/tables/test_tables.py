@@ -195,6 +195,14 @@ def test_all_unfit_columns_are_named_at_once_with_what_helps(csv):
     assert "--drop" not in str(caught.value)
 
 
+def test_a_column_without_a_name_is_named_with_unfit_ones(csv):
+    with pytest.raises(TableError) as caught:
+        read_table(csv(",a,site\n0,1,x\n1,2,y\n"))
+    assert "column 'site', row 1 is 'x'" in str(caught.value)
+    assert "--drop site; and column 1 has no name" in str(caught.value)
+    assert "--drop ''" in str(caught.value)
+
+
 def test_unfit_types_are_named_with_unfit_values(tmp_path):
     path = tmp_path / "table.parquet"
     table = {"when": pa.array([1, 2], pa.date32()), "a": [1.0, None], "s": [{"x": 1}] * 2}
