@@ -79,7 +79,9 @@ def explain(
     kept = check_kept(keep, RECORD)
     types = {**RECORD, **tables.column_types(new, kept, dialect)}
     show = not (quiet or as_json)
-    batches = read_rows(new, detector, "explaining", keep=kept, dialect=dialect, show=show)
+    batches = read_rows(
+        new, detector, "explaining", keep=kept, dialect=dialect, show=show, quiet=quiet
+    )
     parts = _records(detector, batches, top)
     if out is None:
         (_print_list if as_json else _print_table)(chain.from_iterable(parts))
@@ -120,7 +122,9 @@ def report(
     check_out(out, force=force, inputs=[model, new])
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     detector = open_model(model, device)
-    batches = read_rows(new, detector, "reading", dialect=dialect, show=not (quiet or as_json))
+    batches = read_rows(
+        new, detector, "reading", dialect=dialect, show=not (quiet or as_json), quiet=quiet
+    )
     survey = Survey.of(detector, (rows.X for rows in batches))
     text = render(detector, survey, model=model.name, table=new.name)
     files.write_atomically(out, lambda temporary: _write_text(temporary, text))

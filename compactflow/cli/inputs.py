@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from compactflow.detector.estimator import OneClassFlow
+    from compactflow.detector.screening import Ranges
     from compactflow.tables import Dialect
 
 _LABELS = (
@@ -81,8 +82,9 @@ def read_rows(
     keep: Sequence[str] = (),
     dialect: Dialect,
     show: bool,
+    quiet: bool,
 ) -> Iterator[Rows]:
-    """Read the columns that a detector was fitted on, in batches, with a progress bar.
+    """Read the columns that a detector was fitted on, in batches, with a progress bar to `show`.
 
     Raises:
         ValueError: As `compactflow.tables.read_batches`.
@@ -100,19 +102,20 @@ def read_rows(
     total = tables.count_rows(path, dialect) if show else None
     if label is not None:
         batches = _labelled(batches, label)
-    return _watched(batches, detector, names, len(columns), progress(title, total, show=show))
+    ranges = None if quiet else detector.ranges_
+    return _watched(batches, ranges, names, len(columns), progress(title, total, show=show))
 
 
 def _watched(
     batches: Iterable[pa.RecordBatch],
-    detector: OneClassFlow,
+    ranges: Ranges | None,
     names: Sequence[str],
     numbers: int,
     bar: AbstractContextManager[Callable[[int], None]],
 ) -> Iterator[Rows]:
     import numpy as np
 
-    watch = detector.ranges_.watch(names) if detector.ranges_ is not None else None
+    watch = ranges.watch(names) if ranges is not None else None
     done, features = 0, len(names)
     with bar as reach:
         for batch in filter(len, batches):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from compactflow.text import Note
 
 __all__ = [
     "AsJson",
@@ -32,6 +35,12 @@ __all__ = [
 def option(text: str, default: str | bool = "the preset's") -> Any:  # noqa: ANN401
     """An option that, left out, leaves the choice to `OneClassFlow`."""
     return typer.Option(help=text, show_default=default)
+
+
+def _silence_notes(quiet: bool) -> bool:
+    if quiet:
+        warnings.simplefilter("ignore", Note)
+    return quiet
 
 
 _FORMATS = ".csv, .tsv or .txt (.gz too), .parquet, .arrow or .feather"
@@ -63,7 +72,12 @@ Header = Annotated[
 ]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps or another torch device.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar, no summary.")]
+Quiet = Annotated[
+    bool,
+    typer.Option(
+        "--quiet", "-q", help="No progress, no notes, no summary.", callback=_silence_notes
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer seeds and steps: minutes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]

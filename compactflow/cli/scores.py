@@ -86,7 +86,9 @@ def score(
     kept = check_kept(keep, ["row", *_SCORES])
     types = {**tables.column_types(new, kept, dialect), **_SCORES}
     show = not (quiet or as_json)
-    rows = read_rows(new, detector, "scoring", label=label, keep=kept, dialect=dialect, show=show)
+    rows = read_rows(
+        new, detector, "scoring", label=label, keep=kept, dialect=dialect, show=show, quiet=quiet
+    )
     tally = _Tally(f"{new}: column {label!r}" if label is not None else None)
     scored = _scores(detector, rows, tally)
     if top is not None:

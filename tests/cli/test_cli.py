@@ -349,7 +349,7 @@ def test_an_identifier_left_in_is_said_at_fit_and_when_scoring(folder, frame, ca
     frame.assign(id=range(60, 120)).to_csv("new.csv", index=False)
     commands = {
         "score": ["--out", "scores.csv"],
-        "explain": ["--top", "1", "--quiet", "--out", "why.csv"],
+        "explain": ["--top", "1", "--out", "why.csv"],
         "report": ["--out", "report.html"],
     }
     for command, options in commands.items():
@@ -402,7 +402,7 @@ def test_the_furthest_rows_over_batches(model, folder, capsys, monkeypatch):
 
 
 def test_a_table_in_another_spelling(model, folder, frame, capsys):
-    frame = frame.rename(columns={"b c": "b"})[["a", "b"]]
+    frame = frame.rename(columns={"b c": "b"})[["a", "b"]] / [1, 10]
     frame.to_csv("usual.csv", index=False)
     frame.to_csv("semicolon.csv", index=False, sep=";", decimal=",", encoding="utf-16")
     assert main(["score", "model", "usual.csv", "--out", "one.csv"]) == 0
@@ -410,6 +410,9 @@ def test_a_table_in_another_spelling(model, folder, frame, capsys):
     assert main(["score", "model", "semicolon.csv", "--out", "two.csv"]) == 0
     note = capsys.readouterr().err
     assert note.startswith("note: semicolon.csv: read with separator semicolon, decimal comma")
+    quiet = ["score", "model", "semicolon.csv", "--out", "quiet.csv", "--quiet"]
+    assert main(quiet) == 0
+    assert capsys.readouterr() == ("", "")
     given = ["--sep", ";", "--decimal", ",", "--encoding", "utf-16", "--header"]
     assert main(["score", "model", "semicolon.csv", "--out", "three.csv", *given]) == 0
     assert capsys.readouterr().err == ""
