@@ -55,7 +55,7 @@ class drawing_from(TorchFunctionMode):  # noqa: N801 - used as `with drawing_fro
     components, not for training steps.
 
     Args:
-        generator: Where to draw from, on the CPU.
+        generator: Where to draw from what is drawn on its device.
 
     Examples:
         >>> from torch import nn
@@ -86,7 +86,7 @@ class drawing_from(TorchFunctionMode):  # noqa: N801 - used as `with drawing_fro
             func, args, kwargs = _LIKE[func], (given.shape, *args[1:]), defaults | kwargs
         if func in _DRAWING and kwargs.get("generator") is None:
             place = given.device if isinstance(given, Tensor) else kwargs.get("device") or "cpu"
-            if torch.device(place).type == "cpu":
+            if torch.device(place).type == self._generator.device.type:
                 kwargs["generator"] = self._generator
         return func(*args, **kwargs)
 

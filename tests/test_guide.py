@@ -16,7 +16,12 @@ BLOCKS = re.findall(r"^```(?:python|toml)\n(.*?)^```$", TEXT, re.MULTILINE | re.
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-    files = new_plugin("diamond", "latent", tmp_path_factory.mktemp("guide"))
+    """The texts of the guide's package, and of those of the other kinds."""
+    files = [
+        path
+        for kind in ("push", "pull", "backbone", "latent")
+        for path in new_plugin("diamond", kind, tmp_path_factory.mktemp("guide"))
+    ]
     return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 

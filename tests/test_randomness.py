@@ -12,6 +12,7 @@ from torch import nn
 import compactflow
 from compactflow.backbones.base import Backbone
 from compactflow.devices import single_threaded
+from compactflow.pushes.base import Push
 from compactflow.randomness import drawing_from, normal_like, seeded
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -35,18 +36,38 @@ class Linear(Backbone):
         return torch.linalg.solve(self._matrix(), (z - self.bias).T).T
 
 
-def fit(backbone="coupling"):
-    options = {"max_steps": 4, "members": 1, "random_state": 0}
+class DrawsGlobally(Push):
+    """Draws from torch's generator, as it should not."""
+
+    entropic = True
+
+    def forward(self, backbone, pull, x, generator=None):
+        z = backbone(x)
+        step = 0.1 * torch.randn_like(z)
+        shifted = backbone.recode(z.detach() + step, start=x)
+        return z, -(step * (shifted - z)).sum(dim=1).mean() / 0.01
+
+
+def fit(backbone="coupling", push="stein"):
+    options = {"max_steps": 4, "members": 1, "random_state": 0, "push": push}
     detector = compactflow.build(backbone, **options).fit(X)
     return np.append(detector.signed_distance(X), detector.history_["loss"])
 
 
-@pytest.mark.parametrize("backbone", ["coupling", "zuko:NICE", Linear])
-def test_a_seed_holds_in_threads_and_leaves_the_callers_generator(backbone):
-    alone = fit(backbone)
+@pytest.mark.parametrize(
+    ("backbone", "push"),
+    [
+        ("coupling", "stein"),
+        ("zuko:NICE", "mirror"),
+        (Linear, "stein"),
+        ("coupling", DrawsGlobally),
+    ],
+)
+def test_a_seed_holds_in_threads_and_leaves_the_callers_generator(backbone, push):
+    alone = fit(backbone, push)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
     with ThreadPoolExecutor(3) as pool:
-        for scores in pool.map(fit, [backbone] * 3):
+        for scores in pool.map(fit, [backbone] * 3, [push] * 3):
             np.testing.assert_array_equal(scores, alone)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads

@@ -15,6 +15,8 @@ from compactflow.randomness import seeded
 
 __all__ = ["check_backbone", "check_call", "check_latent", "check_made", "check_push"]
 
+_ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
 
 def check_call(
     kind: Kind,
@@ -51,16 +53,21 @@ def check_made(kind: Kind, component: Any, made: object, base: type) -> None:  #
 
 
 def check_backbone(network: Backbone) -> None:
-    """Check that the inverse can be called as it is.
+    """Check that the methods of which a backbone may have its own can be called as they are.
 
     Raises:
-        ValueError: If it takes no `start`.
+        ValueError: If the inverse takes no `start`, or the divergence no `generator`.
     """
-    if "start" not in inspect.signature(network.inverse).parameters:
-        raise ValueError(
-            f"{type(network).__name__}.inverse must take the keyword argument `start`, where an "
-            "iterative inverse starts; an analytic one ignores it"
-        )
+    for method, argument, why in (
+        ("inverse", "start", "where an iterative inverse starts; an analytic one ignores it"),
+        ("recode", "start", "as the inverse does"),
+        ("forward_and_divergence", "generator", "from which it draws random numbers"),
+    ):
+        parameters = inspect.signature(getattr(network, method)).parameters
+        if argument not in parameters and not any(p.kind in _ANY for p in parameters.values()):
+            raise ValueError(
+                f"{type(network).__name__}.{method} must take the argument `{argument}`, {why}"
+            )
 
 
 def check_latent(latent: Latent) -> None:

@@ -60,9 +60,21 @@ class TakesNoStart(Backbone):
         return z / self.scale
 
 
+class TakesNoGenerator(TakesNoStart):
+    def inverse(self, z, *, start=None):
+        return z / self.scale
+
+    def forward_and_divergence(self, x, sigma):
+        return super().forward_and_divergence(x, sigma)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"backbone": TakesNoGenerator, "backbone_options": {}},
+            "divergence must take.*`generator`",
+        ),
         ({"latent": LacksMethods}, "must define boundary, constraints, log_prob, project"),
         ({"latent": RowsOfConstraints}, r"constraints must give \(N, M\).*got \(3,\)"),
         ({"latent": "cube", "latent_options": {"size": 2}}, "latent_options do not fit Cube"),
