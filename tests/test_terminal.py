@@ -91,9 +91,9 @@ def test_every_long_command_shows_progress(tmp_path, monkeypatch, capsys):
 def test_a_fault_of_the_program_cannot_steer_the_terminal(tmp_path):
     program = (
         "import sys; from compactflow.cli import main, scores\n"
-        "from compactflow import storage\n"
+        "from compactflow.detector import loading\n"
         f"def load(*a, **k): raise RuntimeError({EVIL!r})\n"
-        "storage.load = load; sys.argv = ['compactflow', 'score', 'm', 'n', '-o', 'o.csv']\n"
+        "loading.load = load; sys.argv = ['compactflow', 'score', 'm', 'n', '-o', 'o.csv']\n"
         "main()"
     )
     run = subprocess.run(

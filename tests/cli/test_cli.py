@@ -16,7 +16,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 import compactflow
 from compactflow import tables
 from compactflow.cli import main
-from compactflow.detector import estimator
+from compactflow.detector import fitting
 from compactflow.training.trainer import TrainingDivergedWarning
 
 STEPS = ["--max-steps", "20", "--batch-size", "32"]
@@ -283,8 +283,8 @@ def test_a_training_warning_is_one_line_and_the_model_is_kept(folder, capsys, mo
         warnings.warn("training stopped\nat step 3", TrainingDivergedWarning, stacklevel=2)
         return original(*args, **kwargs)
 
-    original = estimator.train
-    monkeypatch.setattr(estimator, "train", train)
+    original = fitting.train
+    monkeypatch.setattr(fitting, "train", train)
     assert main(["fit", "train.csv", "--out", "model", *STEPS]) == 0
     assert capsys.readouterr().err == "warning: training stopped at step 3\n"
     assert (folder / "model").is_file()
@@ -470,7 +470,7 @@ def test_fit_refuses_a_bad_table(folder, capsys, table, said):
         (["--max-steps", "many"], ["--max-steps", "compactflow fit --help"]),
         (["--batch-size", "-1"], ["batch_size"]),
         (["--learning-rate", "0"], ["learning_rate"]),
-        (["--learning-rate", "nan"], ["learning rate", "nan"]),
+        (["--learning-rate", "nan"], ["learning_rate", "nan"]),
         (["--validation-fraction", "1"], ["validation_fraction"]),
         (["--boundary", "1.5"], ["boundary", "1.5"]),
         (["--boundary", "nature"], ["boundary", "nature", "natural"]),
@@ -562,7 +562,7 @@ def test_a_bug_is_not_taken_for_wrong_input(folder, monkeypatch):
     def train(*args, **kwargs):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(estimator, "train", train)
+    monkeypatch.setattr(fitting, "train", train)
     with pytest.raises(RuntimeError, match="a bug"):
         main(["fit", "train.csv", "--out", "model"])
     assert set(contents(folder)) == {"train.csv"}
@@ -635,7 +635,7 @@ def test_an_interrupt_ends_with_its_code(folder, monkeypatch):
     def train(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(estimator, "train", train)
+    monkeypatch.setattr(fitting, "train", train)
     assert main(["fit", "train.csv", "--out", "model"]) == 130
     assert set(contents(folder)) == {"train.csv"}
 
