@@ -6,6 +6,8 @@ import base64
 import io
 from collections.abc import Callable, Iterator
 from html import escape
+from importlib import resources
+from string import Template
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,37 +34,6 @@ _DRAWN = 3000  # rows in scatter plots
 _TOP = 6  # features shown of each
 _STYLES = {"light": "default", "dark": "dark_background"}
 
-_PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{title}</title>
-<style>
-:root {{ --ink: #1c1e21; --paper: #fff; --faint: #667; --line: #d5d8dd; }}
-@media (prefers-color-scheme: dark) {{
-  :root {{ --ink: #e8eaed; --paper: #000; --faint: #9aa0a6; --line: #3c4043; }}
-}}
-body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-h1 {{ font-size: 1.6rem; }} h2 {{ font-size: 1.2rem; margin-top: 2.5rem; }}
-p {{ max-width: 44rem; }}
-img {{ max-width: 100%; height: auto; display: block; margin: 1rem auto; }}
-.table {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ text-align: left; padding: .2rem .9rem .2rem 0; border-bottom: 1px solid var(--line); }}
-footer {{ color: var(--faint); margin: 3rem 0 1rem; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{body}
-<footer>compactflow {version}</footer>
-</body>
-</html>
-"""
-
 
 def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) -> str:
     """Describe a fitted detector and what it says of a table's rows.
@@ -85,7 +56,10 @@ def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) ->
     names = [str(name) for name in getattr(detector, "feature_names_in_", [])]
     parts = [_summary(detector, survey), *_pictures(detector, survey.sample, names)]
     parts.extend(_outliers(detector, survey, names))
-    return _PAGE.format(
+    template = Template(
+        resources.files("compactflow.report").joinpath("page.html").read_text("utf-8")
+    )
+    return template.substitute(
         title=escape(printable(f"{model} on {table}")),
         body="\n".join(parts),
         version=__version__,
