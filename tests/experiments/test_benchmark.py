@@ -208,7 +208,7 @@ def test_later_detectors_are_added_to_a_run(data, out, calls):
 def test_results_of_other_settings_are_not_mixed_in(data, out, calls, monkeypatch, change):
     start(data, out, ["recorder"], seeds=1)
     if change == "version":
-        monkeypatch.setattr("compactflow.__version__", "0.0.0")
+        monkeypatch.setattr("compactflow.experiments.benchmark.runner.__version__", "0.0.0")
     elif change == "protocol":
         monkeypatch.setattr(runner, "_PROTOCOL", 0)
     else:
