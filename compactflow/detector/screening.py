@@ -60,9 +60,9 @@ def screen(X: Array, names: Sequence[str]) -> None:
     suspects = dict(find_suspects(X, names))
     if suspects:
         found = ", ".join(f"{printable(name)!r} {why}" for name, why in suspects.items())
+        rows = ", or the rows with the code" if "a code for" in "".join(suspects.values()) else ""
         warnings.warn(
-            f"some columns look like no measurements: {found}; if so, leave out the columns "
-            "(--drop), or the rows with the code",
+            f"some columns look like no measurements: {found}; if so, leave them out (--drop){rows}",
             SuspectColumnWarning,
             stacklevel=3,
         )
