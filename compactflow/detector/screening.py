@@ -62,7 +62,8 @@ def screen(X: Array, names: Sequence[str]) -> None:
         found = ", ".join(f"{printable(name)!r} {why}" for name, why in suspects.items())
         rows = ", or the rows with the code" if "a code for" in "".join(suspects.values()) else ""
         warnings.warn(
-            f"some columns look like no measurements: {found}; if so, leave them out (--drop){rows}",
+            f"some columns look like no measurements: {found}; if so, leave them out "
+            f"(--drop){rows}",
             SuspectColumnWarning,
             stacklevel=3,
         )
