@@ -354,3 +354,15 @@ def test_no_cell_is_a_formula_and_each_can_be_had_back(tmp_path):
 def test_text_cannot_hold_lists(tmp_path):
     with pytest.raises(TableError, match=r"column 'a' holds list.*write \.parquet"):
         write(tmp_path / "table.csv", {"a": pa.list_(pa.int8())}, [])
+
+
+def test_memory_does_not_grow_with_the_length_of_parquet(tmp_path):
+    path = tmp_path / "table.parquet"
+    values = np.random.default_rng(0).normal(size=25_000)
+    with pq.ParquetWriter(path, pa.schema([("a", pa.float64()), ("b", pa.float64())])) as writer:
+        for _ in range(60):
+            writer.write_table(pa.table({"a": values, "b": values}))
+    assert path.stat().st_size > 20e6
+    before = pa.total_allocated_bytes()
+    held = [pa.total_allocated_bytes() - before for _ in read_batches(path, ["a", "b"])]
+    assert max(held) < 8e6
