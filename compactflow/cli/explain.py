@@ -147,7 +147,7 @@ def _records(
     names = [str(name) for name in detector.feature_names_in_]
     first = 1
     for X, _, kept in batches:
-        explanation = explain_rows(detector.ensemble_, -detector.offset_, X, names)
+        explanation = explain_rows(detector.ensemble_, X, names)
         yield [
             record | {"row": first + record["row"]} | kept.slice(record["row"], 1).to_pylist()[0]
             for record in explanation.records(top)

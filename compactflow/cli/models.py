@@ -169,12 +169,11 @@ def _summarise_fit(
 
 def _summarise_boundary(detector: OneClassFlow, out: Path) -> dict[str, Any]:
     calibration = detector.calibration_
-    inside = calibration.scores <= -detector.offset_
+    inside = calibration.scores <= detector.ensemble_.level
     return {
         "inside": float(inside.mean()) if len(inside) else None,
         "held_out": len(inside) if calibration.held_out else 0,
-        "calibration": calibration.describe(-detector.offset_),
-        "threshold": -detector.offset_,
+        "calibration": calibration.describe(detector.ensemble_.level),
         "model": str(out),
     }
 
@@ -196,5 +195,4 @@ def _print_fit(summary: dict[str, Any]) -> None:
 
 def _print_boundary(summary: dict[str, Any]) -> None:
     print_line("calibration", summary["calibration"])
-    print_line("outliers", f"signed distance above {summary['threshold']:.4g}")
     print_line("model", summary["model"])

@@ -159,10 +159,9 @@ def _scores(
 
     for X, labels, kept in batches:
         distance = detector.ensemble_.signed_distance(X)
-        decision = -distance - detector.offset_
-        outlier = ~(decision >= 0)
+        outlier = distance > 0
         tally.add(distance, outlier, labels)
-        columns = [*kept.columns, *map(pa.array, (distance, decision, outlier))]
+        columns = [*kept.columns, *map(pa.array, (distance, -distance, outlier))]
         yield pa.RecordBatch.from_arrays(columns, names=[*kept.schema.names, *_SCORES])
     tally.judge()
 

@@ -197,7 +197,7 @@ def calibrate(ensemble: Ensemble, data: Array, hold_out: HoldOut) -> Calibration
     """
     sums, counts = np.zeros((2, len(data)))
     for m, rows in enumerate(hold_out.judging_rows().T.numpy()):
-        sums[rows] += ensemble.member_distances(data[rows], m)
+        sums[rows] += ensemble.member_scores(data[rows], m)
         counts[rows] += 1
     scored = counts > 0
     return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.left_out > 0)

@@ -22,7 +22,7 @@ _HALVINGS = 40
 
 
 def change_features(
-    ensemble: Ensemble, threshold: float, X: Array, typical: Array, *, changes: int
+    ensemble: Ensemble, X: Array, typical: Array, *, changes: int
 ) -> tuple[Array, NDArray[np.bool_]]:
     """Make outliers inliers by setting single features to other values, one after the other.
 
@@ -32,7 +32,6 @@ def change_features(
 
     Args:
         ensemble: The fitted flows.
-        threshold: The signed distance beyond which a row is an outlier.
         X: Outliers, ``(N, D)``.
         typical: Inliers, ``(M, D)``, whose quantiles are the values to try.
         changes: Features to change at most.
@@ -53,7 +52,7 @@ def change_features(
             rows = left[first : first + rows_at_once]
             feature, value = _best_change(quick, X[rows], values)
             X[rows, feature] = value
-        found[left] = ensemble.signed_distance(X[left]) <= threshold
+        found[left] = ensemble.signed_distance(X[left]) <= 0
     return X, found
 
 
@@ -92,7 +91,7 @@ def _best_change(ensemble: Ensemble, X: Array, values: Array) -> tuple[NDArray[n
     return feature, values[feature, k]
 
 
-def project(ensemble: Ensemble, threshold: float, X: Array, typical: Array) -> Array:
+def project(ensemble: Ensemble, X: Array, typical: Array) -> Array:
     """Make outliers inliers by moving their latents to the nearest point of the support.
 
     Where the boundary lies inside the support, on from there towards the nearest latent of an
@@ -100,7 +99,6 @@ def project(ensemble: Ensemble, threshold: float, X: Array, typical: Array) -> A
 
     Args:
         ensemble: The fitted flows.
-        threshold: The signed distance beyond which a row is an outlier.
         X: Outliers, ``(N, D)``.
         typical: Inliers, ``(M, D)``.
 
@@ -110,15 +108,14 @@ def project(ensemble: Ensemble, threshold: float, X: Array, typical: Array) -> A
     Z, goals = ensemble.encode(X), ensemble.encode(typical)
     projected = ensemble.project(Z)
     nearest = torch.cdist(torch.from_numpy(projected), torch.from_numpy(goals)).argmin(dim=1)
-    inside = ensemble.signed_distance(ensemble.decode(projected)) <= threshold
+    inside = ensemble.signed_distance(ensemble.decode(projected)) <= 0
     start = np.where(inside[:, None], Z, projected)
     goal = np.where(inside[:, None], projected, goals[nearest.numpy()])
-    return shorten(ensemble, threshold, start, goal, ensemble.decode)
+    return shorten(ensemble, start, goal, ensemble.decode)
 
 
 def shorten(
     ensemble: Ensemble,
-    threshold: float,
     start: Array,
     goal: Array,
     decode: Callable[[Array], Array],
@@ -127,7 +124,6 @@ def shorten(
 
     Args:
         ensemble: The fitted flows.
-        threshold: The signed distance beyond which a row is an outlier.
         start: ``(N, D)``, which decode to outliers.
         goal: ``(N, D)``, which decode to inliers.
         decode: Maps such points to data.
@@ -137,7 +133,7 @@ def shorten(
     for _ in range(_HALVINGS):
         share = (outside + inside) / 2
         tried = decode(start + share * (goal - start))
-        good = ensemble.signed_distance(tried)[:, None] <= threshold
+        good = ensemble.signed_distance(tried)[:, None] <= 0
         reached = np.where(good, tried, reached)
         inside, outside = np.where(good, share, inside), np.where(good, outside, share)
     return reached

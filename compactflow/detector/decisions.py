@@ -42,7 +42,6 @@ class EnsembleDetector(
     Attributes:
         ensemble_: The fitted flows.
         calibration_: Held-out signed distances with which new ones are compared.
-        offset_: Decision threshold on `score_samples`; 0 for the natural boundary.
         ranges_: The range of each column in training; ``None`` if the detector was saved by a
             version that did not keep it.
         n_features_in_: The number of features D.
@@ -62,10 +61,15 @@ class EnsembleDetector(
 
     ensemble_: Ensemble
     calibration_: Calibration
-    offset_: float
     ranges_: Ranges | None
     n_features_in_: int
     boundary: float | Literal["natural"] | None
+
+    @property
+    def offset_(self) -> float:
+        """Decision threshold on `score_samples`: 0, as the signed distance has the boundary."""
+        check_is_fitted(self)
+        return 0.0
 
     @property
     def flows_(self) -> list[CompactFlow]:
@@ -130,7 +134,14 @@ class EnsembleDetector(
         return self.ensemble_.sample(int(n_samples), seed)
 
     def signed_distance(self, X: ArrayLike) -> Array:
-        """Signed distance of each row, ``(N,)``, the mean over the flows: negative inside."""
+        """Signed distance of each row to the boundary, ``(N,)``: at most 0 for inliers.
+
+        With ``boundary="natural"`` it is the mean over the flows of the distance to the latent's
+        support (Schmier et al. 2024, eq. 2-4), in latent units. With a level, the boundary is that
+        of a larger or smaller support, which holds so many inliers. With ``score="neighbours"``
+        the unit is the distance from the median of the inliers to what 95 % of them keep: see
+        `compactflow.flows.neighbours.Neighbours`.
+        """
         rows = self.check_rows(X)
         return self.ensemble_.signed_distance(rows)
 
@@ -161,8 +172,8 @@ class EnsembleDetector(
         Raises:
             ValueError: If no rows were held out, as the data or `validation_fraction` are small.
         """
-        distance = self.signed_distance(X)
-        return self.calibration_.p_values(distance, rounding=self.ensemble_.rounding)
+        scores = self.signed_distance(X) + self.ensemble_.level
+        return self.calibration_.p_values(scores, rounding=self.ensemble_.rounding)
 
     def discoveries(self, X: ArrayLike, fdr: float = 0.1) -> NDArray[np.bool_]:
         """Which rows are outliers, such that few of these are wrong, ``(N,)``.
@@ -190,7 +201,7 @@ class EnsembleDetector(
             ValueError: If `X` is unfit, or if the boundary leaves no inliers.
         """
         rows, names = self.check_rows(X), getattr(self, "feature_names_in_", None)
-        return explain(self.ensemble_, -self.offset_, rows, names)
+        return explain(self.ensemble_, rows, names)
 
     def set_boundary(
         self,
@@ -207,7 +218,7 @@ class EnsembleDetector(
                 (0, 1).
 
         Returns:
-            The detector, with `boundary` and `offset_` changed.
+            The detector, with the boundary moved.
 
         Raises:
             ValueError: If not exactly one is given, or it is out of range.
@@ -226,8 +237,13 @@ class EnsembleDetector(
         elif level != "natural":
             level = check_share("level", level)
         assert level is not None
-        offset = -self.calibration_.threshold(level)
-        self.__dict__.update(boundary=level, offset_=offset)
+        if level == "natural" and len(self.ensemble_.neighbours):
+            raise ValueError(
+                "level='natural' is the boundary of the latent's support, and this detector "
+                "scores by neighbours; fit with score='support' or boundary='natural'"
+            )
+        self.ensemble_.level = self.calibration_.threshold(level)
+        self.boundary = level
         self.calibration_.warn(level)
         return self
 

@@ -22,7 +22,7 @@ from compactflow.detector.settings import Settings
 from compactflow.latents.base import Latent
 from compactflow.persistence.components import describe_parts
 from compactflow.persistence.model import Model, write
-from compactflow.preprocessing import Method
+from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 
@@ -55,21 +55,26 @@ class OneClassFlow(EnsembleDetector):
         pull_options: Likewise of the pull.
         push_options: Likewise of the push.
         preset: ``None`` for the default settings, ``"paper"`` for those of the paper.
-        preprocessing: Fixed first layer: ``"half-whiten"``, ``"whiten"`` (Ledoit-Wolf),
-            ``"standardise"`` or ``"none"``.
+        preprocessing: The fixed first layer, such as ``"marginal"``, ``"half-whiten"``,
+            ``"whiten"``, ``"standardise"`` or ``"none"``.
+        preprocessing_options: Keyword arguments of the first layer, given by name or class.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
-        members: Flows in the ensemble, whose mean signed distance is the score: trained side by
-            side, each from its own random start. ``"auto"`` is 8 for a backbone whose networks
-            run as one, such as ``"coupling"``, and else 1.
+        members: Flows in the ensemble, whose mean score counts: trained side by side, each from
+            its own random start. ``"auto"`` is 4 for a backbone whose networks run as one, such as
+            ``"coupling"``, and else 1.
         max_steps: Optimiser steps at most, as a push that drifts is stopped sooner. ``"auto"`` is
-            2000 for one flow and 1200 for several, times ``64/D`` beyond 64 features.
+            2000 for one flow and 400 for several, times ``64/D`` beyond 64 features.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
         validation_fraction: Share of the rows, in [0, 1), that each flow leaves out of its
-            training, to be monitored by them and to place the decision boundary. Of several flows
-            each leaves out others, so that all rows train. If that makes fewer than 5 rows, the
-            training rows serve.
+            training, to be monitored by them and to place the decision boundary. Of more than two
+            flows each pair leaves out others, so that all rows train. ``"auto"`` is a tenth, or up
+            to a quarter of few rows. If that makes fewer than 5 rows, the training rows serve.
+        score: How far a row is from the inliers: ``"neighbours"`` is the mean distance to the
+            nearest of up to 4096 training rows, which the detector keeps, in the flows' eyes (see
+            `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed distance of its
+            latent to the latent's support, and what ``boundary="natural"`` means.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
             keep inside, or ``"natural"`` for the support's own boundary, signed distance 0.
         device: ``"auto"`` (CUDA if there is one, else the CPU) or a torch device, as ``"cuda:1"``.
@@ -81,7 +86,6 @@ class OneClassFlow(EnsembleDetector):
     Attributes:
         ensemble_: The fitted flows, in float64 if the device has it.
         calibration_: Held-out signed distances with which new ones are compared.
-        offset_: Decision threshold on `score_samples`; 0 for the natural boundary.
         ranges_: The range of each column in training.
         settings_: What the arguments came to.
         history_: Per check of training: step, loss and `compactflow.training.monitors`.
@@ -115,13 +119,15 @@ class OneClassFlow(EnsembleDetector):
         pull_options: Options = None,
         push_options: Options = None,
         preset: Literal["paper"] | None = None,
-        preprocessing: Method | None = None,
+        preprocessing: str | type[Preprocessing] | Preprocessing | None = None,
+        preprocessing_options: Options = None,
         noise: float | Literal["auto"] | None = None,
         members: int | Literal["auto"] | None = None,
         max_steps: int | Literal["auto"] | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
-        validation_fraction: float = 0.1,
+        validation_fraction: float | Literal["auto"] = "auto",
+        score: Literal["neighbours", "support"] | None = None,
         boundary: float | Literal["natural"] | None = None,
         device: str = "auto",
         compile: bool = False,
@@ -138,12 +144,14 @@ class OneClassFlow(EnsembleDetector):
         self.push_options = push_options
         self.preset = preset
         self.preprocessing = preprocessing
+        self.preprocessing_options = preprocessing_options
         self.noise = noise
         self.members = members
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.validation_fraction = validation_fraction
+        self.score = score
         self.boundary = boundary
         self.device = device
         self.compile = compile
@@ -190,7 +198,6 @@ class OneClassFlow(EnsembleDetector):
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
         learned = {f"{name}_": value for name, value in vars(fitted).items()} | {
             "ranges_": Ranges.of(data),
-            "offset_": -fitted.calibration.threshold(fitted.settings.boundary),
         }
         self.__dict__ = own | features | learned
         self.calibration_.warn(self.settings_.boundary)
@@ -234,7 +241,6 @@ class OneClassFlow(EnsembleDetector):
             feature_names=[str(name) for name in getattr(self, "feature_names_in_", [])],
             scores=torch.from_numpy(self.calibration_.scores),
             held_out=self.calibration_.held_out,
-            offset=self.offset_,
             history=self.history_,
             ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
         )

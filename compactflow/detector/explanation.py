@@ -126,9 +126,7 @@ class Explanation:
         return pd.DataFrame(list(self.records(top)), columns=list(RECORD))
 
 
-def explain(
-    ensemble: Ensemble, threshold: float, X: Array, names: Sequence[str] | None = None
-) -> Explanation:
+def explain(ensemble: Ensemble, X: Array, names: Sequence[str] | None = None) -> Explanation:
     """Explain rows by counterfactuals: inliers that are near.
 
     For each outlier, up to three single features are set to other values, that which lowers the
@@ -138,25 +136,24 @@ def explain(
 
     Args:
         ensemble: The fitted flows.
-        threshold: The signed distance beyond which a row is an outlier.
         X: Rows, ``(N, D)``.
         names: The features' names; ``x0``, ``x1``, … if not given.
 
     Raises:
-        ValueError: If the threshold leaves out all of 2000 decoded latents.
+        ValueError: If the boundary leaves out all of 2000 decoded latents.
     """
-    typical = ensemble.sample(_SAMPLES, seed=0)
-    typical = typical[ensemble.signed_distance(typical) <= threshold]
+    typical = ensemble.inliers(_SAMPLES, seed=0)
+    typical = typical[ensemble.signed_distance(typical) <= 0]
     if not len(typical):
         raise ValueError(
             "the boundary leaves out every inlier that was drawn, so there is no counterfactual; "
             "use set_boundary with a higher level"
         )
     distance = ensemble.signed_distance(X)
-    outlier = distance > threshold
+    outlier = distance > 0
     counterfactual = X.copy()
     if outlier.any():
-        counterfactual[outlier] = _inliers_near(ensemble, threshold, X[outlier], typical)
+        counterfactual[outlier] = _inliers_near(ensemble, X[outlier], typical)
     constraints = ensemble.constraints(ensemble.encode(X))
     worst = constraints.max(axis=1)
     return Explanation(
@@ -172,10 +169,10 @@ def explain(
     )
 
 
-def _inliers_near(ensemble: Ensemble, threshold: float, X: Array, typical: Array) -> Array:
-    near, found = change_features(ensemble, threshold, X, typical, changes=_CHANGES)
+def _inliers_near(ensemble: Ensemble, X: Array, typical: Array) -> Array:
+    near, found = change_features(ensemble, X, typical, changes=_CHANGES)
     if found.any():
-        near[found] = shorten(ensemble, threshold, X[found], near[found], lambda rows: rows)
+        near[found] = shorten(ensemble, X[found], near[found], lambda rows: rows)
     if not found.all():
-        near[~found] = project(ensemble, threshold, X[~found], typical)
+        near[~found] = project(ensemble, X[~found], typical)
     return near

@@ -16,10 +16,10 @@ from sklearn.utils import check_random_state
 from compactflow.detector.calibration import Calibration, calibrate
 from compactflow.detector.settings import Settings
 from compactflow.devices import find_device, finest_dtype, fresh_defaults
-from compactflow.flows.assembly import adapt, compose, make_latent, make_networks
+from compactflow.flows.assembly import adapt, compose, make_latent, make_layers, make_networks
 from compactflow.flows.ensemble import Ensemble
+from compactflow.flows.neighbours import references
 from compactflow.persistence import archive
-from compactflow.preprocessing import Preprocessing
 from compactflow.pushes.theory import balance, check_theory
 from compactflow.randomness import drawing_from, seeded
 from compactflow.training.checkpoints import Checkpoint, identify
@@ -90,6 +90,7 @@ def fit_ensemble(
         stack.enter_context(fresh_defaults(grad=True))
         ensemble, history, hold_out = _train(data, settings, device, seed, kept)
         calibration = calibrate(ensemble, data, hold_out)
+        ensemble.level = calibration.threshold(settings.boundary)
     return Fitted(
         settings=settings,
         ensemble=ensemble,
@@ -110,10 +111,9 @@ def _train(
     with drawing_from(generator):
         networks = make_networks(parts, dim, settings.members)
         hold_out = HoldOut.of(len(data), len(networks), settings.validation_fraction)
-        layers = [
-            Preprocessing.fit(data[rows], settings.preprocessing)
-            for rows in hold_out.training_rows().T.numpy()
-        ]
+        layers = make_layers(parts, dim, len(networks))
+        for m, rows in enumerate(hold_out.training_rows().T.numpy()):
+            layers[m].fit(data[rows], member=m)
         latent, trained = make_latent(parts, dim).to(device), hold_out.trained().to(device)
         anchors = adapt(parts, latent, layers[0].to(device), x, trained)
         ensemble, push = compose(parts, networks, layers, latent)
@@ -136,4 +136,8 @@ def _train(
         checkpoint=checkpoint,
     )
     ensemble.eval().place(device)
+    if settings.score == "neighbours":
+        # The data are in random order.
+        known = hold_out.training_rows()[: references(len(data) - hold_out.left_out, dim)]
+        ensemble.remember([x[rows.to(device)] for rows in known.T])
     return ensemble, history, hold_out

@@ -70,7 +70,6 @@ def _detector(model: Model) -> OneClassFlow:
         "n_features_in_": model.ensemble.dim,
         "ensemble_": model.ensemble,
         "calibration_": Calibration.of(model.scores.numpy(), held_out=model.held_out),
-        "offset_": model.offset,
         "history_": dict(model.history),
     }
     fitted["ranges_"] = None if model.ranges is None else Ranges(*map(Tensor.numpy, model.ranges))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
-from compactflow.preprocessing import Method
-
 __all__ = ["PRESETS", "Preset"]
 
 
@@ -25,6 +23,7 @@ class Preset:
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
         learning_rates: Other peaks, per backbone name.
+        score: How far a row is from the inliers: ``"neighbours"`` or ``"support"``.
         boundary: ``"natural"`` or the share of inliers to keep inside.
         backbone_options: Options per backbone name.
         push_options: Options per push name.
@@ -36,12 +35,13 @@ class Preset:
 
     push: str
     pull: str | None
-    preprocessing: Method
+    preprocessing: str
     noise: float | Literal["auto"]
     members: int | Literal["auto"]
     max_steps: int | Literal["auto"]
     batch_size: int
     learning_rate: float
+    score: Literal["neighbours", "support"]
     boundary: float | Literal["natural"]
     learning_rates: dict[str, float] = field(default_factory=dict)
     backbone_options: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -52,15 +52,16 @@ PRESETS = {
     None: Preset(
         push="stein",
         pull=None,
-        preprocessing="half-whiten",
+        preprocessing="marginal",
         noise="auto",
         members="auto",
         max_steps="auto",
         batch_size=128,
         learning_rate=3e-3,
+        score="neighbours",
         boundary=0.95,
         learning_rates={"coupling": 4e-2},
-        backbone_options={"coupling": {"blocks": 8, "width": 128, "clamp": 1.0}},
+        backbone_options={"coupling": {"blocks": 8, "width": 64, "clamp": 1.0}},
         # Coarser than the class's default, which is for sharp walls: less noise in the gradient.
         push_options={"stein": {"sigma": 0.3}},
     ),
@@ -75,6 +76,7 @@ PRESETS = {
         max_steps=2000,
         batch_size=256,
         learning_rate=1e-4,
+        score="support",
         boundary="natural",
         backbone_options={
             "coupling": {

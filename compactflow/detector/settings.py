@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, isnan
 from numbers import Integral, Real
-from typing import Any, Literal, final
+from typing import Any, Literal, cast, final
 
 from sklearn.utils import check_scalar
 
 from compactflow.detector.presets import PRESETS, Preset
 from compactflow.flows.assembly import Part, find_class
 from compactflow.plugins import Kind, registry
-from compactflow.preprocessing import Method
 from compactflow.training.options import TrainingOptions
 
 __all__ = ["Settings", "check_share"]
@@ -26,18 +25,19 @@ class Settings:
 
     Attributes:
         arguments: These, as they were given.
-        parts: The four components with their options.
-        preprocessing: The fixed first layer.
+        parts: The five components with their options.
         noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
             ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
-        members: Flows in the ensemble, or ``"auto"`` for 8 of a backbone whose networks train
+        members: Flows in the ensemble, or ``"auto"`` for 4 of a backbone whose networks train
             side by side, given by name or class, and 1 of any other.
-        max_steps: Optimiser steps at most, or ``"auto"`` for 2000 of one flow and 1200 of
+        max_steps: Optimiser steps at most, or ``"auto"`` for 2000 of one flow and 400 of
             several, and ``64/D`` times as many in more than 64 dimensions, as a step's cost grows
             with D.
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
-        validation_fraction: Share of the rows that each flow leaves out, in [0, 1).
+        validation_fraction: Share of the rows that each flow leaves out, in [0, 1), or
+            ``"auto"``: see `compactflow.training.holdout.HoldOut.of`.
+        score: ``"neighbours"`` or ``"support"``.
         boundary: ``"natural"`` or the share of inliers to keep inside, in (0, 1).
         device: Name of the device to compute on.
         compile: Whether to compile the training steps.
@@ -51,13 +51,13 @@ class Settings:
 
     arguments: Mapping[str, Any] = field(repr=False)
     parts: Mapping[Kind, Part]
-    preprocessing: Method
     noise: float | Literal["auto"]
     members: int | Literal["auto"]
     max_steps: int | Literal["auto"]
     batch_size: int
     learning_rate: float
-    validation_fraction: float
+    validation_fraction: float | Literal["auto"]
+    score: Literal["neighbours", "support"]
     boundary: float | Literal["natural"]
     device: str
     compile: bool
@@ -79,19 +79,22 @@ class Settings:
         preset = PRESETS[name]
         backbone = given.get("backbone", "coupling")
         rate = preset.learning_rates.get(_name("backbone", backbone), preset.learning_rate)
-        own = vars(preset) | {"learning_rate": rate, "validation_fraction": 0.1}
+        own = vars(preset) | {"learning_rate": rate, "validation_fraction": "auto"}
         chosen = {name: given.get(name, value) for name, value in own.items()}
+        boundary = _real("boundary", chosen, 1, word="natural")
+        if boundary == "natural" and "score" not in given:
+            chosen["score"] = "support"
         return cls(
             arguments=dict(arguments),
             parts=_parts(preset, given),
-            preprocessing=chosen["preprocessing"],
             noise=_real("noise", chosen, inf, zero=True, word="auto"),
             members=_count("members", chosen, word="auto"),
             max_steps=_count("max_steps", chosen, word="auto"),
             batch_size=_count("batch_size", chosen),
             learning_rate=_real("learning_rate", chosen, inf),
-            validation_fraction=_real("validation_fraction", chosen, 1, zero=True),
-            boundary=_real("boundary", chosen, 1, word="natural"),
+            validation_fraction=_real("validation_fraction", chosen, 1, zero=True, word="auto"),
+            score=_score(chosen["score"], boundary),
+            boundary=boundary,
             device=given.get("device", "auto"),
             compile=bool(given.get("compile", False)),
             verbose=bool(given.get("verbose", False)),
@@ -99,7 +102,7 @@ class Settings:
 
     def training_options(self, n: int, dim: int, *, members: int) -> TrainingOptions:
         """How to train flows on data ``(n, dim)``: what is ``"auto"`` is decided here."""
-        most = 2000 if members == 1 else 1200  # the mean of several needs less of each
+        most = 2000 if members == 1 else 400  # the mean of several needs less of each
         scaled = max(1, min(most, most * 64 // dim))
         return TrainingOptions(
             max_steps=scaled if self.max_steps == "auto" else self.max_steps,
@@ -112,7 +115,7 @@ class Settings:
 
 
 def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
-    """The four components and their options.
+    """The five components and their options.
 
     A pull left open is the latent's: the confining one for an entropic push, else the default.
     """
@@ -126,6 +129,7 @@ def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
         "latent": latent,
         "pull": pull,
         "push": push,
+        "preprocessing": given.get("preprocessing", preset.preprocessing),
     }
     presets = {
         "backbone": preset.backbone_options.get(_name("backbone", backbone), {}),
@@ -142,6 +146,17 @@ def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
 def _name(kind: Kind, value: object) -> str:
     """The name by which presets call a component; it may be given by an alias of it."""
     return registry.find(kind, value).name if isinstance(value, str) else ""
+
+
+def _score(value: object, boundary: float | str) -> Literal["neighbours", "support"]:
+    if value not in ("neighbours", "support"):
+        raise ValueError(f"score must be 'neighbours' or 'support', got {value!r}")
+    if boundary == "natural" and value != "support":
+        raise ValueError(
+            "boundary='natural' is the boundary of the latent's support, so it goes with "
+            "score='support' only; leave out score, or give boundary a level"
+        )
+    return cast("Literal['neighbours', 'support']", value)
 
 
 def _count(name: str, chosen: Mapping[str, Any], *, word: str | None = None) -> Any:  # noqa: ANN401

@@ -22,7 +22,7 @@ from compactflow.flows.contracts import (
 from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind, registry
-from compactflow.preprocessing import Preprocessing
+from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 
@@ -32,13 +32,20 @@ __all__ = [
     "compose",
     "find_class",
     "make_latent",
+    "make_layers",
     "make_networks",
     "make_probe",
 ]
 
-_MEMBERS = 8  # beyond which more gain little
+_MEMBERS = 4  # beyond which more gain little
 
-_BASES: dict[Kind, type] = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
+_BASES: dict[Kind, type] = {
+    "backbone": Backbone,
+    "latent": Latent,
+    "pull": Pull,
+    "push": Push,
+    "preprocessing": Preprocessing,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +92,7 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
     Args:
         parts: The components.
         dim: The number of features D.
-        members: The number of flows, or ``"auto"``: 8 for a parallel
+        members: The number of flows, or ``"auto"``: 4 for a parallel
             backbone given by name or class, else 1.
 
     Raises:
@@ -103,6 +110,21 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
             "would all start equal; give the backbone by name or class"
         )
     return [first, *(_make("backbone", parts, dim) for _ in range(int(members) - 1))]
+
+
+def make_layers(parts: Mapping[Kind, Part], dim: int, members: int) -> list[Preprocessing]:
+    """Make the first layers of an ensemble; one given as an instance is copied.
+
+    Raises:
+        ValueError: As for `compose`, or if one has parameters, which would never train.
+    """
+    layers: list[Preprocessing] = [_make("preprocessing", parts, dim) for _ in range(members)]
+    if any(parameter.requires_grad for parameter in layers[0].parameters()):
+        raise ValueError(
+            "the first layer has parameters with requires_grad, which would never train: it is "
+            "fixed; register them as buffers"
+        )
+    return layers
 
 
 def make_latent(parts: Mapping[Kind, Part], dim: int) -> Latent:
@@ -178,7 +200,8 @@ def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:
     Raises:
         ValueError: If a component is unknown, not of its kind, or refuses its options.
     """
-    find_class("backbone", parts["backbone"].choice)
+    for kind in ("backbone", "preprocessing"):
+        find_class(kind, parts[kind].choice)
     latent = _probe_latent(parts)
     return _make("pull", parts, latent), _make("push", parts)
 

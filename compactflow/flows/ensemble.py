@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from compactflow.backbones.base import Backbone
 from compactflow.devices import finest_dtype, fresh_defaults
 from compactflow.flows.flow import CompactFlow
+from compactflow.flows.neighbours import Neighbours
 from compactflow.latents.base import Latent
-from compactflow.preprocessing import Preprocessing
+from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 
 __all__ = ["Ensemble"]
@@ -32,14 +33,21 @@ _CHUNK, _CHUNK_CPU = 8192, 2048
 class Ensemble(nn.Module):
     """M flows into one latent, with the pull they were trained with. Arrays in, arrays out.
 
-    Each flow is a bijection of its own. The score is the mean of their signed distances; the first
-    flow encodes and decodes. Nothing here depends on what the caller has set in torch, such as the
-    default device: see `compactflow.devices.fresh_defaults`.
+    Each flow is a bijection of its own, and gives a row a score: how far its latent lies from the
+    latent's support, or how far the row lies from reference rows in the flow's eyes. The support
+    of the ensemble is the set of data whose mean score is at most its level, and the mean score
+    above that its signed distance. The first flow encodes and decodes. Nothing here depends on
+    what the caller has set in torch, such as the default device: see
+    `compactflow.devices.fresh_defaults`.
 
     Args:
         networks: The flows' backbones, of dimension D.
         layers: Their fixed first layers.
         pull: The pull, on the latent that all flows share.
+
+    Attributes:
+        neighbours: What each flow knows of reference rows; empty if the latent's support serves.
+        level: The mean score at which the support of the ensemble ends.
 
     Raises:
         ValueError: If the dimensions differ.
@@ -48,13 +56,13 @@ class Ensemble(nn.Module):
         >>> import numpy as np
         >>> from compactflow.backbones.coupling import Coupling
         >>> from compactflow.latents.ball import Ball
-        >>> from compactflow.preprocessing import Preprocessing
+        >>> from compactflow.preprocessing.linear import Identity
         >>> from compactflow.pulls.norms import Euclidean
         >>> networks = [Coupling(2, blocks=2), Coupling(2, blocks=2)]
-        >>> layers = [Preprocessing.identity(2), Preprocessing.identity(2)]
+        >>> layers = [Identity(2), Identity(2)]
         >>> ensemble = Ensemble(networks, layers, Euclidean(Ball(2)))
         >>> X = np.array([[0.0, 0.5], [3.0, 4.0]])
-        >>> each = [ensemble.member_distances(X, m) for m in range(2)]
+        >>> each = [ensemble.member_scores(X, m) for m in range(2)]
         >>> bool(np.allclose(ensemble.signed_distance(X), np.mean(each, axis=0), atol=1e-6))
         True
     """
@@ -66,6 +74,8 @@ class Ensemble(nn.Module):
         self.networks = nn.ModuleList(networks)
         self.layers = nn.ModuleList(layers)
         self.pull = pull
+        self.neighbours = nn.ModuleList()
+        self.level = 0.0
         _ = self.flows  # which checks the dimensions
 
     @property
@@ -106,6 +116,7 @@ class Ensemble(nn.Module):
         """
         self.networks.to(dtype)
         self.pull.to(dtype)
+        self.neighbours.to(dtype)
 
     def in_precision(self, dtype: torch.dtype) -> Ensemble:
         """A copy that is `cast`."""
@@ -115,8 +126,30 @@ class Ensemble(nn.Module):
         return copied
 
     def forward(self, x: Tensor) -> Tensor:
-        """Signed distance of data ``(N, D)``, ``(N,)``: the mean over the flows."""
-        return torch.stack([flow.signed_distance(x) for flow in self.flows]).mean(dim=0)
+        """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
+        members = range(len(self.networks))
+        return torch.stack([self._score(x, m) for m in members]).mean(dim=0) - self.level
+
+    @torch.no_grad()
+    def remember(self, rows: Sequence[Tensor]) -> None:
+        """Score by the distance to reference rows from now on.
+
+        Args:
+            rows: For each flow data that it was trained on, ``(R, D)``.
+        """
+        self.prepare(len(rows[0]))
+        for flow, neighbours, x in zip(self.flows, self.neighbours, rows, strict=True):
+            cast("Neighbours", neighbours).fit(flow.preprocess(x), flow.backbone)
+
+    def prepare(self, rows: int) -> None:
+        """Make room for so many reference rows a flow."""
+        made = [Neighbours(self.dim, rows).to(self.latent.like) for _ in self.networks]
+        self.neighbours = nn.ModuleList(made)
+
+    def attach(self) -> None:
+        """Make anew what follows from the weights, after they were loaded."""
+        for flow, neighbours in zip(self.flows, self.neighbours, strict=False):
+            cast("Neighbours", neighbours).attach(flow.backbone)
 
     def encode(self, X: Array) -> Array:
         """The latents of data ``(N, D)`` by the first flow, ``(N, D)``."""
@@ -139,6 +172,14 @@ class Ensemble(nn.Module):
                 part[:] = flow.sample(len(part), generator).double().cpu().numpy()
         return rows
 
+    def inliers(self, n: int, seed: int) -> Array:
+        """At most n data to stand for the inliers, ``(K, D)``: reference rows if there are any."""
+        if not self.neighbours:
+            return self.sample(n, seed)
+        rows = cast("Neighbours", self.neighbours[0]).rows[:n].double().cpu().numpy()
+        layer = cast("Preprocessing", self.layers[0])
+        return self._in_chunks(layer.inverse, rows)
+
     def sample_latents(self, n: int, seed: int) -> Array:
         """Draw from the latent distribution, ``(n, D)``."""
         generator = torch.Generator(self.latent.like.device).manual_seed(seed)
@@ -151,12 +192,12 @@ class Ensemble(nn.Module):
             return self.latent.boundary(n).double().cpu().numpy()
 
     def signed_distance(self, X: Array) -> Array:
-        """Signed distance of data ``(N, D)``, ``(N,)``: the mean over the flows."""
+        """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
         return self._in_chunks(self, X)
 
-    def member_distances(self, X: Array, m: int) -> Array:
-        """Signed distance of data ``(N, D)`` by the flow m alone, ``(N,)``."""
-        return self._in_chunks(self.flows[m].signed_distance, X)
+    def member_scores(self, X: Array, m: int) -> Array:
+        """Score of data ``(N, D)`` by the flow m alone, ``(N,)``, whatever the level."""
+        return self._in_chunks(lambda x: self._score(x, m), X)
 
     def log_density(self, X: Array) -> Array:
         """Log-density of data ``(N, D)`` in nats up to a constant of the pull, ``(N,)``.
@@ -178,6 +219,14 @@ class Ensemble(nn.Module):
     def project(self, Z: Array) -> Array:
         """The point of the support nearest to each latent of ``(N, D)``, ``(N, D)``."""
         return self._in_chunks(lambda z: self.latent.project(z.to(self.latent.like)), Z)
+
+    def _score(self, x: Tensor, m: int) -> Tensor:
+        flow = self.flows[m]
+        if not self.neighbours:
+            return flow.signed_distance(x)
+        y = flow.preprocess(x)
+        score: Tensor = self.neighbours[m](y, flow.backbone(y))
+        return score
 
     def _in_chunks(self, function: Callable[[Tensor], Tensor], X: Array) -> Array:
         device = self.latent.like.device

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
 from compactflow.latents.base import Latent
-from compactflow.preprocessing import Preprocessing
+from compactflow.preprocessing.base import Preprocessing
+from compactflow.preprocessing.linear import Identity
 from compactflow.pulls.base import Pull
 
 __all__ = ["CompactFlow"]
@@ -44,7 +45,7 @@ class CompactFlow(nn.Module):
         self, backbone: Backbone, latent: Latent, preprocessing: Preprocessing | None = None
     ) -> None:
         super().__init__()
-        preprocessing = preprocessing or Preprocessing.identity(backbone.dim)
+        preprocessing = preprocessing or Identity(backbone.dim)
         dims = (backbone.dim, latent.dim, preprocessing.dim)
         if len(set(dims)) > 1:
             raise ValueError(

@@ -49,6 +49,8 @@ _PULLS_1 = {
     "union": ("barrier", "barrier"),
 }
 _OTHER_PULLS_1 = ("gauge", "barrier")
+# The first layers before they were components.
+_LAYERS_5: dict[str | None, str] = {None: "half-whiten", "paper": "standardise"}
 _COMPARING_1 = ("mirror",)  # the pushes that were not entropic
 
 
@@ -124,7 +126,10 @@ def _from_4(content: Content) -> Content:
 
 
 def _from_5(content: Content) -> Content:
-    """Keep the latent once, with the pull, where version 5 had a copy for each flow."""
+    """Keep the latent once, and write out the first layer and the score, of which there was one.
+
+    Version 5 had a copy of the latent for each flow.
+    """
     flows = content["flows"]
     rooms = {"backbone": "networks", "preprocessing": "layers"}
     weights = {f"pull.{name}": value for name, value in content["pull"].items()}
@@ -134,7 +139,12 @@ def _from_5(content: Content) -> Content:
             if part != "latent":
                 weights[f"{rooms.get(part, part)}.{m}.{rest}"] = value
     kept = content.keys() - {"flows", "pull"}
+    params = content["params"]
+    layer = params["preprocessing"] or _LAYERS_5[params["preset"]]
+    own = {"name": layer, "distribution": "", "version": "", "target": "", "options": {}}
     return {name: content[name] for name in kept} | {
+        "components": content["components"] | {"preprocessing": own},
+        "params": params | {"preprocessing_options": None, "score": "support"},
         "dim": len(flows[0]["preprocessing.mean"]),
         "members": len(flows),
         "weights": weights,

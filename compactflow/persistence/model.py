@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from compactflow._version import __version__
 from compactflow.devices import fresh_defaults
-from compactflow.flows.assembly import Part, compose, make_latent, make_networks
+from compactflow.flows.assembly import Part, compose, make_latent, make_layers, make_networks
 from compactflow.flows.ensemble import Ensemble
 from compactflow.persistence import archive
 from compactflow.persistence.allocation import allocation_limit
@@ -25,13 +25,12 @@ from compactflow.persistence.archive import ArchiveError
 from compactflow.persistence.components import changes, find_classes, versions
 from compactflow.persistence.migrations import MIGRATIONS, VERSION
 from compactflow.plugins import Kind
-from compactflow.preprocessing import Preprocessing
 from compactflow.randomness import drawing_from, seeded
 from compactflow.text import message_of
 
 __all__ = ["Model", "read", "write"]
 
-_KINDS: tuple[Kind, ...] = ("backbone", "latent", "pull", "push")
+_KINDS: tuple[Kind, ...] = ("backbone", "latent", "pull", "push", "preprocessing")
 
 # The types of a model file's entries.
 _TYPES: dict[str, type | tuple[type, ...]] = {
@@ -62,7 +61,6 @@ class Model:
         feature_names: The features' names, or none.
         scores: Signed distances of the inliers that calibrate it, ``(M,)``.
         held_out: Whether training did not see these.
-        offset: Minus the signed distance where decisions change.
         history: What training recorded.
         ranges: The least and the largest value of each column in training, ``(D,)`` each;
             ``None`` where an older version did not keep them.
@@ -86,7 +84,6 @@ class Model:
     feature_names: list[str]
     scores: Tensor
     held_out: bool
-    offset: float
     history: Mapping[str, list[float]]
     ranges: tuple[Tensor, Tensor] | None
 
@@ -120,7 +117,7 @@ def write(path: str | os.PathLike[str], model: Model, *, folder: bool = False) -
         "feature_names": model.feature_names,
         "weights": ensemble.state_dict(),
         "pull_weight": ensemble.pull.weight,
-        "offset": model.offset,
+        "offset": -ensemble.level,
         "calibration": calibration,
         "history": model.history,
     }
@@ -222,7 +219,6 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> Model:
         feature_names=content["feature_names"],
         scores=scores,
         held_out=content["calibration"]["held_out"] is True,
-        offset=float(content["offset"]),
         history=content["history"],
         ranges=_ranges(content["calibration"], content["dim"]),
     )
@@ -251,13 +247,17 @@ def _restore_ensemble(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -
     # The weights bound what honest options ask for.
     with allocation_limit(numbers), drawing_from(seeded(0)):
         networks = make_networks(parts, dim, members)
-        layers = [Preprocessing.identity(dim) for _ in networks]
+        layers = make_layers(parts, dim, members)
         ensemble, _ = compose(parts, networks, layers, make_latent(parts, dim))
+        if "neighbours.0.rows" in weights:
+            ensemble.prepare(len(weights["neighbours.0.rows"]))
     ensemble.place(torch.device("cpu"))
     ensemble.load_state_dict(weights)
     ensemble.pull.weight = content["pull_weight"]
     _check_finite(ensemble)
-    ensemble.eval().signed_distance(np.zeros((1, dim)))  # options of a wrong type fail here
+    ensemble.level = -float(content["offset"])
+    ensemble.eval().attach()
+    ensemble.signed_distance(np.zeros((1, dim)))  # options of a wrong type fail here
     return ensemble
 
 

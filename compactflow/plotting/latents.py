@@ -76,7 +76,7 @@ def plot_latent_pair(
     reference = detector.ensemble_.sample_latents(_SAMPLES, seed=0)[:, [k, m]]
     style: dict[str, Any] = {"linewidths": 0, "rasterized": True}
     ax.scatter(reference[:, 0], reference[:, 1], s=2, color="grey", alpha=0.3, **style)
-    outlier = detector.ensemble_.signed_distance(rows) > -detector.offset_
+    outlier = detector.ensemble_.signed_distance(rows) > 0
     low, high = np.transpose([_range(z[:, i], reference[:, i]) for i in (0, 1)])
     z = z.clip(low, high)
     for group, colour in ((~outlier, INLIER), (outlier, OUTLIER)):

@@ -67,7 +67,7 @@ def plot_decision(
     ax.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
     plot_signed_distance(detector, ax)
     x, y, distance = _distances(detector, ax)
-    ax.contour(x, y, distance, [-detector.offset_], colors=colour, linewidths=2)
+    ax.contour(x, y, distance, [0.0], colors=colour, linewidths=2)
     ax.plot([], [], color=colour, linewidth=2, label="decision")
     ax.scatter(rows[:, 0], rows[:, 1], s=4, color="black", linewidths=0, label="rows")
     names = getattr(detector, "feature_names_in_", ["x0", "x1"])

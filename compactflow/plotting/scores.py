@@ -25,7 +25,7 @@ def plot_scores(
     *,
     outlier: NDArray[np.bool_] | None = None,
 ) -> Axes:
-    """Histogram of the signed distances of rows, with the decision threshold.
+    """Histogram of the signed distances of rows, with the boundary.
 
     Args:
         detector: A fitted detector.
@@ -34,22 +34,20 @@ def plot_scores(
         outlier: Which rows are known to be outliers, ``(N,)``, for a histogram of their own.
     """
     ax = make_axes(ax)
-    rows, threshold = make_rows(detector, X), -detector.offset_
+    rows = make_rows(detector, X)
     distance = detector.ensemble_.signed_distance(rows)
     # Far outliers would squeeze all else: they are counted in the last bin.
-    inside = threshold - min(distance.min(), threshold)
-    far = max(float(np.quantile(distance, 0.9)), threshold + max(inside, 1e-9))
-    bins = np.linspace(min(distance.min(), threshold), far, _BINS).tolist()
+    deepest = min(distance.min(), 0.0)
+    far = max(float(np.quantile(distance, 0.9)), -deepest, 1e-9)
+    bins = np.linspace(deepest, far, _BINS).tolist()
     groups = {"rows": (np.ones(len(distance), dtype=bool), INLIER)}
     if outlier is not None:
         known = np.asarray(outlier, dtype=bool)
         groups = {"inliers": (~known, INLIER), "outliers": (known, OUTLIER)}
     for label, (rows, colour) in groups.items():
         ax.hist(distance[rows].clip(max=far), bins, color=colour, alpha=0.6, label=label)
-    ax.axvline(threshold, color=ink(), label="threshold")
-    if threshold != 0:
-        ax.axvline(0, color=ink(), linestyle=":", label="support's boundary")
-    ax.set(xlabel="signed distance (latent units; the last bin holds all beyond)", ylabel="rows")
+    ax.axvline(0, color=ink(), label="boundary")
+    ax.set(xlabel="signed distance (the last bin holds all beyond)", ylabel="rows")
     ax.legend()
     return ax
 
@@ -68,8 +66,9 @@ def plot_calibration(detector: OneClassFlow, X: ArrayLike, ax: Axes | None = Non
     rows = make_rows(detector, X)
     distance = np.sort(detector.ensemble_.signed_distance(rows))
     levels = np.linspace(0.01, 0.99, 99)
-    thresholds = [detector.calibration_.threshold(level) for level in levels]
-    inside = np.searchsorted(distance, thresholds, side="right") / len(distance)
+    boundaries = np.array([detector.calibration_.threshold(level) for level in levels])
+    moved = boundaries - detector.ensemble_.level
+    inside = np.searchsorted(distance, moved, side="right") / len(distance)
     ax.plot([0, 1], [0, 1], color=ink(), linestyle=":", label="calibrated")
     ax.plot(levels, inside, color=INLIER, label="rows")
     ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="level", ylabel="share of rows inside")

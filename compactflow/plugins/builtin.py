@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from compactflow.plugins import BackboneSpec, ComponentSpec, LatentSpec, PullSpec, PushSpec
+from compactflow.plugins import (
+    BackboneSpec,
+    ComponentSpec,
+    LatentSpec,
+    PreprocessingSpec,
+    PullSpec,
+    PushSpec,
+)
 
 __all__ = ["BUILTINS"]
 
@@ -22,6 +29,11 @@ _BRIDGES = (
 _PAPER = (
     "Schmier, Köthe, Straehle (2024), Towards reliable outlier detection using invertible "
     "one-class networks"
+)
+
+_WHITEN = (
+    "Ledoit and Wolf (2004), A well-conditioned estimator for large-dimensional covariance "
+    "matrices"
 )
 
 BUILTINS: tuple[ComponentSpec, ...] = (
@@ -133,5 +145,33 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         summary="The log-determinant: the maximum-likelihood baseline",
         tags=("entropic", "log-det"),
         reference="Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP",
+    ),
+    PreprocessingSpec(
+        name="marginal",
+        target="compactflow.preprocessing.marginal:Marginal",
+        summary="Each column towards a normal shape, then half of the correlations taken out",
+        reference="Van der Waerden (1952), Order tests for the two-sample problem and their power",
+    ),
+    PreprocessingSpec(
+        name="half-whiten",
+        target="compactflow.preprocessing.linear:HalfWhiten",
+        summary="Columns bent beyond their range, half of the covariances taken out",
+        reference=_WHITEN,
+    ),
+    PreprocessingSpec(
+        name="whiten",
+        target="compactflow.preprocessing.linear:Whiten",
+        summary="Columns bent beyond their range and decorrelated",
+        reference=_WHITEN,
+    ),
+    PreprocessingSpec(
+        name="standardise",
+        target="compactflow.preprocessing.linear:Standardise",
+        summary="Columns of mean 0 and standard deviation 1",
+    ),
+    PreprocessingSpec(
+        name="none",
+        target="compactflow.preprocessing.linear:Identity",
+        summary="The identity",
     ),
 )

@@ -67,19 +67,14 @@ def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) ->
 
 
 def _summary(detector: OneClassFlow, survey: Survey) -> str:
-    calibration, threshold, sampled = (
-        detector.calibration_,
-        -detector.offset_,
-        len(survey.sample),
-    )
+    calibration, sampled = detector.calibration_, len(survey.sample)
     rows = {
         "rows": survey.rows,
         "outliers": f"{survey.outliers} ({survey.outliers / survey.rows:.1%})",
         "in the pictures": f"{sampled} rows drawn at random"
         if sampled < survey.rows
         else "all rows",
-        "threshold": f"signed distance above {threshold:.4g} is an outlier",
-        "calibration": calibration.describe(threshold),
+        "calibration": calibration.describe(detector.ensemble_.level),
         "features": detector.n_features_in_,
         "backbone": detector.backbone,
         "latent": detector.latent,
@@ -142,7 +137,7 @@ def _outliers(detector: OneClassFlow, survey: Survey, names: list[str]) -> Itera
         "<p>For each an inlier near it, and what would have to change to get there, in standard "
         "deviations among inliers.</p>"
     )
-    explanation = explain(detector.ensemble_, -detector.offset_, survey.furthest, names or None)
+    explanation = explain(detector.ensemble_, survey.furthest, names or None)
     header = ["row", "signed distance", "feature", "value", "inlier at", "off by"]
     records = [
         [

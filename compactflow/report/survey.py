@@ -75,7 +75,7 @@ class Survey:
             if not len(X):
                 continue
             distance = detector.ensemble_.signed_distance(X)
-            outlier = distance > -detector.offset_
+            outlier = distance > 0
             places = np.arange(rows, rows + len(X))
             sample.add(rng.random(len(X)), places, X)
             worst.add(-distance[outlier], places[outlier], X[outlier])

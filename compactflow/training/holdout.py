@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 import torch
 from torch import Tensor
 
-__all__ = ["HoldOut"]
+__all__ = ["HoldOut", "in_turn"]
 
+_ENOUGH_ROWS = 40  # to place a boundary at 0.95 with some certainty
 _MIN_ROWS = 5  # fewer held-out rows than this say too little: then all rows train and judge
 
 
@@ -18,9 +19,11 @@ _MIN_ROWS = 5  # fewer held-out rows than this say too little: then all rows tra
 class HoldOut:
     """N rows in random order, of which each of M networks leaves out some of its own.
 
-    Network m leaves out the rows from ``m N // M`` on, and after the last from the first again. So
-    every row trains an ensemble, although most or all are held out of one of its networks, as in
-    cross-conformal prediction (Vovk 2015). A single network leaves out the first rows.
+    Networks go in pairs, as two in a row may see the data in different views, and only the mean of
+    both is like the score of a new row. Pair p of P leaves out the rows from ``p N // P`` on, and
+    after the last from the first again. So of four networks or more every row trains some,
+    although many are held out of a pair, as in cross-conformal prediction (Vovk 2015). A single
+    pair or network leaves out the first rows.
 
     Indices are ``(K, M)``: column m is of network m, so that all of them, flattened, are in the
     order of a `compactflow.training.stack.Stack`.
@@ -43,11 +46,21 @@ class HoldOut:
     left_out: int = 0
 
     @classmethod
-    def of(cls, rows: int, members: int, fraction: float) -> HoldOut:
-        """Each network leaves out a fraction in [0, 1) of the rows, if that makes 5 in all."""
-        left_out = int(fraction * rows)
-        enough = min(rows, members * left_out) >= _MIN_ROWS
-        return cls(rows, members, left_out if enough else 0)
+    def of(cls, rows: int, members: int, fraction: float | Literal["auto"]) -> HoldOut:
+        """Each network leaves out a fraction in [0, 1) of the rows, if that makes 5 in all.
+
+        Args:
+            rows: N.
+            members: M.
+            fraction: The fraction; ``"auto"`` is a tenth, or more where that would make fewer
+                than 40 rows in all, but at most a quarter.
+        """
+        pairs = (members + 1) // 2
+        if fraction == "auto":
+            left_out = max(rows // 10, min(rows // 4, -(-_ENOUGH_ROWS // pairs)))
+        else:
+            left_out = int(fraction * rows)
+        return cls(rows, members, left_out if min(rows, pairs * left_out) >= _MIN_ROWS else 0)
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Indices of n random rows for each network to train on, ``(n, M)``."""
@@ -75,5 +88,18 @@ class HoldOut:
 
     def _after(self, ranks: Tensor, skipped: int) -> Tensor:
         """Indices of the rows of those ranks after each network's first and those skipped."""
-        first = torch.arange(self.members, device=ranks.device) * self.rows // self.members
+        pairs = (self.members + 1) // 2
+        pair = torch.arange(self.members, device=ranks.device) // 2
+        first = pair * self.rows // pairs
         return (first + skipped + ranks) % self.rows
+
+
+def in_turn(rows: Tensor, chosen: Tensor) -> Tensor:
+    """Rows of M networks in the order of a stack, ``(K M, D)``.
+
+    Args:
+        rows: All rows as each network sees them, ``(N, M, D)``.
+        chosen: Indices of those of each network, ``(K, M)``.
+    """
+    members = torch.arange(rows.shape[1], device=rows.device)
+    return rows[chosen.to(rows.device), members].flatten(0, 1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from compactflow.flows.flow import CompactFlow
 from compactflow.training.equilibrium import sample_equilibrium
-from compactflow.training.holdout import HoldOut
+from compactflow.training.holdout import HoldOut, in_turn
 from compactflow.training.monitors import latent_energy, monitor
 from compactflow.training.objective import Objective
 from compactflow.training.options import History, TrainingOptions
@@ -33,9 +33,9 @@ class Judge:
 
     Args:
         model: All that trains; its weights are what is kept.
-        flow: The flows side by side, of the model's stack.
+        flow: The flows side by side, of the model's stack, without their first layers.
         objective: The loss, for its push and its pull.
-        x: Inliers, ``(N, D)``, in data units.
+        rows: The inliers as each flow's first layer gives them, ``(N, M, D)``.
         hold_out: Which of them train and judge each flow.
         options: How to train.
         generator: Where to draw random numbers from.
@@ -49,7 +49,7 @@ class Judge:
         model: nn.Module,
         flow: CompactFlow,
         objective: Objective,
-        x: Tensor,
+        rows: Tensor,
         hold_out: HoldOut,
         options: TrainingOptions,
         generator: torch.Generator,
@@ -58,11 +58,11 @@ class Judge:
         self._generator = generator
         # So many rows of each flow as make the reference rows, or just more, in all.
         each = -(-_REFERENCE_ROWS // hold_out.members)
-        self._judging = flow.preprocess(x[hold_out.judging_rows()[:each].flatten()])
-        self._trained = flow.preprocess(x[hold_out.training_rows()[:each].flatten()])
+        self._judging = in_turn(rows, hold_out.judging_rows()[:each])
+        self._trained = in_turn(rows, hold_out.training_rows()[:each])
         # A copy, as checks in other shapes than the steps' would be compiled anew.
         self._stack = flow.backbone
-        self._flow = CompactFlow(copy.deepcopy(flow.backbone), flow.latent, flow.preprocessing)
+        self._flow = CompactFlow(copy.deepcopy(flow.backbone), flow.latent)
         self._reference, settled = self._settle(2 * _REFERENCE_ROWS).chunk(2)
         self.history: History = {}
         self._best, self._checks_since_best = math.inf, 0

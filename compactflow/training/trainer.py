@@ -19,11 +19,11 @@ from compactflow.pushes.base import Push
 from compactflow.randomness import drawing_from, normal_like
 from compactflow.terminal import progress
 from compactflow.training.checkpoints import Checkpoint, check_like
-from compactflow.training.holdout import HoldOut
+from compactflow.training.holdout import HoldOut, in_turn
 from compactflow.training.judge import Judge
 from compactflow.training.objective import Objective
 from compactflow.training.options import History, TrainingDivergedWarning, TrainingOptions
-from compactflow.training.stack import Stack, stack_modules
+from compactflow.training.stack import Stack
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
 
@@ -112,16 +112,11 @@ class _Run:
         generator: torch.Generator,
         anchors: Tensor | None,
     ) -> None:
-        self.x, self.hold_out, self.anchors = x, hold_out, anchors
+        self.hold_out, self.anchors = hold_out, anchors
+        # First layers are fixed, so each row passes them once.
+        self.rows = torch.stack([flow.preprocess(x) for flow in flows], dim=1)
         self.objective, self.options, self.generator = objective, options, generator
         self.stack = Stack([flow.backbone for flow in flows])
-        layers = stack_modules([flow.preprocessing for flow in flows])
-        self.flow = CompactFlow(self.stack, flows[0].latent, layers)
-        if any(parameter.requires_grad for parameter in layers.parameters()):
-            raise ValueError(
-                "the first layer has parameters with requires_grad, which would never train: it "
-                "is fixed; register them as buffers"
-            )
         self.warm_up = 0 if anchors is None else int(options.warm_up * options.max_steps)
         self.model = nn.ModuleDict({"stack": self.stack, "objective": objective})
         self.interval = max(1, options.max_steps // options.checks)
@@ -132,7 +127,8 @@ class _Run:
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
         )
-        self.judge = Judge(self.model, self.flow, objective, x, hold_out, options, generator)
+        flow = CompactFlow(self.stack, flows[0].latent)
+        self.judge = Judge(self.model, flow, objective, self.rows, hold_out, options, generator)
         compiled = options.compile and can_compile(x.device)
         if compiled:
             self.stack.compile_passes()
@@ -168,11 +164,11 @@ class _Run:
     def step(self, step: int) -> Tensor:
         """One optimiser step on one batch; returns its loss."""
         options, generator = self.options, self.generator
-        rows = self.hold_out.draw(options.batch_size, generator).flatten()
-        x = self.flow.preprocess(self.x[rows])
+        drawn = self.hold_out.draw(options.batch_size, generator)
+        x = in_turn(self.rows, drawn)
         x = x + options.noise * normal_like(x, generator)
         if self.anchors is not None and step <= self.warm_up:
-            loss = (self.stack(x) - self.anchors[rows]).square().sum(dim=1).mean()
+            loss = (self.stack(x) - self.anchors[drawn.flatten()]).square().sum(dim=1).mean()
         else:
             with self.guard:
                 loss = self.objective(self.stack, x, generator)

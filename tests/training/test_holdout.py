@@ -26,8 +26,8 @@ def test_a_network_is_judged_by_the_rows_it_does_not_train_on(rows, members, fra
     assert hold_out.trained().tolist() == sorted(set().union(*trained))
 
 
-@pytest.mark.parametrize(("members", "judging"), [(8, 800), (10, 1000)])
-def test_all_rows_train_an_ensemble_and_most_judge_a_member(members, judging):
+@pytest.mark.parametrize(("members", "judging"), [(4, 200), (8, 400), (20, 1000)])
+def test_all_rows_train_an_ensemble_and_many_judge_a_pair(members, judging):
     hold_out = HoldOut.of(1000, members, 0.1)
     assert len(hold_out.trained()) == 1000
     assert len(hold_out.judging_rows().unique()) == judging
@@ -38,13 +38,28 @@ def test_larger_fractions_leave_each_row_out_of_as_many_networks():
     assert (counts == 4).all()
 
 
+def test_two_networks_in_a_row_leave_out_the_same_rows():
+    judging = HoldOut.of(100, 5, 0.1).judging_rows()
+    assert torch.equal(judging[:, 0::2][:, :2], judging[:, 1::2])
+    assert len(judging.unique()) == 30
+
+
+@pytest.mark.parametrize(
+    ("rows", "members", "left_out"), [(1000, 4, 100), (100, 4, 20), (60, 4, 15), (60, 1, 15)]
+)
+def test_of_few_rows_more_are_left_out(rows, members, left_out):
+    assert HoldOut.of(rows, members, "auto").left_out == left_out
+
+
 def test_a_single_network_leaves_out_the_first_rows():
     hold_out = HoldOut.of(50, 1, 0.1)
     assert hold_out.judging_rows().flatten().tolist() == [0, 1, 2, 3, 4]
     assert hold_out.trained().tolist() == list(range(5, 50))
 
 
-@pytest.mark.parametrize(("rows", "members", "fraction"), [(49, 1, 0.1), (9, 8, 0.1), (4, 8, 0.5)])
+@pytest.mark.parametrize(
+    ("rows", "members", "fraction"), [(49, 1, 0.1), (19, 8, 0.1), (4, 8, 0.5)]
+)
 def test_with_too_few_rows_all_train_and_judge(rows, members, fraction):
     hold_out = HoldOut.of(rows, members, fraction)
     everything = [set(range(rows))] * members

@@ -54,7 +54,7 @@ Fit = Callable[[Array, int], Fitted]
 def fit_ours(train: Array, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
     """Ours, with the options of `compactflow.build`; the score is the signed distance."""
     detector = build(random_state=seed, **options).fit(train)
-    return Fitted(detector.signed_distance, -detector.offset_)
+    return Fitted(detector.signed_distance, 0.0)
 
 
 def fit_likelihood(train: Array, seed: int, **options: Any) -> Fitted:  # noqa: ANN401

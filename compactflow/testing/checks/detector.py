@@ -14,14 +14,13 @@ import numpy as np
 
 import compactflow
 from compactflow.detector.estimator import OneClassFlow
-from compactflow.flows.assembly import compose, make_latent, make_networks
+from compactflow.flows.assembly import compose, make_latent, make_layers, make_networks
 from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.ball import Ball
 from compactflow.latents.base import Latent
 from compactflow.latents.cube import Cube
 from compactflow.persistence import archive
 from compactflow.plugins import Kind
-from compactflow.preprocessing import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.testing.diamond import Diamond
 from compactflow.testing.results import SkipCheck, require
@@ -97,7 +96,11 @@ def _restored(detector: OneClassFlow) -> Ensemble:
         archive.write(Path(folder) / "state", "model", 1, {"state": old.state_dict()})
         _, content = archive.read(Path(folder) / "state", "model")
     networks = make_networks(parts, old.dim, len(old.networks))
-    layers = [Preprocessing.identity(old.dim) for _ in networks]
+    layers = make_layers(parts, old.dim, len(networks))
     fresh, _ = compose(parts, networks, layers, make_latent(parts, old.dim))
+    if old.neighbours:
+        fresh.prepare(len(content["state"]["neighbours.0.rows"]))
     fresh.double().load_state_dict(content["state"])
+    fresh.attach()
+    fresh.level = old.level
     return fresh.eval()

@@ -1,0 +1,127 @@
+"""How far a row lies from the inliers, by a flow: the distance to the nearest on its graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Neighbours", "references"]
+
+_ROWS = 4096  # reference rows at most
+_NUMBERS = 1 << 19  # in the reference rows of one flow at most, which is 2 MiB of a file
+_NEAREST = 5
+_SPARE = 3  # more candidates than that, as they are found by rounded distances
+_OUTER = 0.95  # the quantile of the references' own distances that lies at 1
+_LEAST = 1e-6  # of a unit, as a share of the reference points' spread
+_CHUNK = 1 << 22  # distances at a time
+
+
+@final
+class Neighbours(nn.Module):
+    """Creates a score of rows: the mean distance to the five nearest of the reference rows.
+
+    The distance is between points ``(y, g T(y))`` of the graph of a flow: y is a preprocessed row,
+    T(y) its latent, and g brings both to one scale. So a row is near the inliers if it is so in
+    the data and in the latents. The score is 0 at the median of the reference rows, each compared
+    with the others, and 1 at the distance that 95 % of them keep.
+
+    The rows within a score form a compact set: all lie near one of finitely many points.
+
+    Args:
+        dim: The number of features D.
+        rows: How many reference rows R there are, at least 1.
+
+    References:
+        Ramaswamy, Rastogi, Shim (2000), *Efficient algorithms for mining outliers from large data
+        sets* (the distance to neighbours as a score).
+    """
+
+    rows: Tensor  # (R, D), preprocessed, in single precision
+    gain: Tensor  # g, a scalar
+    centre: Tensor  # the median distance, a scalar
+    unit: Tensor  # from there to the quantile, a scalar
+    points: Tensor  # (R, 2D), on the graph; made from the rows
+
+    def __init__(self, dim: int, rows: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(rows, dim))
+        self.register_buffer("gain", torch.ones(()))
+        self.register_buffer("centre", torch.zeros(()))
+        self.register_buffer("unit", torch.ones(()))
+        self.register_buffer("points", torch.zeros(rows, 2 * dim), persistent=False)
+
+    @torch.no_grad()
+    def fit(self, rows: Tensor, encode: Callable[[Tensor], Tensor]) -> None:
+        """Take reference rows and measure their distances.
+
+        Args:
+            rows: Preprocessed rows that trained the flow, ``(R, D)``.
+            encode: Maps them to latents, ``(R, D)``.
+        """
+        # So that a file, which has them in single precision, gives the same points.
+        self.rows = rows.float().to(rows)
+        self.gain = (_size(self.rows) / _size(encode(self.rows))).to(self.rows)
+        self.attach(encode)
+        own = torch.cat(
+            [
+                self._distance(self.points[i], i)
+                for i in torch.arange(len(rows), device=rows.device).split(self._at_once())
+            ]
+        )
+        self.centre = own.median()
+        least = _LEAST * _size(self.points)
+        self.unit = (own.quantile(_OUTER) - self.centre).maximum(least)
+
+    @torch.no_grad()
+    def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
+        """Make the points on the graph of a flow, after the rows were loaded.
+
+        Args:
+            encode: Maps preprocessed rows to latents, ``(R, D)``.
+        """
+        self.points = torch.cat([self.rows, self.gain * encode(self.rows)], dim=1)
+
+    def forward(self, y: Tensor, z: Tensor) -> Tensor:
+        """The score of preprocessed rows ``(N, D)`` with their latents ``(N, D)``, ``(N,)``."""
+        points = torch.cat([y, self.gain * z], dim=1)
+        parts = [self._distance(part) for part in points.split(self._at_once())]
+        return (torch.cat(parts) - self.centre) / self.unit
+
+    def _at_once(self) -> int:
+        return max(1, _CHUNK // len(self.points))
+
+    def _distance(self, points: Tensor, own: Tensor | None = None) -> Tensor:
+        """Mean distance to the nearest reference points, of each of ``(N, 2D)``, ``(N,)``.
+
+        Args:
+            points: The points.
+            own: Which reference points they are, ``(N,)``, if they are such: none is its own
+                neighbour.
+        """
+        others = len(self.points) - (own is not None)
+        if not others:
+            return points.new_zeros(len(points))
+        # The nearest are found by one product in single precision, and then measured exactly, so
+        # that a row's score does not depend on the rows beside it.
+        origin = self.points.mean(dim=0)
+        known, asked = (self.points - origin).float(), (points - origin).float()
+        square = torch.addmm(known.square().sum(dim=1), asked, known.T, alpha=-2)
+        if own is not None:
+            square.scatter_(1, own[:, None], torch.inf)
+        near = square.topk(min(_NEAREST + _SPARE, others), dim=1, largest=False, sorted=False)
+        exact = (self.points[near.indices] - points[:, None]).norm(dim=2)
+        return exact.topk(min(_NEAREST, others), dim=1, largest=False).values.mean(dim=1)
+
+
+def references(rows: int, dim: int) -> int:
+    """How many of so many rows of D features are to be reference rows."""
+    return min(rows, _ROWS, max(_NUMBERS // dim, 1))
+
+
+def _size(rows: Tensor) -> Tensor:
+    """The root mean square distance of rows ``(N, D)`` from their mean, or 1 if it is 0."""
+    size = (rows - rows.mean(dim=0)).square().sum(dim=1).mean().sqrt()
+    return torch.where(size > 0, size, torch.ones_like(size))

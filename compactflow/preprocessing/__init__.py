@@ -1,0 +1,1 @@
+"""Fixed first layers: from columns as they come to rows that a network learns well from."""

@@ -1,0 +1,79 @@
+"""The interface of a first layer, and the statistics that all of them rest on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+__all__ = ["Preprocessing", "fence", "spread"]
+
+Array = NDArray[np.float64]
+
+_TRIM = 0.01  # the share of rows on either side that may be anything
+_REACH = 3.0  # how far beyond the other rows a fence stands, in their ranges
+
+
+class Preprocessing(nn.Module, ABC):
+    """A bijection of data, fitted to the rows that train a flow and then fixed.
+
+    What it learns are buffers, whose shapes follow from the dimension and the options: a saved
+    model has nothing else of it.
+
+    Args:
+        dim: The number of features D, at least 1.
+
+    Raises:
+        ValueError: If `dim` is smaller than 1.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        if dim < 1:
+            raise ValueError(f"dim is the number of features and must be at least 1, got {dim}")
+        self.dim = dim
+
+    @abstractmethod
+    def fit(self, X: Array, *, member: int = 0) -> None:
+        """Fit the map to data.
+
+        Args:
+            X: Data, ``(N, D)``, finite.
+            member: Which flow of an ensemble the layer is for. A layer may show the data to each
+                in another view, so that their mistakes differ.
+        """
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to preprocessed rows ``(N, D)``, in the layer's dtype."""
+
+    @abstractmethod
+    def inverse(self, y: Tensor) -> Tensor:
+        """Map preprocessed rows ``(N, D)`` to data ``(N, D)``, in the layer's dtype."""
+
+    @abstractmethod
+    def log_abs_det(self, x: Tensor) -> Tensor:
+        """``log |det ∂y/∂x|`` of each row of data ``(N, D)``, ``(N,)``."""
+
+
+def fence(X: Array) -> Array:
+    """The rows with far values drawn in, ``(N, D)``, to take statistics of.
+
+    A value may lie up to three ranges of the middle 98 % of its column beyond them. So a few wild
+    values, one row in a hundred, do not set the unit of a column. A column of which 98 % are one
+    value has no such range and stays as it is: its rare values are what there is to know of it.
+
+    Args:
+        X: Data, ``(N, D)``.
+    """
+    low = np.quantile(X, _TRIM, axis=0, method="higher")
+    high = np.quantile(X, 1 - _TRIM, axis=0, method="lower")
+    reach = np.where(high > low, _REACH * (high - low), np.inf)
+    return np.clip(X, low - reach, high + reach)
+
+
+def spread(deviation: Array, centre: Array) -> Array:
+    """Deviations of columns ``(D,)``, with 1 for those that are constant up to rounding."""
+    return np.where(deviation <= 1e-12 * np.abs(centre), 1.0, deviation)

@@ -1,0 +1,82 @@
+"""Taking out a part of the correlations of standardised columns."""
+
+from __future__ import annotations
+
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.covariance import ledoit_wolf_shrinkage
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor, nn
+
+__all__ = ["Decorrelation"]
+
+_RANK = 256  # directions that are told apart; the variance of the others is taken as equal
+
+
+@final
+class Decorrelation(nn.Module):
+    """Creates the half-whitening ``y = (x - m) W`` with ``W = ((C + I)/2)^(-1/2)``, symmetric.
+
+    C is the Ledoit-Wolf estimate of the columns' correlations. W is kept as ``r I + V (s - r) Vᵀ``
+    with the leading axes V of C, at most 256, so memory grows with D and not with D².
+
+    Args:
+        dim: The number of columns D.
+    """
+
+    mean: Tensor  # (D,)
+    axes: Tensor  # V, (D, K)
+    stretch: Tensor  # s, (K,)
+    rest: Tensor  # r, ()
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        rank = min(dim, _RANK)
+        self.register_buffer("mean", torch.zeros(dim, dtype=torch.float64))
+        self.register_buffer("axes", torch.eye(dim, rank, dtype=torch.float64))
+        self.register_buffer("stretch", torch.ones(rank, dtype=torch.float64))
+        self.register_buffer("rest", torch.ones((), dtype=torch.float64))
+
+    def fit(self, X: NDArray[np.float64]) -> None:
+        """Fit W to standardised columns ``(N, D)``."""
+        mean, rank = X.mean(axis=0), len(self.stretch)
+        centred, dim = X - mean, X.shape[1]
+        shrinkage = ledoit_wolf_shrinkage(centred, assume_centered=True)
+        if dim > rank:
+            _, scale, rows = randomized_svd(centred, rank, random_state=0)
+            variance = np.zeros(rank)
+            variance[: len(scale)] = scale**2 / len(X)
+            axes = np.linalg.qr(np.concatenate([rows.T, np.eye(dim, rank - len(scale))], 1))[0]
+        else:
+            variance, axes = np.linalg.eigh(centred.T @ centred / len(X))
+        total = (centred**2).sum() / len(X)
+        others = max(total - variance.sum(), 0.0) / max(dim - rank, 1)
+
+        def stretch(variance: NDArray[np.float64]) -> NDArray[np.float64]:
+            shrunk = (1 - shrinkage) * variance.clip(min=0) + shrinkage * total / dim
+            return np.asarray(((shrunk + 1) / 2) ** -0.5)
+
+        self.mean = torch.from_numpy(mean)
+        self.axes = torch.from_numpy(np.ascontiguousarray(axes))
+        self.stretch = torch.from_numpy(stretch(variance))
+        self.rest = torch.from_numpy(stretch(np.array(others)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map columns ``(N, D)`` to rows with half of the correlations, ``(N, D)``."""
+        return self._multiply(x - self.mean, self.stretch, self.rest)
+
+    def inverse(self, y: Tensor) -> Tensor:
+        """Map such rows back to columns, ``(N, D)``."""
+        return self._multiply(y, 1 / self.stretch, 1 / self.rest) + self.mean
+
+    def log_abs_det(self) -> Tensor:
+        """``log |det W|``, a scalar."""
+        return self.stretch.log().sum() + (len(self.mean) - len(self.stretch)) * self.rest.log()
+
+    def _multiply(self, x: Tensor, stretch: Tensor, rest: Tensor) -> Tensor:
+        if len(stretch) == len(self.mean):
+            return (x @ self.axes * stretch) @ self.axes.T
+        return rest * x + (x @ self.axes * (stretch - rest)) @ self.axes.T
