@@ -31,7 +31,8 @@ class PyODDetector(BaseDetector):
     calibrated boundary is that of the attribute ``detector_``. The rest is PyOD's own code.
 
     Args:
-        detector: An unfitted detector, which a fit clones; the default one if not given.
+        detector: An unfitted detector, which a fit clones; if not given the default one that
+            scores by the support, as PyOD scores the training rows, each its own neighbour.
         contamination: Share of outliers among the training rows, in (0, 0.5].
 
     Attributes:
@@ -68,7 +69,7 @@ class PyODDetector(BaseDetector):
         Raises:
             ValueError: As `OneClassFlow.fit`.
         """
-        detector = clone(OneClassFlow() if self.detector is None else self.detector).fit(X)
+        detector = clone(self.detector or OneClassFlow(score_by="support")).fit(X)
         scores = detector.signed_distance(X)
         self._set_n_classes(None)
         self.detector_, self.decision_scores_ = detector, scores

@@ -92,7 +92,9 @@ def single_threaded(apply: bool = True) -> Iterator[None]:
         yield
     finally:
         with _lock:
-            torch.set_num_threads(_callers.pop())
+            threads = _callers.pop()
+            if not _callers:  # others still need one
+                torch.set_num_threads(threads)
 
 
 @contextlib.contextmanager

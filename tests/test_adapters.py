@@ -14,7 +14,8 @@ from compactflow.adapters import PyODDetector
 
 
 def small():
-    return compactflow.build(max_steps=40, backbone_options={"blocks": 2}, random_state=0)
+    options = {"score_by": "support", "backbone_options": {"blocks": 2}}
+    return compactflow.build(max_steps=40, random_state=0, **options)
 
 
 @pytest.fixture(scope="module")

@@ -53,7 +53,7 @@ class Calibration:
         return cls(np.sort(scores), held_out)
 
     def threshold(self, boundary: float | str) -> float:
-        """The signed distance up to which a point counts as an inlier.
+        """The score up to which a point counts as an inlier.
 
         Args:
             boundary: A level in (0, 1), the share of inliers to keep, or ``"natural"`` for 0, the

@@ -138,7 +138,7 @@ class EnsembleDetector(
 
         With ``boundary="natural"`` it is the mean over the flows of the distance to the latent's
         support (Schmier et al. 2024, eq. 2-4), in latent units. With a level, the boundary is that
-        of a larger or smaller support, which holds so many inliers. With ``score="neighbours"``
+        of a larger or smaller support, which holds so many inliers. With ``score_by="neighbours"``
         the unit is the distance from the median of the inliers to what 95 % of them keep: see
         `compactflow.flows.neighbours.Neighbours`.
         """
@@ -240,10 +240,10 @@ class EnsembleDetector(
         if level == "natural" and len(self.ensemble_.neighbours):
             raise ValueError(
                 "level='natural' is the boundary of the latent's support, and this detector "
-                "scores by neighbours; fit with score='support' or boundary='natural'"
+                "scores by neighbours; fit with score_by='support' or boundary='natural'"
             )
-        self.ensemble_.level = self.calibration_.threshold(level)
-        self.boundary = level
+        moved = self.ensemble_.at(self.calibration_.threshold(level))
+        self.__dict__.update(boundary=level, ensemble_=moved)
         self.calibration_.warn(level)
         return self
 

@@ -71,7 +71,7 @@ class OneClassFlow(EnsembleDetector):
             training, to be monitored by them and to place the decision boundary. Of more than two
             flows each pair leaves out others, so that all rows train. ``"auto"`` is a tenth, or up
             to a quarter of few rows. If that makes fewer than 5 rows, the training rows serve.
-        score: How far a row is from the inliers: ``"neighbours"`` is the mean distance to the
+        score_by: How far a row is from the inliers: ``"neighbours"`` is the mean distance to the
             nearest of up to 4096 training rows, which the detector keeps, in the flows' eyes (see
             `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed distance of its
             latent to the latent's support, and what ``boundary="natural"`` means.
@@ -127,7 +127,7 @@ class OneClassFlow(EnsembleDetector):
         batch_size: int | None = None,
         learning_rate: float | None = None,
         validation_fraction: float | Literal["auto"] = "auto",
-        score: Literal["neighbours", "support"] | None = None,
+        score_by: Literal["neighbours", "support"] | None = None,
         boundary: float | Literal["natural"] | None = None,
         device: str = "auto",
         compile: bool = False,
@@ -151,7 +151,7 @@ class OneClassFlow(EnsembleDetector):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.validation_fraction = validation_fraction
-        self.score = score
+        self.score_by = score_by
         self.boundary = boundary
         self.device = device
         self.compile = compile

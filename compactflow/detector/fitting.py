@@ -47,7 +47,7 @@ class Fitted:
         >>> X = np.random.default_rng(0).normal(size=(60, 2))
         >>> fitted = fit_ensemble(X, {"max_steps": 1, "members": 2, "random_state": 0})
         >>> len(fitted.ensemble.flows), len(fitted.calibration.scores)
-        (2, 12)
+        (2, 15)
     """
 
     settings: Settings
@@ -136,7 +136,7 @@ def _train(
         checkpoint=checkpoint,
     )
     ensemble.eval().place(device)
-    if settings.score == "neighbours":
+    if settings.score_by == "neighbours":
         # The data are in random order.
         known = hold_out.training_rows()[: references(len(data) - hold_out.left_out, dim)]
         ensemble.remember([x[rows.to(device)] for rows in known.T])

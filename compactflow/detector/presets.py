@@ -23,7 +23,7 @@ class Preset:
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
         learning_rates: Other peaks, per backbone name.
-        score: How far a row is from the inliers: ``"neighbours"`` or ``"support"``.
+        score_by: How far a row is from the inliers: ``"neighbours"`` or ``"support"``.
         boundary: ``"natural"`` or the share of inliers to keep inside.
         backbone_options: Options per backbone name.
         push_options: Options per push name.
@@ -41,7 +41,7 @@ class Preset:
     max_steps: int | Literal["auto"]
     batch_size: int
     learning_rate: float
-    score: Literal["neighbours", "support"]
+    score_by: Literal["neighbours", "support"]
     boundary: float | Literal["natural"]
     learning_rates: dict[str, float] = field(default_factory=dict)
     backbone_options: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -58,7 +58,7 @@ PRESETS = {
         max_steps="auto",
         batch_size=128,
         learning_rate=3e-3,
-        score="neighbours",
+        score_by="neighbours",
         boundary=0.95,
         learning_rates={"coupling": 4e-2},
         backbone_options={"coupling": {"blocks": 8, "width": 64, "clamp": 1.0}},
@@ -76,7 +76,7 @@ PRESETS = {
         max_steps=2000,
         batch_size=256,
         learning_rate=1e-4,
-        score="support",
+        score_by="support",
         boundary="natural",
         backbone_options={
             "coupling": {

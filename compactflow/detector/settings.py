@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import inf, isnan
 from numbers import Integral, Real
-from typing import Any, Literal, cast, final
+from typing import Any, Literal, final
 
 from sklearn.utils import check_scalar
 
@@ -37,7 +37,7 @@ class Settings:
         learning_rate: Peak of the schedule.
         validation_fraction: Share of the rows that each flow leaves out, in [0, 1), or
             ``"auto"``: see `compactflow.training.holdout.HoldOut.of`.
-        score: ``"neighbours"`` or ``"support"``.
+        score_by: ``"neighbours"`` or ``"support"``.
         boundary: ``"natural"`` or the share of inliers to keep inside, in (0, 1).
         device: Name of the device to compute on.
         compile: Whether to compile the training steps.
@@ -57,7 +57,7 @@ class Settings:
     batch_size: int
     learning_rate: float
     validation_fraction: float | Literal["auto"]
-    score: Literal["neighbours", "support"]
+    score_by: Literal["neighbours", "support"]
     boundary: float | Literal["natural"]
     device: str
     compile: bool
@@ -82,8 +82,8 @@ class Settings:
         own = vars(preset) | {"learning_rate": rate, "validation_fraction": "auto"}
         chosen = {name: given.get(name, value) for name, value in own.items()}
         boundary = _real("boundary", chosen, 1, word="natural")
-        if boundary == "natural" and "score" not in given:
-            chosen["score"] = "support"
+        if boundary == "natural" and "score_by" not in given:
+            chosen["score_by"] = "support"
         return cls(
             arguments=dict(arguments),
             parts=_parts(preset, given),
@@ -93,7 +93,7 @@ class Settings:
             batch_size=_count("batch_size", chosen),
             learning_rate=_real("learning_rate", chosen, inf),
             validation_fraction=_real("validation_fraction", chosen, 1, zero=True, word="auto"),
-            score=_score(chosen["score"], boundary),
+            score_by=_score_by(chosen["score_by"], boundary),
             boundary=boundary,
             device=given.get("device", "auto"),
             compile=bool(given.get("compile", False)),
@@ -148,15 +148,15 @@ def _name(kind: Kind, value: object) -> str:
     return registry.find(kind, value).name if isinstance(value, str) else ""
 
 
-def _score(value: object, boundary: float | str) -> Literal["neighbours", "support"]:
+def _score_by(value: object, boundary: float | str) -> Literal["neighbours", "support"]:
     if value not in ("neighbours", "support"):
-        raise ValueError(f"score must be 'neighbours' or 'support', got {value!r}")
+        raise ValueError(f"score_by must be 'neighbours' or 'support', got {value!r}")
     if boundary == "natural" and value != "support":
         raise ValueError(
             "boundary='natural' is the boundary of the latent's support, so it goes with "
-            "score='support' only; leave out score, or give boundary a level"
+            "score_by='support' only; leave out score_by, or give boundary a level"
         )
-    return cast("Literal['neighbours', 'support']", value)
+    return value
 
 
 def _count(name: str, chosen: Mapping[str, Any], *, word: str | None = None) -> Any:  # noqa: ANN401

@@ -130,6 +130,12 @@ class Ensemble(nn.Module):
         members = range(len(self.networks))
         return torch.stack([self._score(x, m) for m in members]).mean(dim=0) - self.level
 
+    def at(self, level: float) -> Ensemble:
+        """The same flows with another boundary."""
+        moved = copy.copy(self)
+        moved.level = level
+        return moved
+
     @torch.no_grad()
     def remember(self, rows: Sequence[Tensor]) -> None:
         """Score by the distance to reference rows from now on.

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 __all__ = ["Neighbours", "references"]
 
 _ROWS = 4096  # reference rows at most
-_NUMBERS = 1 << 19  # in the reference rows of one flow at most, which is 2 MiB of a file
+_NUMBERS = 3 << 17  # in the reference rows of one flow at most, which is 3 MiB of a file
 _NEAREST = 5
 _SPARE = 3  # more candidates than that, as they are found by rounded distances
 _OUTER = 0.95  # the quantile of the references' own distances that lies at 1
-_LEAST = 1e-6  # of a unit, as a share of the reference points' spread
+_LEAST = 0.1  # of a unit, as a share of the reference points' spread: rounding is far below
 _CHUNK = 1 << 22  # distances at a time
 
 
@@ -34,12 +34,19 @@ class Neighbours(nn.Module):
         dim: The number of features D.
         rows: How many reference rows R there are, at least 1.
 
+    Examples:
+        >>> neighbours = Neighbours(1, rows=5)
+        >>> neighbours.fit(torch.tensor([[0.0], [0.1], [0.2], [0.3], [0.4]]), torch.tanh)
+        >>> y = torch.tensor([[0.2], [2.0]])
+        >>> neighbours(y, torch.tanh(y)) > 1  # further out than 95 % of the reference rows
+        tensor([False,  True])
+
     References:
         Ramaswamy, Rastogi, Shim (2000), *Efficient algorithms for mining outliers from large data
         sets* (the distance to neighbours as a score).
     """
 
-    rows: Tensor  # (R, D), preprocessed, in single precision
+    rows: Tensor  # (R, D), preprocessed
     gain: Tensor  # g, a scalar
     centre: Tensor  # the median distance, a scalar
     unit: Tensor  # from there to the quantile, a scalar
@@ -61,14 +68,13 @@ class Neighbours(nn.Module):
             rows: Preprocessed rows that trained the flow, ``(R, D)``.
             encode: Maps them to latents, ``(R, D)``.
         """
-        # So that a file, which has them in single precision, gives the same points.
-        self.rows = rows.float().to(rows)
+        self.rows = rows
         self.gain = (_size(self.rows) / _size(encode(self.rows))).to(self.rows)
         self.attach(encode)
         own = torch.cat(
             [
                 self._distance(self.points[i], i)
-                for i in torch.arange(len(rows), device=rows.device).split(self._at_once())
+                for i in torch.split(torch.arange(len(rows), device=rows.device), self._at_once())
             ]
         )
         self.centre = own.median()
@@ -87,7 +93,7 @@ class Neighbours(nn.Module):
     def forward(self, y: Tensor, z: Tensor) -> Tensor:
         """The score of preprocessed rows ``(N, D)`` with their latents ``(N, D)``, ``(N,)``."""
         points = torch.cat([y, self.gain * z], dim=1)
-        parts = [self._distance(part) for part in points.split(self._at_once())]
+        parts = [self._distance(part) for part in torch.split(points, self._at_once())]
         return (torch.cat(parts) - self.centre) / self.unit
 
     def _at_once(self) -> int:

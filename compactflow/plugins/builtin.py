@@ -150,28 +150,33 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         name="marginal",
         target="compactflow.preprocessing.marginal:Marginal",
         summary="Each column towards a normal shape, then half of the correlations taken out",
+        tags=("tables", "robust"),
         reference="Van der Waerden (1952), Order tests for the two-sample problem and their power",
     ),
     PreprocessingSpec(
         name="half-whiten",
         target="compactflow.preprocessing.linear:HalfWhiten",
         summary="Columns bent beyond their range, half of the covariances taken out",
+        tags=("robust",),
         reference=_WHITEN,
     ),
     PreprocessingSpec(
         name="whiten",
         target="compactflow.preprocessing.linear:Whiten",
         summary="Columns bent beyond their range and decorrelated",
+        tags=("robust",),
         reference=_WHITEN,
     ),
     PreprocessingSpec(
         name="standardise",
         target="compactflow.preprocessing.linear:Standardise",
         summary="Columns of mean 0 and standard deviation 1",
+        tags=("robust",),
     ),
     PreprocessingSpec(
         name="none",
         target="compactflow.preprocessing.linear:Identity",
         summary="The identity",
+        tags=("linear",),
     ),
 )

@@ -36,9 +36,9 @@ class HoldOut:
     Examples:
         >>> hold_out = HoldOut.of(10, members=2, fraction=0.3)
         >>> hold_out.judging_rows().T.tolist()
-        [[0, 1, 2], [5, 6, 7]]
+        [[0, 1, 2], [0, 1, 2]]
         >>> hold_out.training_rows().T.tolist()
-        [[3, 4, 5, 6, 7, 8, 9], [8, 9, 0, 1, 2, 3, 4]]
+        [[3, 4, 5, 6, 7, 8, 9], [3, 4, 5, 6, 7, 8, 9]]
     """
 
     rows: int

@@ -154,7 +154,6 @@ def test_json_for_machines(folder, frame, capsys):
     assert main(["fit", "train.csv", "--out", "model", "--json", *STEPS]) == 0
     fitted = json.loads(capsys.readouterr().out)
     assert (fitted["rows"], fitted["features"], fitted["model"]) == (60, list(frame), "model")
-    assert fitted["threshold"] == -compactflow.load("model").offset_
     pd.concat([frame, frame.tail(3) + 1e4]).to_csv("new.csv", index=False)
     assert main(["score", "model", "new.csv", "--out", "scores.csv", "--json"]) == 0
     scored = json.loads(capsys.readouterr().out)
@@ -202,15 +201,18 @@ def test_set_boundary_moves_it_without_a_refit(model, folder, capsys):
     said = json.loads(capsys.readouterr().out)
     half = compactflow.load("half")
     assert said["inside"] == pytest.approx(0.5, abs=0.2)
-    assert (said["threshold"], said["model"]) == (-half.offset_, "half")
+    assert said["model"] == "half"
     expected = compactflow.load("model").set_boundary(0.5)
-    assert half.offset_ == expected.offset_ != compactflow.load("model").offset_
+    levels = [each.ensemble_.level for each in (half, expected, compactflow.load("model"))]
+    assert levels[0] == levels[1] != levels[2]
     assert main(["set-boundary", "half", "--false-positive-rate", "0.25", "--out", "few"]) == 0
-    assert "outliers  signed distance above" in capsys.readouterr().out
-    assert compactflow.load("few").offset_ == expected.set_boundary(0.75).offset_
-    assert main(["set-boundary", "few", "--level", "natural", "--out", "few2", "-q"]) == 0
+    assert "calibration" in capsys.readouterr().out
+    few = expected.set_boundary(0.75).ensemble_.level
+    assert compactflow.load("few").ensemble_.level == few
+    assert main(["set-boundary", "few", "--level", "0.7", "--out", "few2", "-q"]) == 0
     assert capsys.readouterr().out == ""
-    assert compactflow.load("few2").offset_ == 0
+    assert main(["set-boundary", "few", "--level", "natural", "--out", "few3"]) == 1
+    assert "score_by='support'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -298,7 +300,7 @@ def test_labelled_outliers_are_left_out_of_training(folder, frame, capsys):
     labelled.iloc[-5:, :3] = 1e6
     labelled["truth"] = labelled["label"] == 1
     labelled["sk"] = 1 - 2 * labelled["label"]
-    threshold = set()
+    levels = set()
     for name in ("label", "truth", "sk"):
         labelled[[*frame, name]].to_csv("labelled.csv", index=False)
         fit = ["fit", "labelled.csv", "--out", name, "--label", name, "--json", *STEPS]
@@ -306,8 +308,8 @@ def test_labelled_outliers_are_left_out_of_training(folder, frame, capsys):
         said = json.loads(capsys.readouterr().out)
         assert (said["rows"], said["labelled_outliers"]) == (55, 5)
         assert said["features"] == list(frame)
-        threshold.add(said["threshold"])
-    assert len(threshold) == 1
+        levels.add(compactflow.load(name).ensemble_.level)
+    assert len(levels) == 1
 
 
 def test_labels_judge_scores(model, folder, capsys):

@@ -99,11 +99,11 @@ def test_ties_are_ties_in_any_batch_and_precision():
     ).fit(X)
     ensemble = detector.ensemble_
     quick = ensemble.in_precision(torch.float32)
-    distance, scores = ensemble.signed_distance(X), detector.calibration_.scores
+    distance, scores = ensemble.signed_distance(X) + ensemble.level, detector.calibration_.scores
     for rows in (X, X[:20], X[:1]):
-        p = detector.calibration_.p_values(ensemble.signed_distance(rows))
+        p = detector.calibration_.p_values(ensemble.signed_distance(rows) + ensemble.level)
         again = detector.calibration_.p_values(
-            quick.signed_distance(rows), rounding=quick.rounding
+            quick.signed_distance(rows) + quick.level, rounding=quick.rounding
         )
         np.testing.assert_array_equal(p, again)
         np.testing.assert_array_equal(p, detector.p_values(rows))

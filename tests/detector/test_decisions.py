@@ -33,7 +33,7 @@ def restored(detector):
 
 def test_p_values_of_new_inliers_are_super_uniform(restored, scored):
     inliers, _ = scored
-    scores = restored.signed_distance(inliers)
+    scores = restored.signed_distance(inliers) + restored.ensemble_.level
     rng = np.random.default_rng(2)
     levels = np.array([0.02, 0.05, 0.1, 0.2, 0.5, 0.9])
     below = []
@@ -59,27 +59,26 @@ def test_p_values_from_the_fit_itself(detector, scored):
 @pytest.mark.parametrize(("rows", "features"), [(80, 3), (100, 150)])
 def test_few_rows_calibrate_an_ensemble_even_in_many_dimensions(rows, features):
     rng = np.random.default_rng(0)
-    of_a_flow, of_the_mean = [], []
+    of_a_pair, of_the_mean = [], []
     for seed in range(6):
         X, new = rng.normal(size=(rows, features)), rng.normal(size=(500, features))
         fitted = compactflow.build(
             boundary=0.8, max_steps=60, backbone_options={"blocks": 2}, random_state=seed
         ).fit(X)
-        assert len(fitted.calibration_.scores) == 8 * (rows // 10)
-        x = torch.from_numpy(new)
-        with torch.no_grad():
-            distances = [flow.signed_distance(x).numpy() for flow in fitted.flows_]
-        of_a_flow.append((np.stack(distances) <= -fitted.offset_).mean())
+        assert len(fitted.calibration_.scores) == 40
+        scores = np.stack([fitted.ensemble_.member_scores(new, m) for m in range(4)])
+        pairs = scores.reshape(2, 2, -1).mean(axis=1)
+        of_a_pair.append((pairs <= fitted.ensemble_.level).mean())
         of_the_mean.append((fitted.predict(new) == 1).mean())
     # A first layer that knew the rows would leave half of the new ones outside in 150 dimensions.
-    assert np.mean(of_a_flow) == pytest.approx(0.8, abs=0.06)
-    # The mean spreads less than the single scores that calibrate it: it errs to the inside.
+    assert np.mean(of_a_pair) == pytest.approx(0.8, abs=0.06)
+    # The mean of all spreads less than those of pairs that calibrate it: it errs to the inside.
     assert 0.74 < np.mean(of_the_mean) < 0.92
 
 
 def test_false_discovery_rate_is_held_and_outliers_are_found(restored, scored):
     inliers, outliers = scored
-    scores = restored.signed_distance(inliers)
+    scores = restored.signed_distance(inliers) + restored.ensemble_.level
     rng = np.random.default_rng(3)
     false, power = [], []
     for _ in range(200):
@@ -103,16 +102,52 @@ def test_set_boundary_moves_the_decision_alone(restored, scored):
     assert (half == 1).mean() == pytest.approx(0.5, abs=0.05)
     restored.set_boundary(false_positive_rate=0.5)
     np.testing.assert_array_equal(restored.predict(inliers), half)
-    restored.set_boundary("natural")
-    np.testing.assert_array_equal(restored.predict(inliers) == 1, distance <= 0)
-    np.testing.assert_array_equal(restored.signed_distance(inliers), distance)
-    assert restored.boundary == "natural"
+    moved = restored.signed_distance(inliers) - distance
+    np.testing.assert_allclose(moved, moved[0], atol=1e-12)
+    np.testing.assert_array_equal(half == 1, restored.signed_distance(inliers) <= 0)
+    assert restored.boundary == 0.5
+    with pytest.raises(ValueError, match="score_by='support'"):
+        restored.set_boundary("natural")
+
+
+def test_the_natural_boundary_is_that_of_the_latent(scored):
+    """The mean of eq. 2-4 over the flows, at the fit and by a move of the boundary."""
+    inliers, outliers = scored
+    rows = np.concatenate([inliers[:50], outliers[:50]])
+    fit = {"max_steps": 5, "members": 2, "random_state": 0, "backbone_options": {"blocks": 2}}
+    natural = compactflow.build(**fit, boundary="natural").fit(inliers[:200])
+    moved = compactflow.build(**fit, score_by="support").fit(inliers[:200]).set_boundary("natural")
+    with torch.no_grad():
+        own = [flow.signed_distance(torch.from_numpy(rows)).numpy() for flow in natural.flows_]
+    for detector in (natural, moved):
+        distance = detector.signed_distance(rows)
+        np.testing.assert_allclose(distance, np.mean(own, axis=0), atol=1e-12)
+        np.testing.assert_array_equal(detector.predict(rows) == 1, distance <= 0)
+
+
+@pytest.mark.parametrize("latent", ["cube", "ball", "gaussian"])
+@pytest.mark.parametrize("members", [1, 4])
+@pytest.mark.parametrize("options", [{}, {"score_by": "support"}, {"boundary": "natural"}])
+def test_the_sign_of_the_distance_is_the_decision(latent, members, options, scored, tmp_path):
+    inliers, outliers = scored
+    rows = np.concatenate([inliers[:200], outliers[:50]])
+    detector = compactflow.build(
+        latent=latent, members=members, max_steps=5, random_state=0, **options
+    ).fit(inliers[:200])
+    detector.save(tmp_path / "model")
+    loaded = compactflow.load(tmp_path / "model", device="cpu")
+    levels = [None] if options else [None, 0.5]
+    for level in levels:
+        for same in (detector, loaded):
+            if level is not None:
+                same.set_boundary(level)
+            np.testing.assert_array_equal(same.predict(rows) == 1, same.signed_distance(rows) <= 0)
 
 
 def test_set_boundary_agrees_with_a_fit_at_that_level(restored):
     X = np.random.default_rng(0).normal(size=(1000, FEATURES))
     refit = compactflow.build(**restored.get_params() | {"boundary": 0.8}).fit(X)
-    assert restored.set_boundary(level=0.8).offset_ == refit.offset_
+    assert restored.set_boundary(level=0.8).ensemble_.level == refit.ensemble_.level
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,12 @@ from compactflow.flows.ensemble import Ensemble
 
 _STORED = {
     1: [
-        *(0.1167739780, 0.1105446815, 0.0386495806, 3.1142439617, 7.8625274637, 8.3463483225),
-        *(0.5675685311, 1.0981969441, -0.6294687460, 2.0542370262),
+        *(-0.1970596051, -0.9937512238, -1.1888097413, 7.1082891818, 13.2353330520),
+        *(14.7386888021, -0.6589354752, 1.9452633283, 0.8226811828, 2.1418643554),
     ],
     2: [
-        *(0.6625158623, -0.1490581740, 0.2638602785, 4.8187229524, 6.9723898930, 8.3533174066),
-        *(0.6905995519, 1.7241476248, -0.6620731419, 2.1050344953),
+        *(-0.5071357729, -1.2929799864, -1.3864514875, 8.3554817350, 14.3179042295),
+        *(19.6046573104, -1.1766857070, 2.8904974221, 1.0022513370, 2.0839153893),
     ],
 }
 
@@ -46,7 +46,8 @@ def test_the_default_trains_the_stored_scores(
     monkeypatch.setattr(Ensemble, "cast", lambda ensemble, dtype: None)
     detector = _fit(members)
     rows = np.concatenate([_rows(3), 5 * _rows(3), -_rows(2)])
-    found = [*detector.signed_distance(rows), detector.offset_, detector.history_["loss"][-1]]
+    level, loss = detector.ensemble_.level, detector.history_["loss"][-1]
+    found = [*detector.signed_distance(rows), level, loss]
     np.testing.assert_allclose(found, _STORED[members], rtol=1e-6, atol=1e-6)
 
 

@@ -53,8 +53,7 @@ def test_a_planted_feature_ranks_first(data, detector):
 @pytest.mark.parametrize("latent", ["cube", "ball", "gaussian"])
 @pytest.mark.parametrize("boundary", ["natural", 0.99, 0.5])
 def test_counterfactuals_are_inliers_near_the_boundary(latent, boundary):
-    detector = compactflow.build(**SMALL, latent=latent).fit(correlated(400))
-    detector.set_boundary(boundary)
+    detector = compactflow.build(**SMALL, latent=latent, boundary=boundary).fit(correlated(400))
     rng = np.random.default_rng(3)
     X = np.concatenate(
         [correlated(20), correlated(20) * rng.normal(size=(20, 6)) * 5, [[1e6] * 6]]
@@ -88,7 +87,7 @@ def test_the_search_finds_what_trying_all_values_finds(detector, monkeypatch):
         return original(self, rows)
 
     monkeypatch.setattr(Ensemble, "signed_distance", counted)
-    changed, found = change_features(detector.ensemble_, -detector.offset_, X, typical, changes=1)
+    changed, found = change_features(detector.ensemble_, X, typical, changes=1)
     assert sum(scored) < 0.5 * tried[..., 0].size
     monkeypatch.undo()
     assert ((changed != X).sum(axis=1) == 1).all()
@@ -150,6 +149,6 @@ def test_to_frame_without_pandas_says_what_to_install(detector, monkeypatch):
 
 
 def test_a_boundary_that_holds_nothing_is_refused(detector, monkeypatch):
-    monkeypatch.setattr(detector, "offset_", 5.0)
+    monkeypatch.setattr(detector.ensemble_, "level", -100.0)
     with pytest.raises(ValueError, match="higher level"):
         detector.explain(correlated(3))

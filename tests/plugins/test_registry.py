@@ -26,11 +26,18 @@ from compactflow.plugins import (
     registry,
 )
 from compactflow.plugins.builtin import BUILTINS
+from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.text import cause_of
 
-BASES = {"backbone": Backbone, "latent": Latent, "pull": Pull, "push": Push}
+BASES = {
+    "backbone": Backbone,
+    "latent": Latent,
+    "pull": Pull,
+    "push": Push,
+    "preprocessing": Preprocessing,
+}
 
 
 def hook(body, name="compactflow_components"):

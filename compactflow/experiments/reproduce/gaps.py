@@ -69,6 +69,7 @@ def fit(shape: str, latent: str | None, seed: int) -> OneClassFlow:
         learning_rate=0.01,
         pull_options={"sharpness": 10.0},
         noise=0.03,
+        score_by="support",
         boundary=_COVERAGE,
         random_state=seed,
     )

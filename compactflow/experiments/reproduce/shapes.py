@@ -70,6 +70,7 @@ def fit(shape: str, preset: str | None, quick: bool, seed: int) -> OneClassFlow:
         learning_rate=None if paper else 0.01,
         pull_options=None if paper else {"sharpness": 10.0},
         noise=0.03,
+        boundary="natural",
         random_state=seed,
     )
     return detector.fit(SHAPES[shape](seed))

@@ -69,7 +69,9 @@ def fits_saves_and_loads(make: Maker) -> None:
     X = np.random.default_rng(0).normal(size=(80, 3)) * [1, 10, 100] + 50
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        detector = OneClassFlow(**parts, max_steps=20, members=2, random_state=0).fit(X)
+        detector = OneClassFlow(
+            **parts, max_steps=20, members=2, score_by="support", random_state=0
+        ).fit(X)
         scores = detector.signed_distance(X)
         require(np.isfinite(scores).all(), "a detector with it gives scores that are not finite")
         named = all(isinstance(part, str | dict) for part in parts.values())
@@ -98,9 +100,6 @@ def _restored(detector: OneClassFlow) -> Ensemble:
     networks = make_networks(parts, old.dim, len(old.networks))
     layers = make_layers(parts, old.dim, len(networks))
     fresh, _ = compose(parts, networks, layers, make_latent(parts, old.dim))
-    if old.neighbours:
-        fresh.prepare(len(content["state"]["neighbours.0.rows"]))
     fresh.double().load_state_dict(content["state"])
-    fresh.attach()
     fresh.level = old.level
     return fresh.eval()
