@@ -211,7 +211,7 @@ def test_set_boundary_moves_it_without_a_refit(model, folder, capsys):
     assert compactflow.load("few").ensemble_.level == few
     assert main(["set-boundary", "few", "--level", "0.7", "--out", "few2", "-q"]) == 0
     assert capsys.readouterr().out == ""
-    assert main(["set-boundary", "few", "--level", "natural", "--out", "few3"]) == 1
+    assert main(["set-boundary", "few", "--level", "natural", "--out", "few3"]) == 2
     assert "score_by='support'" in capsys.readouterr().err
 
 
