@@ -14,8 +14,13 @@ from compactflow.adapters import PyODDetector
 
 
 def small():
-    options = {"score_by": "support", "backbone_options": {"blocks": 2}}
-    return compactflow.build(max_steps=40, random_state=0, **options)
+    return compactflow.build(
+        score_by="support",  # the default one of the adapter
+        preprocessing="half-whiten",
+        backbone_options={"blocks": 2},
+        max_steps=40,
+        random_state=0,
+    )
 
 
 @pytest.fixture(scope="module")

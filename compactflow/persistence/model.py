@@ -254,9 +254,9 @@ def _restore_ensemble(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -
     ensemble.place(torch.device("cpu"))
     ensemble.load_state_dict(weights)
     ensemble.pull.weight = content["pull_weight"]
-    _check_finite(ensemble)
     ensemble.level = -float(content["offset"])
     ensemble.eval().attach()
+    _check_finite(ensemble)
     ensemble.signed_distance(np.zeros((1, dim)))  # options of a wrong type fail here
     return ensemble
 

@@ -34,11 +34,11 @@ class HoldOut:
         left_out: How many rows each network leaves out; with 0 it is judged by all of them.
 
     Examples:
-        >>> hold_out = HoldOut.of(10, members=2, fraction=0.3)
+        >>> hold_out = HoldOut.of(20, members=4, fraction=0.25)
         >>> hold_out.judging_rows().T.tolist()
-        [[0, 1, 2], [0, 1, 2]]
-        >>> hold_out.training_rows().T.tolist()
-        [[3, 4, 5, 6, 7, 8, 9], [3, 4, 5, 6, 7, 8, 9]]
+        [[0, 1, 2, 3, 4], [0, 1, 2, 3, 4], [10, 11, 12, 13, 14], [10, 11, 12, 13, 14]]
+        >>> tuple(hold_out.training_rows().shape)
+        (15, 4)
     """
 
     rows: int
