@@ -68,7 +68,7 @@ def score(
 
     Columns are matched by name: those the model was fitted on must be there, in any order, and
     others are ignored but for those to --keep. The output has one row per input row, in the same
-    order: signed_distance (latent units, negative inside the support), decision_function
+    order: signed_distance (at most 0 for inliers), decision_function
     (negative for outliers) and is_outlier. With --top the rows are sorted, with their number
     before them (the first is 1); without --out they come as a table on the screen. With --label,
     the AUROC and the average precision (AP) are printed, for 16 bytes of memory a row.

@@ -159,7 +159,7 @@ class EnsembleDetector(
         return -self.signed_distance(X)
 
     def decision_function(self, X: ArrayLike) -> Array:
-        """Score of each row, ``(N,)``: ≥ 0 for inliers, < 0 for outliers, in latent units."""
+        """Score of each row, ``(N,)``: ≥ 0 for inliers, < 0 for outliers: minus the distance."""
         return self.score_samples(X) - self.offset_
 
     def predict(self, X: ArrayLike) -> NDArray[np.int64]:

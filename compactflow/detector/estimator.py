@@ -39,8 +39,9 @@ _FEATURES = ("n_features_in_", "feature_names_in_")
 class OneClassFlow(EnsembleDetector):
     """One-class learning with a compact-latent flow.
 
-    Trains an invertible network so that inliers fill a compact support in latent space; the
-    outlier score is the signed distance to the support's boundary, in latent units.
+    Trains an invertible network so that inliers gather in a compact support in latent space; the
+    outlier score is the signed distance to the boundary of a set that holds a share of them: see
+    `signed_distance` for its units.
 
     Components are given by name (see ``compactflow plugins``), class or instance. An argument left
     at ``None`` takes the preset's value.
