@@ -61,9 +61,16 @@ class CompactFlow(nn.Module):
         """The number of features D."""
         return self.backbone.dim
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Map data ``(N, D)`` to latents ``(N, D)``, in the latent's dtype."""
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``, in the latent's dtype: see `encode`."""
         return self.backbone(self.preprocess(x))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``, in the latent's dtype.
+
+        It is this module's call, hooks included, as `torch.nn.Sequential` and others make it.
+        """
+        return self(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``.

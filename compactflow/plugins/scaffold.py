@@ -71,7 +71,9 @@ def _check(name: str, kind: Kind) -> None:
         )
     if name == "compactflow":
         raise ValueError("the package would be compactflow-compactflow; name the component")
-    if (kind, name) in {(spec.kind, spec.name) for spec in BUILTINS}:
+    if (kind, name) in {
+        (spec.kind, own) for spec in BUILTINS for own in (spec.name, *spec.aliases)
+    }:
         raise ValueError(f"the {kind} name {name!r} is built in; choose another")
 
 
@@ -79,7 +81,7 @@ def _files(name: str, kind: Kind) -> dict[str, str]:
     """The text of each file of the package by its path in it."""
     package = f"compactflow_{name.replace('-', '_')}"
     base = kind.capitalize()
-    words = name.removesuffix(f"-{kind}").split("-")
+    words = [word for word in name.split("-") if word != kind] or [kind]
     major, minor = __version__.split(".")[:2]
     values = {
         "name": name,

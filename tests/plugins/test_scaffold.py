@@ -113,6 +113,7 @@ def test_a_failure_leaves_nothing(tmp_path, monkeypatch):
     [
         ("compactflow-diamond", "diamond", "DiamondLatent"),
         ("diamond-latent", "diamond-latent", "DiamondLatent"),
+        ("latent-diamond", "latent-diamond", "DiamondLatent"),
         ("latent", "latent", "LatentLatent"),
     ],
 )
