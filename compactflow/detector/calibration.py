@@ -118,6 +118,18 @@ class Calibration:
         end = "" if self.held_out else ", as none were held out"
         return f"{np.mean(self.scores <= threshold):.1%} of {rows} are inside{end}"
 
+    def check_held_out(self, what: str) -> None:
+        """Check that training did not see the rows, as `what` needs.
+
+        Raises:
+            ValueError: If it did.
+        """
+        if not self.held_out:
+            raise ValueError(
+                f"{what} need inliers that were held out of training, and there were none: fit "
+                "on more rows or with a larger validation_fraction (it takes 5 held-out rows)"
+            )
+
     def p_values(self, scores: Array, *, rounding: float = _ROUNDING) -> Array:
         """Conformal p-values of scores ``(N,)``, in (0, 1]: small for outliers.
 
@@ -142,11 +154,7 @@ class Calibration:
             Vovk, Gammerman, Shafer (2005), *Algorithmic learning in a random world*; Vovk (2015),
             *Cross-conformal predictors*.
         """
-        if not self.held_out:
-            raise ValueError(
-                "p-values need inliers that were held out of training, and there were none: fit "
-                "on more rows or with a larger validation_fraction (it takes 5 held-out rows)"
-            )
+        self.check_held_out("p-values")
         least = scores - _slack(scores, rounding)
         at_least = len(self.scores) - np.searchsorted(self.scores, least, side="left")
         return (1 + at_least) / (len(self.scores) + 1)

@@ -19,6 +19,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from compactflow.columns import names_of, select
 from compactflow.detector.calibration import Calibration
+from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
 from compactflow.detector.screening import Ranges
 from compactflow.detector.settings import check_share
@@ -193,6 +194,23 @@ class EnsembleDetector(
         """
         check_share("fdr", fdr)
         return self.calibration_.discoveries(self.p_values(X), float(fdr))
+
+    def monitor(self, *, seed: int = 0) -> Monitor:
+        """Start to watch rows that come one after the other for a change.
+
+        Args:
+            seed: Of the chance that settles ties.
+
+        Raises:
+            ValueError: If no rows were held out, as the data or `validation_fraction` are small.
+        """
+        check_is_fitted(self)
+        self.calibration_.check_held_out("watches")
+
+        def score(X: ArrayLike) -> Array:  # whatever the boundary
+            return self.signed_distance(X) + self.ensemble_.level
+
+        return Monitor(score, self.calibration_.scores, seed=seed)
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Why rows ``(N, D)`` are outliers: see `compactflow.detector.explanation.explain`.
