@@ -26,8 +26,8 @@ class Martingale:
     long calm too.
 
     While p-values are uniform and independent of the earlier ones, as those of `Ranks` are, the
-    sum of the stakes is a martingale. By Ville's inequality it *ever* reaches 1/α with probability at
-    most α, however long it is watched.
+    sum of the stakes is a martingale. By Ville's inequality it *ever* reaches 1/α with probability
+    at most α, however long it is watched.
 
     Attributes:
         log_value: Logarithm of all stakes together, now.
