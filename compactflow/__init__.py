@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from compactflow.detector.loading import load
     from compactflow.flows.flow import CompactFlow
     from compactflow.plugins.registry import available, register
+    from compactflow.training.trainer import train
 
 __all__ = [
     "CompactFlow",
@@ -29,6 +30,7 @@ __all__ = [
     "from_zuko",
     "load",
     "register",
+    "train",
 ]
 
 _HOME = {
@@ -40,6 +42,7 @@ _HOME = {
     "from_zuko": "compactflow.backbones.zuko_bridge",
     "load": "compactflow.detector.loading",
     "register": "compactflow.plugins.registry",
+    "train": "compactflow.training.trainer",
 }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from typing import Any, Literal, final
 
@@ -25,6 +25,8 @@ from compactflow.persistence.model import Model, write
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
+from compactflow.training.callbacks import Callback
+from compactflow.training.optimisation import OptimizerChoice, ScheduleChoice
 
 __all__ = ["OneClassFlow"]
 
@@ -68,6 +70,13 @@ class OneClassFlow(EnsembleDetector):
             2000 for one flow and 400 for several, times ``64/D`` beyond 64 features.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
+        optimizer: ``"adam"``, ``"adamw"``, ``"nadam"``, ``"radam"``, ``"rmsprop"`` or ``"sgd"``,
+            or a class or function to call with ``(parameters, lr=rate)``.
+        schedule: ``"one-cycle"``, ``"cosine"``, ``"linear"`` or ``"constant"``, or a function to
+            call with ``(optimizer, steps)``, or one of torch's classes that needs nothing else.
+        clip: Bound on the gradient's norm; ``float("inf")`` for none.
+        patience: Checks in a row, of about twenty, that may be worse than the best by more than
+            noise; after that training stops.
         validation_fraction: Share of the rows, in [0, 1), that each flow leaves out of its
             training, to be monitored by them and to place the decision boundary. Of more than two
             flows each pair leaves out others, so that all rows train. ``"auto"`` is a tenth, or up
@@ -127,6 +136,10 @@ class OneClassFlow(EnsembleDetector):
         max_steps: int | Literal["auto"] | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
+        optimizer: OptimizerChoice | None = None,
+        schedule: ScheduleChoice | None = None,
+        clip: float | None = None,
+        patience: int | None = None,
         validation_fraction: float | Literal["auto"] = "auto",
         score_by: Literal["neighbours", "support"] | None = None,
         boundary: float | Literal["natural"] | None = None,
@@ -151,6 +164,10 @@ class OneClassFlow(EnsembleDetector):
         self.max_steps = max_steps
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.clip = clip
+        self.patience = patience
         self.validation_fraction = validation_fraction
         self.score_by = score_by
         self.boundary = boundary
@@ -165,6 +182,7 @@ class OneClassFlow(EnsembleDetector):
         y: object = None,
         *,
         checkpoint: str | os.PathLike[str] | None = None,
+        callbacks: Iterable[Callback] = (),
     ) -> OneClassFlow:
         """Train on inliers.
 
@@ -174,6 +192,8 @@ class OneClassFlow(EnsembleDetector):
             checkpoint: A folder to keep the state of training in. A fit that was killed goes on
                 from it, when called again with the same data and arguments, and on the CPU ends
                 with the same weights bit for bit. The file stays there.
+            callbacks: What looks on while the flows train, such as
+                `compactflow.training.callbacks.TensorBoard`.
 
         Returns:
             The fitted detector.
@@ -194,7 +214,7 @@ class OneClassFlow(EnsembleDetector):
         if np.abs(data).max() > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")
         screen(data, names_of(checked, data.shape[1]))
-        fitted = fit_ensemble(data, self.get_params(deep=False), checkpoint)
+        fitted = fit_ensemble(data, self.get_params(deep=False), checkpoint, callbacks)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
         learned = {f"{name}_": value for name, value in vars(fitted).items()} | {
@@ -210,7 +230,8 @@ class OneClassFlow(EnsembleDetector):
         It holds weights, first layers, decision threshold, feature names, training history, the
         detector's arguments, and for each component its name, all its options and the distribution
         and version it comes from. A class given as a component is written by the name it is
-        registered under.
+        registered under. An optimiser or schedule given as a class or function is left out: it is
+        no part of what was fitted.
 
         Args:
             path: The file or folder to make or replace.
@@ -235,6 +256,9 @@ class OneClassFlow(EnsembleDetector):
                 params[kind] = component["name"]
         if not isinstance(params["random_state"], Integral | None):
             params["random_state"] = None  # the state of a generator is not part of the model
+        for name in ("optimizer", "schedule"):
+            if not isinstance(params[name], str):
+                params[name] = None
         model = Model(
             params=params,
             components=components,

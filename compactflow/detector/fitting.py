@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, final
@@ -22,6 +22,7 @@ from compactflow.flows.neighbours import references
 from compactflow.persistence import archive
 from compactflow.pushes.theory import balance, check_theory
 from compactflow.randomness import drawing_from, seeded
+from compactflow.training.callbacks import Callback
 from compactflow.training.checkpoints import Checkpoint, identify
 from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import History, train
@@ -60,6 +61,7 @@ def fit_ensemble(
     data: Array,
     arguments: Mapping[str, Any],
     checkpoint: str | os.PathLike[str] | None = None,
+    callbacks: Iterable[Callback] = (),
 ) -> Fitted:
     """Make an ensemble, train it on inliers and calibrate it.
 
@@ -67,6 +69,7 @@ def fit_ensemble(
         data: Inliers, ``(N, D)``.
         arguments: Those of `OneClassFlow`.
         checkpoint: The folder to go on from and to keep the state in.
+        callbacks: What looks on while the flows train.
 
     Raises:
         TypeError: If an argument has the wrong type, or an option is nothing that a model file
@@ -88,7 +91,7 @@ def fit_ensemble(
         data = data[rng.permutation(len(data))]
         seed = int(rng.randint(2**31))
         stack.enter_context(fresh_defaults(grad=True))
-        ensemble, history, hold_out = _train(data, settings, device, seed, kept)
+        ensemble, history, hold_out = _train(data, settings, device, seed, kept, callbacks)
         calibration = calibrate(ensemble, data, hold_out)
         ensemble.level = calibration.threshold(settings.boundary)
     return Fitted(
@@ -105,6 +108,7 @@ def _train(
     device: torch.device,
     seed: int,
     checkpoint: Checkpoint | None,
+    callbacks: Iterable[Callback],
 ) -> tuple[Ensemble, History, HoldOut]:
     parts, dim, generator = settings.parts, data.shape[1], seeded(seed)
     x = torch.from_numpy(data).to(device, finest_dtype(device))
@@ -134,6 +138,7 @@ def _train(
         generator=generator if device.type == "cpu" else seeded(seed, device),
         anchors=anchors,
         checkpoint=checkpoint,
+        callbacks=callbacks,
     )
     ensemble.eval().place(device)
     if settings.score_by == "neighbours":

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
+from compactflow.training.optimisation import OptimizerChoice, ScheduleChoice
+
 __all__ = ["PRESETS", "Preset"]
 
 
@@ -23,6 +25,10 @@ class Preset:
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
         learning_rates: Other peaks, per backbone name.
+        optimizer: What makes the steps.
+        schedule: How the learning rate changes.
+        clip: Bound on the gradient's norm.
+        patience: Checks that are worse than the best, after which to stop.
         score_by: How far a row is from the inliers: ``"neighbours"`` or ``"support"``.
         boundary: ``"natural"`` or the share of inliers to keep inside.
         backbone_options: Options per backbone name.
@@ -43,6 +49,10 @@ class Preset:
     learning_rate: float
     score_by: Literal["neighbours", "support"]
     boundary: float | Literal["natural"]
+    optimizer: OptimizerChoice = "adam"
+    schedule: ScheduleChoice = "one-cycle"
+    clip: float = 1.0
+    patience: int = 10
     learning_rates: dict[str, float] = field(default_factory=dict)
     backbone_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     push_options: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import inf, isnan
 from numbers import Integral, Real
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, final
 
 from sklearn.utils import check_scalar
 
 from compactflow.detector.presets import PRESETS, Preset
 from compactflow.flows.assembly import Part, find_class
 from compactflow.plugins import Kind, registry
+from compactflow.training.optimisation import (
+    OptimizerChoice,
+    ScheduleChoice,
+    find_optimizer,
+    find_schedule,
+)
 from compactflow.training.options import TrainingOptions
 
 __all__ = ["Settings", "check_share"]
+
+_Choice = TypeVar("_Choice")
 
 
 @final
@@ -35,6 +43,10 @@ class Settings:
             with D.
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
+        optimizer: What makes the steps: see `compactflow.training.options.TrainingOptions`.
+        schedule: How the learning rate changes, likewise.
+        clip: Bound on the gradient's norm; infinite for none.
+        patience: Checks in a row, worse than the best, after which to stop.
         validation_fraction: Share of the rows that each flow leaves out, in [0, 1), or
             ``"auto"``: see `compactflow.training.holdout.HoldOut.of`.
         score_by: ``"neighbours"`` or ``"support"``.
@@ -56,6 +68,10 @@ class Settings:
     max_steps: int | Literal["auto"]
     batch_size: int
     learning_rate: float
+    optimizer: OptimizerChoice
+    schedule: ScheduleChoice
+    clip: float
+    patience: int
     validation_fraction: float | Literal["auto"]
     score_by: Literal["neighbours", "support"]
     boundary: float | Literal["natural"]
@@ -92,6 +108,10 @@ class Settings:
             max_steps=_count("max_steps", chosen, word="auto"),
             batch_size=_count("batch_size", chosen),
             learning_rate=_real("learning_rate", chosen, inf),
+            optimizer=_checked(chosen["optimizer"], find_optimizer),
+            schedule=_checked(chosen["schedule"], find_schedule),
+            clip=inf if chosen["clip"] == inf else _real("clip", chosen, inf),
+            patience=_count("patience", chosen),
             validation_fraction=_real("validation_fraction", chosen, 1, zero=True, word="auto"),
             score_by=_score_by(chosen["score_by"], boundary),
             boundary=boundary,
@@ -108,6 +128,10 @@ class Settings:
             max_steps=scaled if self.max_steps == "auto" else self.max_steps,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            clip=self.clip,
+            patience=self.patience,
             noise=0.25 * n ** (-1 / (dim + 4)) if self.noise == "auto" else self.noise,
             compile=self.compile,
             verbose=self.verbose,
@@ -146,6 +170,11 @@ def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
 def _name(kind: Kind, value: object) -> str:
     """The name by which presets call a component; it may be given by an alias of it."""
     return registry.find(kind, value).name if isinstance(value, str) else ""
+
+
+def _checked(value: _Choice, check: Callable[[object], object]) -> _Choice:
+    check(value)
+    return value
 
 
 def _score_by(value: object, boundary: float | str) -> Literal["neighbours", "support"]:

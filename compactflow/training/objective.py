@@ -53,14 +53,20 @@ class Objective(nn.Module):
 
     def forward(self, stack: Stack, x: Tensor, generator: torch.Generator) -> Tensor:
         """The loss of one batch of preprocessed rows in turn, ``(N M, D)``, a scalar."""
+        pull, push = self.terms(stack, x, generator)
+        return pull + push
+
+    def terms(self, stack: Stack, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The two parts of the loss: that of the pull, weighed, and that of the push."""
         if self.push.rowwise:
             z, term = self.push(stack, self.pull, x, generator)
-            return self._weighed(z) + term
-        losses = []
+            return self._weighed(z), term
+        pulls, terms = [], []
         for push, network, rows in zip(self.pushes, stack.singles(), stack.split(x), strict=True):
             z, term = push(network, self.pull, rows, generator)
-            losses.append(self._weighed(z) + term)
-        return torch.stack(losses).mean()
+            pulls.append(self._weighed(z))
+            terms.append(term)
+        return torch.stack(pulls).mean(), torch.stack(terms).mean()
 
     def trained(self) -> list[Tensor]:
         """The parameters of pull, latent and push that train with the networks."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from compactflow.training.optimisation import OptimizerChoice, ScheduleChoice
+
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions"]
 
 History = dict[str, list[float]]
@@ -20,7 +22,12 @@ class TrainingOptions:
     Attributes:
         max_steps: Optimiser steps at most.
         batch_size: Rows per step and network of the backbone, drawn with replacement.
-        learning_rate: Peak of Adam's one-cycle schedule.
+        learning_rate: Where the schedule begins, or of one cycle its peak.
+        optimizer: ``"adam"``, ``"adamw"``, ``"nadam"``, ``"radam"``, ``"rmsprop"`` or ``"sgd"``
+            (with momentum), or a class or function to call with ``(parameters, lr=rate)``.
+        schedule: ``"one-cycle"``, ``"cosine"``, ``"linear"`` (both down to 0) or ``"constant"``,
+            or a function to call with ``(optimizer, steps)``, or one of torch's classes that needs
+            nothing but the number of steps.
         noise: Standard deviation of the normal noise added to each batch, in preprocessed units.
         clip: Bound on the gradient's norm.
         warm_up: Share of `max_steps` spent on carrying rows to their anchors, if there are any.
@@ -37,6 +44,8 @@ class TrainingOptions:
     max_steps: int = 2000
     batch_size: int = 256
     learning_rate: float = 1e-3
+    optimizer: OptimizerChoice = "adam"
+    schedule: ScheduleChoice = "one-cycle"
     noise: float = 0.15
     clip: float = 1.0
     warm_up: float = 0.2

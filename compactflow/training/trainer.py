@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,12 +16,14 @@ from compactflow.devices import can_compile, single_threaded
 from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
-from compactflow.randomness import drawing_from, normal_like
+from compactflow.randomness import drawing_from, normal_like, seeded
 from compactflow.terminal import progress
+from compactflow.training.callbacks import Callback, TrainingState
 from compactflow.training.checkpoints import Checkpoint, check_like
 from compactflow.training.holdout import HoldOut, in_turn
 from compactflow.training.judge import Judge
 from compactflow.training.objective import Objective
+from compactflow.training.optimisation import make_optimizer, make_schedule
 from compactflow.training.options import History, TrainingDivergedWarning, TrainingOptions
 from compactflow.training.stack import Stack
 
@@ -34,69 +36,94 @@ _STATEFUL = ("model", "optimizer", "schedule", "judge")
 
 
 def train(
-    flows: Sequence[CompactFlow],
+    flows: CompactFlow | Sequence[CompactFlow],
     x: Tensor,
-    hold_out: HoldOut,
+    hold_out: HoldOut | None = None,
     *,
     pull: Pull,
     push: Push,
-    options: TrainingOptions,
-    generator: torch.Generator,
+    options: TrainingOptions | None = None,
+    generator: torch.Generator | None = None,
     anchors: Tensor | None = None,
     checkpoint: Checkpoint | None = None,
+    callbacks: Iterable[Callback] = (),
 ) -> History:
     """Train M flows in place, side by side, and keep their last good weights.
 
-    What trains are the backbones, and the parameters that pull, push and latent may have.
+    What trains are the backbones, and the parameters that pull, push and latent may have. A
+    detector does more: it fits the first layers and the latent, weighs the pull
+    (`compactflow.pushes.theory.balance`), and calibrates what comes of it.
 
     Args:
-        flows: The flows, of one latent and one class of backbone; their preprocessing stays as it
-            is.
+        flows: A flow, or several of one latent and one class of backbone; their preprocessing
+            stays as it is.
         x: Inliers, ``(N, D)``, in data units, on the flows' device and in their preprocessing's
             dtype.
-        hold_out: Which of these rows train each flow, and which judge it.
-        pull: Draws latents into the support.
+        hold_out: Which of these rows train each flow, and which judge it; all by default.
+        pull: Draws latents into the support; it is of the flows' latent.
         push: Spreads them over it.
         options: How to train.
-        generator: Where to draw random numbers from, on the flows' device.
+        generator: Where to draw random numbers from, on the flows' device; by default torch's
+            global generator decides.
         anchors: For each of the rows the latent to which a first stage carries it, ``(N, D)``,
             or ``None`` for no such stage: see `compactflow.latents.base.Latent.adapt`.
         checkpoint: Where to go on from and to keep the state, at every check.
+        callbacks: What looks on: see `compactflow.training.callbacks.Callback`.
 
     Returns:
         The history: for each check, ``step``, ``loss`` and the monitors' values.
 
     Raises:
-        ValueError: If a parameter would never train, or a checkpoint would not keep a state.
+        ValueError: If the pull is of another latent, if optimiser or schedule cannot be made, if
+            a parameter would never train, or if a checkpoint would not keep a state.
 
     Warns:
         TrainingDivergedWarning: If a loss or monitor is not finite, the inverse stops
             converging, or the energy distance ends far above where it began; the weights of the
             last good check are restored all the same.
     """
+    flows = [flows] if isinstance(flows, CompactFlow) else list(flows)
+    if any(flow.latent is not pull.latent for flow in flows):
+        raise ValueError("pull must be made for the flows' latent, and that is another object")
+    hold_out, options = hold_out or HoldOut(len(x), len(flows)), options or TrainingOptions()
+    generator = generator or seeded(int(torch.randint(2**31, ())), x.device)
+    callbacks = list(callbacks)
     run = _Run(flows, x, hold_out, Objective(pull, push, len(flows)), options, generator, anchors)
+    state = TrainingState(
+        flows, run.judge.history, lambda: run.stack.unstack([flow.backbone for flow in flows])
+    )
     first = 1 if checkpoint is None else 1 + checkpoint.resume(run.load_state_dict)
     numbers = options.batch_size * len(flows) * x.shape[1]
     bar = progress("training, steps", options.max_steps, show=options.verbose)
     with single_threaded(numbers <= _SMALL), bar as reach:
         for step in range(first, options.max_steps + 1):
             try:
-                loss = run.step(step)
+                state.losses, state.step = run.step(step), step
+                _tell(callbacks, "on_step", state)
                 if step % run.interval and step < options.max_steps:
                     continue
-                go_on = step <= run.warm_up or run.check(step, float(loss))
+                go_on = step <= run.warm_up or run.check(step, float(state.losses["loss"]))
             except ConvergenceError as error:
                 run.diverged(step, str(error))
                 break
             reach(step)
+            if step > run.warm_up:
+                _tell(callbacks, "on_check", state)
             if not go_on:
                 break
             if checkpoint is not None:
                 run.objective.check_state()
                 checkpoint.save({"step": step, "run": run.state_dict()})
     run.judge.restore()
-    run.stack.unstack([flow.backbone for flow in flows])
+    state.refresh()
+    _tell(callbacks, "on_end", state)
     return run.judge.history
+
+
+@torch.no_grad()
+def _tell(callbacks: Iterable[Callback], event: str, state: TrainingState) -> None:
+    for callback in callbacks:
+        getattr(callback, event)(state)
 
 
 class _Run:
@@ -121,12 +148,9 @@ class _Run:
         self.model = nn.ModuleDict({"stack": self.stack, "objective": objective})
         self.interval = max(1, options.max_steps // options.checks)
         self.parameters = [p for p in self.stack.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.Adam(
-            [*self.parameters, *objective.trained()], lr=options.learning_rate, fused=True
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, max_lr=options.learning_rate, total_steps=options.max_steps + 1
-        )
+        parameters = [*self.parameters, *objective.trained()]
+        self.optimizer = make_optimizer(options.optimizer, parameters, options.learning_rate)
+        self.schedule = make_schedule(options.schedule, self.optimizer, options.max_steps)
         flow = CompactFlow(self.stack, flows[0].latent)
         self.judge = Judge(self.model, flow, objective, self.rows, hold_out, options, generator)
         compiled = options.compile and can_compile(x.device)
@@ -147,31 +171,39 @@ class _Run:
         Raises:
             Exception: If the state does not fit.
         """
+        self._fill_optimizer(state["optimizer"]["state"])
         own = self.state_dict()
         own["judge"] |= {"history": {key: [] for key in state["judge"]["history"]}, "kept": {}}
         for name in ("optimizer", "schedule", "judge", "random"):  # the model checks itself
             check_like(own[name], state[name], name)
         for name in _STATEFUL:
             getattr(self, name).load_state_dict(state[name])
-        names = [moments.keys() for moments in self.optimizer.state.values()]
-        if any(each != names[0] for each in names):
-            raise ValueError("its optimizer has no moments for some weights")
-        for parameter, moments in self.optimizer.state.items():
-            like = {name: torch.tensor(0.0) if name == "step" else parameter for name in moments}
-            check_like(like, moments, "optimizer")
         self.generator.set_state(state["random"])
 
-    def step(self, step: int) -> Tensor:
-        """One optimiser step on one batch; returns its loss."""
+    def _fill_optimizer(self, places: Iterable[int]) -> None:
+        """Give the optimiser a state for some parameters, with which a saved one is compared.
+
+        It is that of a step without gradient; the weights, which it may change, are loaded next.
+        """
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for place in places:
+            parameters[place].grad = torch.zeros_like(parameters[place])
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def step(self, step: int) -> dict[str, Tensor]:
+        """One optimiser step on one batch; returns its loss, and what that is made of."""
         options, generator = self.options, self.generator
         drawn = self.hold_out.draw(options.batch_size, generator)
         x = in_turn(self.rows, drawn)
         x = x + options.noise * normal_like(x, generator)
         if self.anchors is not None and step <= self.warm_up:
             loss = (self.stack(x) - self.anchors[drawn.flatten()]).square().sum(dim=1).mean()
+            parts = {"anchors": loss}
         else:
             with self.guard:
-                loss = self.objective(self.stack, x, generator)
+                pull, push = self.objective.terms(self.stack, x, generator)
+            loss, parts = pull + push, {"pull": pull, "push": push}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if step > self.warm_up:
@@ -182,7 +214,7 @@ class _Run:
         torch.nn.utils.clip_grad_norm_(self.objective.trained(), options.clip, foreach=True)
         self.optimizer.step()
         self.schedule.step()
-        return loss.detach()
+        return {name: term.detach() for name, term in ({"loss": loss} | parts).items()}
 
     @torch.no_grad()
     def check(self, step: int, loss: float) -> bool:
