@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, TypeAlias
 
-from torch import nn
+from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 from torch.optim.lr_scheduler import (
     CosineAnnealingLR,
@@ -73,7 +73,7 @@ def find_schedule(choice: object) -> Callable[..., LRScheduler]:
 
 
 def make_optimizer(
-    choice: OptimizerChoice, parameters: Iterable[nn.Parameter], rate: float
+    choice: OptimizerChoice, parameters: Iterable[Tensor], rate: float
 ) -> Optimizer:
     """The optimiser of parameters with a learning rate.
 
@@ -94,16 +94,12 @@ def make_schedule(choice: ScheduleChoice, optimizer: Optimizer, steps: int) -> L
         ValueError: As for `make_optimizer`.
     """
     make = find_schedule(choice)
-    if isinstance(make, type) and issubclass(make, LRScheduler):
-        known = inspect.signature(make).parameters.keys() & _STEPS
-        options: dict[str, Any] = dict.fromkeys(known, steps)
-        _check_call(
-            "schedule", make, ["optimizer", *known], lambda call: call(optimizer, **options)
-        )
-        made = make(optimizer, **options)
-    else:
-        _check_call("schedule", make, ["optimizer", "steps"], lambda call: call(optimizer, steps))
-        made = make(optimizer, steps)
+    arguments, options, names = [steps], {}, ["optimizer", "steps"]
+    if isinstance(choice, type) and issubclass(choice, LRScheduler):  # these take more, by name
+        known = sorted(inspect.signature(choice).parameters.keys() & _STEPS)
+        arguments, options, names = [], dict.fromkeys(known, steps), ["optimizer", *known]
+    _check_call("schedule", make, names, lambda call: call(optimizer, *arguments, **options))
+    made = make(optimizer, *arguments, **options)
     _check_made("schedule", make, made, LRScheduler)
     return made
 
