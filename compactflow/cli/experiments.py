@@ -90,26 +90,38 @@ def combinations(
 
 @app.command(epilog="Example: compactflow benchmark --data adbench --seeds 5 --jobs 2")
 def benchmark(
-    data: Annotated[Path, typer.Option(help="A folder of .npz files with X and y.")],
+    data: Annotated[
+        list[Path], typer.Option(help="A folder of .npz files with X and y; may be repeated.")
+    ],
     out: Out = Path("benchmark"),
-    detectors: Annotated[str | None, option("Names, joined by commas.", "all installed")] = None,
+    detectors: Annotated[
+        str | None,
+        option(
+            "Names, joined by commas; KNN@marginal is a peer behind that first layer.",
+            "all installed",
+        ),
+    ] = None,
     sets: Annotated[
         str | None, option("File names without .npz, joined by commas.", "all")
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many.")] = 5,
     jobs: Annotated[int, typer.Option(help="Processes; each computes with one thread.")] = 1,
+    dirty: Annotated[
+        float, typer.Option(help="Share of the outliers to mix into training.")
+    ] = 0.0,
     as_json: AsJson = False,
 ) -> None:
     """Compare detectors on labelled data sets, by the clean one-class protocol.
 
     y is 1 for outliers. Trains on half of the inliers and tests on all other rows. Writes
-    results.csv, results.parquet, benchmark.md and critical-difference.png. A run that was stopped
-    goes on where it was when it is started again.
+    results.csv, results.parquet, benchmark.md, critical-difference.png and front.png. A run that
+    was stopped goes on where it was when it is started again.
     """
     from compactflow.experiments.benchmark import run
 
     chosen, wanted = (names.split(",") if names else None for names in (detectors, sets))
-    _print(run(data, out, detectors=chosen, sets=wanted, seeds=seeds, jobs=jobs), as_json)
+    table = run(data, out, detectors=chosen, sets=wanted, seeds=seeds, jobs=jobs, dirty=dirty)
+    _print(table, as_json)
 
 
 def _print(table: Table, as_json: bool) -> None:

@@ -31,7 +31,7 @@ class Split(NamedTuple):
     """Training inliers and test rows.
 
     Attributes:
-        train: Inliers, ``(N, D)``.
+        train: Inliers, ``(N, D)``; with some outliers if that was asked for.
         test: All other rows, ``(M, D)``.
         outlier: Which test rows are outliers, ``(M,)``.
     """
@@ -123,11 +123,18 @@ def _check_size(archive: zipfile.ZipFile, member: str) -> None:
         raise ValueError(f"{member} claims {claimed} bytes of numbers and has {there}")
 
 
-def split(X: ArrayLike, outlier: ArrayLike, seed: int) -> Split:
+def split(X: ArrayLike, outlier: ArrayLike, seed: int, *, dirty: float = 0.0) -> Split:
     """Split by the clean one-class protocol.
 
     Of more than 20,000 rows, 20,000 are drawn without replacement. The inliers are shuffled; the
     first half is for training, all other rows are for testing.
+
+    Args:
+        X: Rows, ``(n, D)``.
+        outlier: Which of them are outliers, ``(n,)``.
+        seed: Of the draws.
+        dirty: Share of the outliers that is mixed into training, in [0, 1): at least one if it is
+            not 0, and never all. The test inliers are the same whatever it is.
     """
     X, outlier = np.asarray(X), np.asarray(outlier, dtype=bool)
     rng = np.random.default_rng(seed)
@@ -136,5 +143,9 @@ def split(X: ArrayLike, outlier: ArrayLike, seed: int) -> Split:
         X, outlier = X[drawn], outlier[drawn]
     inliers = rng.permutation(np.flatnonzero(~outlier))
     train = inliers[: len(inliers) // 2]
+    if dirty:
+        outliers = rng.permutation(np.flatnonzero(outlier))
+        count = min(max(1, round(dirty * len(outliers))), len(outliers) - 1)
+        train = rng.permutation(np.concatenate([train, outliers[:count]]))
     test = np.setdiff1d(np.arange(len(X)), train)
     return Split(X[train], X[test], outlier[test])

@@ -7,9 +7,11 @@ import re
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
+from scipy.stats import wilcoxon
 
 from compactflow.experiments import datasets
-from compactflow.experiments.benchmark import detectors, run, runner
+from compactflow.experiments.benchmark import detectors, front, rivals, run, runner
 from compactflow.experiments.benchmark.detectors import Fitted
 from compactflow.experiments.benchmark.diagram import draw
 from compactflow.experiments.benchmark.journal import Journal, Task
@@ -39,8 +41,9 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-def start(data, out, detectors=CHEAP, sets=None, seeds=2, jobs=1):
-    return run(data, out, detectors=detectors, sets=sets, seeds=seeds, jobs=jobs)
+def start(data, out, detectors=CHEAP, sets=None, seeds=2, jobs=1, dirty=0.0):
+    folders = data if isinstance(data, list) else [data]
+    return run(folders, out, detectors=detectors, sets=sets, seeds=seeds, jobs=jobs, dirty=dirty)
 
 
 def results(out):
@@ -86,6 +89,20 @@ def test_of_many_rows_20000_are_drawn_without_replacement():
     assert len(train) == (20_000 - outlier.sum()) // 2
 
 
+def test_outliers_in_training_are_not_tested_and_the_inliers_stay():
+    X = np.arange(100.0)[:, None]
+    outlier = X[:, 0] >= 60
+    clean = datasets.split(X, outlier, 0)
+    for dirty, count in [(0.001, 1), (0.25, 10), (0.999, 39)]:
+        train, test, flags = datasets.split(X, outlier, 0, dirty=dirty)
+        assert (train[:, 0] >= 60).sum() == count
+        assert set(train[train < 60]) == set(clean.train[:, 0])
+        assert set(test[~flags, 0]) == set(clean.test[~clean.outlier, 0])
+        assert len(np.unique(np.concatenate([train, test]))) == 100
+    # They are not all at the end, where a detector that holds rows out would see them together.
+    assert np.ptp(np.flatnonzero(datasets.split(X, outlier, 0, dirty=0.25).train >= 60)) > 10
+
+
 def test_seeds_split_differently(tmp_path):
     save(tmp_path / "set.npz")
     first, second = (
@@ -102,8 +119,57 @@ def test_peers_are_scaled_on_the_training_rows_only():
     assert score(rows * [1, 0])[1] == pytest.approx(1e6 / train[:, 0].std(), rel=1e-3)
 
 
-@pytest.mark.parametrize("name", ["KNN", "IForest", "LOF", "OCSVM", "Mahalanobis", "PCA", "KDE"])
-def test_higher_scores_are_more_outlying(name):
+def test_a_first_layer_goes_in_front_of_a_peer_in_place_of_standardised_columns():
+    train = np.random.default_rng(0).normal(size=(50, 2)) * [100.0, 1.0]
+    rows = np.array([[50.0, 0.5], [0.0, -0.5]])
+    expected = np.linalg.norm(rows[:, None] - train, axis=2).min(axis=1)
+    assert detectors.load("KNN1@none")(train, 0).score(rows) == pytest.approx(expected)
+    assert detectors.load("KNN1")(train, 0).score(rows) != pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("KNN1", 1.0), ("KNN", 5.0), ("DTE-NP", 3.0)])
+def test_neighbours_are_summed_up_as_the_name_says(name, value):
+    train = np.arange(-9.0, 1.0)[:, None]
+    assert detectors.PEERS[name](train, 0)(np.array([[1.0]])) == pytest.approx(value)
+
+
+def test_the_quarter_density_has_a_quarter_of_silvermans_width():
+    score = detectors.PEERS["KDE/4"](np.zeros((32, 1)), 0)
+    width = 0.25 * 32 ** (-1 / 5)
+    near, far = score(np.array([[0.0], [width]]))
+    assert far - near == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ["DTE-C", "TCCM"])
+def test_rivals_keep_the_callers_generator_and_their_seed(name, monkeypatch):
+    monkeypatch.setattr(rivals, "_STEPS", 2)
+    train, state = np.random.default_rng(0).normal(size=(20, 2)), torch.get_rng_state()
+    first, again, other = (detectors.load(name)(train, seed).score(train) for seed in (0, 0, 1))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "KNN",
+        "KNN1",
+        "DTE-NP",
+        "IForest",
+        "LOF",
+        "OCSVM",
+        "Mahalanobis",
+        "PCA",
+        "KDE",
+        "KDE/4",
+        "GMM",
+        "DTE-C",
+        "TCCM",
+    ],
+)
+def test_higher_scores_are_more_outlying(name, monkeypatch):
+    monkeypatch.setattr(rivals, "_STEPS", 300)
     rng = np.random.default_rng(0)
     train = rng.normal(size=(200, 3)) @ np.diag([10, 1, 0.05])
     score = detectors.load(name)(train, 0).score
@@ -319,6 +385,7 @@ def made_up(scores):
         {
             "set": name,
             "detector": detector,
+            "folder": "here",
             "seed": seed,
             "auroc": value,
             "average_precision": value / 2,
@@ -354,6 +421,77 @@ def test_ranking_equals_hand_computation():
     assert (a.median_fit, a.worst_fit, a.median_score) == (1.5, 2.0, 0.5)
     # Friedman's statistic with ties: mean ranks 1.5, 1.5, 3 give 4.5, divided by 1 - 6/72.
     assert ranking.friedman == pytest.approx(np.exp(-4.5 / (1 - 6 / 72) / 2))
+
+
+def test_p_values_are_wilcoxons_with_holms_correction():
+    rng = np.random.default_rng(0)
+    first = rng.uniform(size=12)
+    others = {"B": first + 0.1, "C": first + rng.normal(size=12), "D": first + 0.2}
+    scores = {"A": first, **others}
+    rows = made_up(
+        {name: {f"s{i}": [v] for i, v in enumerate(values)} for name, values in scores.items()}
+    )
+    found = {line.detector: line.p_value for line in rank(rows).lines}
+    # All twelve differences have one sign in B and D: 2 / 2^12 exactly, the least two of three.
+    assert found["A"] is None
+    assert found["B"] == found["D"] == pytest.approx(3 * 2 / 2**12)
+    assert found["C"] == pytest.approx(wilcoxon(others["C"], first).pvalue)
+
+
+def test_folders_have_their_means(data, out, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    save(other / "three.npz", seed=3)
+    start([data, other], out, ["KNN", "PCA", "IForest"], seeds=1)
+    text = (out / "benchmark.md").read_text()
+    assert "--data data --data other" in text
+    header, _, first = text[text.index("| detector |") :].splitlines()[:3]
+    cells = dict(zip(header.split(" | "), first.split(" | "), strict=True))
+    rows = [row for row in results(out) if row["detector"] == cells["| detector"].strip("| ")]
+    own = {name: [float(r["auroc"]) for r in rows if r["folder"] == name] for name in cells}
+    assert len(own["data"]) == 2
+    for name in ("data", "other"):
+        assert float(cells[name]) == pytest.approx(np.mean(own[name]), abs=1e-4)
+
+
+def test_two_sets_of_one_name_are_an_error(data, out, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    save(other / "one.npz")
+    with pytest.raises(ValueError, match="have the same name"):
+        start([data, other], out)
+
+
+def test_mixed_in_outliers_are_said_and_measured_apart(data, out):
+    start(data, out, ["KNN"], seeds=1)
+    clean = results(out)
+    start(data, out, ["KNN"], seeds=1, dirty=0.2)
+    assert "20% of the outliers, but at least one, are mixed" in (out / "benchmark.md").read_text()
+    dirty = results(out)
+    assert [float(row["dirty"]) for row in dirty] == [0.2, 0.2]
+    assert [int(row["n_train"]) for row in dirty] == [int(row["n_train"]) + 2 for row in clean]
+
+
+def test_the_front_is_what_none_beats_at_its_cost():
+    names = {"cheap": (1, 0.6), "waste": (2, 0.5), "best": (3, 0.7)}
+    lines = [
+        Line(
+            detector=name,
+            auroc=auroc,
+            folders={},
+            average_precision=0.5,
+            rank=1,
+            wins=0,
+            seed_std=None,
+            median_fit=seconds,
+            worst_fit=1,
+            median_score=1,
+            p_value=None,
+        )
+        for name, (seconds, auroc) in names.items()
+    ]
+    colours = {text.get_text(): text.get_color() for text in front.draw(lines).axes[0].texts}
+    assert colours == {"cheap": "tab:red", "waste": "0.35", "best": "tab:red"}
 
 
 def test_seed_spread_needs_two_seeds():
@@ -399,6 +537,8 @@ def test_diagram_names_every_detector_without_overlap(count):
             median_fit=1,
             worst_fit=1,
             median_score=1,
+            folders={},
+            p_value=None,
         )
         for i in range(count)
     ]
@@ -426,6 +566,7 @@ def test_report_states_command_and_seeds_but_no_path(data, out):
         "results.parquet",
         "benchmark.md",
         "critical-difference.png",
+        "front.png",
     }
 
 
@@ -466,6 +607,9 @@ def test_malformed_file_is_an_error_before_anything_runs(data, out, arrays, mess
         ({"sets": ["three"]}, "no data set 'three'; there are one, two"),
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
         ({"jobs": 0}, "jobs must be at least 1, got 0"),
+        ({"dirty": 1.0}, "dirty must be at least 0 and less than 1, got 1.0"),
+        ({"detectors": ["FLOW@whiten"]}, "no peer 'FLOW'; there are KNN"),
+        ({"detectors": ["KNN@whitten"]}, "'whitten'"),
     ],
 )
 def test_wrong_arguments_are_errors(data, out, wrong, message):

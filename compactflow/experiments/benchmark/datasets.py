@@ -1,4 +1,4 @@
-"""The data sets in a folder."""
+"""The data sets in folders."""
 
 from __future__ import annotations
 
@@ -10,25 +10,33 @@ from compactflow.experiments.datasets import load_npz
 __all__ = ["find"]
 
 
-def find(folder: Path, names: Sequence[str] | None = None) -> list[Path]:
-    """Find and check the data sets in a folder, so that a bad file stops a run before it starts.
+def find(folders: Sequence[Path], names: Sequence[str] | None = None) -> list[Path]:
+    """Find and check the data sets in folders, so that a bad file stops a run before it starts.
 
     Args:
-        folder: Holds ``.npz`` files as `compactflow.experiments.datasets.load_npz` reads them.
+        folders: Hold ``.npz`` files as `compactflow.experiments.datasets.load_npz` reads them.
         names: File names without ``.npz``; all if ``None``.
 
     Returns:
-        The files, sorted by name.
+        The files, folder by folder, sorted by name.
 
     Raises:
-        FileNotFoundError: If there is no such folder.
-        ValueError: If it holds no data set, or not one that was asked for, or one is malformed.
+        FileNotFoundError: If a folder does not exist.
+        ValueError: If a folder holds no data set, if two hold one of the same name, if one that
+            was asked for is in none, or if one is malformed.
     """
-    if not folder.is_dir():
-        raise FileNotFoundError(f"there is no data folder {folder}")
-    files = {path.stem: path for path in sorted(folder.glob("*.npz"))}
-    if not files:
-        raise ValueError(f"the data folder {folder} holds no .npz file")
+    files: dict[str, Path] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no data folder {folder}")
+        found = sorted(folder.glob("*.npz"))
+        if not found:
+            raise ValueError(f"the data folder {folder} holds no .npz file")
+        for path in found:
+            if files.setdefault(path.stem, path) != path:
+                raise ValueError(
+                    f"{files[path.stem]} and {path} have the same name; results would be mixed"
+                )
     unknown = [name for name in names or () if name not in files]
     if unknown:
         raise ValueError(f"there is no data set {unknown[0]!r}; there are {', '.join(files)}")

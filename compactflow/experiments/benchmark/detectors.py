@@ -9,16 +9,20 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from sklearn.covariance import LedoitWolf
 from sklearn.decomposition import PCA
 from sklearn.ensemble import IsolationForest
+from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor, NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import OneClassSVM
 
 from compactflow.detector.building import build
 from compactflow.devices import find_device
+from compactflow.experiments.benchmark.rivals import contraction_matching, diffusion_time
+from compactflow.flows.assembly import find_class
 
 __all__ = [
     "DETECTORS",
@@ -26,6 +30,7 @@ __all__ = [
     "PEERS",
     "VARIANTS",
     "Fitted",
+    "check_name",
     "find_absent",
     "fit_likelihood",
     "fit_ours",
@@ -74,9 +79,38 @@ def _standardised(fit: Callable[[Array, int], Score]) -> Fit:
     return fit_standardised
 
 
-def _knn(train: Array, seed: int) -> Score:
-    neighbours = NearestNeighbors(n_neighbors=5).fit(train)
-    return lambda rows: neighbours.kneighbors(rows)[0][:, -1]
+def _behind(layer: str, fit: Callable[[Array, int], Score]) -> Fit:
+    """Put one of our first layers in front, fitted to the training rows."""
+
+    def fit_behind(train: Array, seed: int) -> Fitted:
+        fitted = find_class("preprocessing", layer)(train.shape[1])
+        fitted.fit(train)
+        fitted.double()
+
+        def prepare(rows: Array) -> Array:
+            prepared: Array = fitted(torch.from_numpy(rows)).numpy()
+            return prepared
+
+        score = fit(prepare(train), seed)
+        return Fitted(lambda rows: score(prepare(rows)))
+
+    return fit_behind
+
+
+def _neighbours(count: int, summary: Callable[[Array], Array]) -> Callable[[Array, int], Score]:
+    """A summary of the distances ``(M, count)`` to the nearest training rows."""
+
+    def fit(train: Array, seed: int) -> Score:
+        neighbours = NearestNeighbors(n_neighbors=count).fit(train)
+        return lambda rows: summary(neighbours.kneighbors(rows)[0])
+
+    return fit
+
+
+def _quarter_density(train: Array, seed: int) -> Score:
+    """A kernel density of a quarter of Silverman's bandwidth, the same for all columns."""
+    width = 0.25 * len(train) ** (-1 / (train.shape[1] + 4))
+    return _normality(lambda seed: KernelDensity(bandwidth=width))(train, seed)
 
 
 def _mahalanobis(train: Array, seed: int) -> Score:
@@ -126,14 +160,31 @@ def _deepod(name: str) -> _Peer:
     return _Peer("deepod.models", name, options)
 
 
+def _first(distances: Array) -> Array:
+    return distances[:, 0]
+
+
+def _last(distances: Array) -> Array:
+    return distances[:, -1]
+
+
+def _mean(distances: Array) -> Array:
+    mean: Array = distances.mean(axis=1)
+    return mean
+
+
 def _no_options(dim: int, seed: int) -> dict[str, Any]:
     return {}
 
+
+_DEEPOD = ("DeepSVDD", "GOAD", "ICL", "NeuTraL", "RCA", "SLAD")
 
 _OPTIONAL = {
     "ECOD": _Peer("pyod.models.ecod", "ECOD", _no_options),
     "COPOD": _Peer("pyod.models.copod", "COPOD", _no_options),
     "HBOS": _Peer("pyod.models.hbos", "HBOS", _no_options),
+    "INNE": _Peer("pyod.models.inne", "INNE", lambda dim, seed: {"random_state": seed}),
+    "LUNAR": _Peer("pyod.models.lunar", "LUNAR", _no_options),
     "DeepSVDD": _Peer(
         "pyod.models.deep_svdd",
         "DeepSVDD",
@@ -144,7 +195,7 @@ _OPTIONAL = {
         "AutoEncoder",
         lambda dim, seed: {"random_state": seed, "verbose": 0},
     ),
-    **{f"deepod:{name}": _deepod(name) for name in ("DeepSVDD", "GOAD", "ICL", "RCA", "SLAD")},
+    **{f"deepod:{name}": _deepod(name) for name in _DEEPOD},
 }
 
 #: How to install the optional packages. deepod pins an old torch but works with the present one.
@@ -155,13 +206,19 @@ INSTALL = {
 
 #: The peers on features as they are; each maps training inliers ``(N, D)`` and a seed to scores.
 PEERS: dict[str, Callable[[Array, int], Score]] = {
-    "KNN": _knn,
+    "KNN": _neighbours(5, _last),
+    "KNN1": _neighbours(1, _first),
+    "DTE-NP": _neighbours(5, _mean),
     "IForest": _normality(lambda seed: IsolationForest(random_state=seed)),
     "LOF": _normality(lambda seed: LocalOutlierFactor(novelty=True)),
     "OCSVM": _normality(lambda seed: OneClassSVM()),
     "Mahalanobis": _mahalanobis,
     "PCA": _pca,
     "KDE": _normality(lambda seed: KernelDensity()),
+    "KDE/4": _quarter_density,
+    "GMM": _normality(lambda seed: GaussianMixture(5, reg_covar=1e-3, random_state=seed)),
+    "DTE-C": diffusion_time,
+    "TCCM": contraction_matching,
     **_OPTIONAL,
 }
 
@@ -199,15 +256,35 @@ VARIANTS: dict[str, Fit] = {
 }
 
 
+def check_name(name: str) -> None:
+    """Check that a detector of that name can be made.
+
+    Raises:
+        ValueError: If there is no such detector, or no such first layer for it.
+    """
+    peer, at, layer = name.partition("@")
+    known = list(PEERS) if at else [*DETECTORS, *VARIANTS]
+    if peer not in known:
+        kind = "peer" if at else "detector"
+        raise ValueError(f"there is no {kind} {peer!r}; there are {', '.join(known)}")
+    if at:
+        find_class("preprocessing", layer)
+
+
 def load(name: str) -> Fit:
     """A detector or variant, with what it needs imported, so that importing is not timed.
+
+    Args:
+        name: As in `DETECTORS` or `VARIANTS`, or ``"peer@layer"`` for a peer behind one of our
+            first layers in place of standardised columns.
 
     Raises:
         ImportError: If its package is not installed.
     """
-    if name in _OPTIONAL:
-        _OPTIONAL[name].load()
-    return (DETECTORS | VARIANTS)[name]
+    peer, at, layer = name.partition("@")
+    if peer in _OPTIONAL:
+        _OPTIONAL[peer].load()
+    return _behind(layer, PEERS[peer]) if at else (DETECTORS | VARIANTS)[name]
 
 
 def find_absent(names: Iterable[str]) -> dict[str, str]:
@@ -217,5 +294,6 @@ def find_absent(names: Iterable[str]) -> dict[str, str]:
         try:
             load(name)
         except ImportError:
-            absent[name] = INSTALL[_OPTIONAL[name].module.partition(".")[0]]
+            package = _OPTIONAL[name.partition("@")[0]].module.partition(".")[0]
+            absent[name] = INSTALL[package]
     return absent

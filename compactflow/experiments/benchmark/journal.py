@@ -23,6 +23,7 @@ class Task(NamedTuple):
         data: SHA-256 of the data file.
         protocol: Version of the protocol.
         version: Version of compactflow.
+        dirty: Share of the outliers that is mixed into training, in [0, 1).
     """
 
     set: str
@@ -31,6 +32,7 @@ class Task(NamedTuple):
     data: str
     protocol: int
     version: str
+    dirty: float = 0.0
 
 
 class Journal:
@@ -96,9 +98,11 @@ def _task(row: Row) -> Task:
         KeyError: If a field is missing.
         TypeError: If a field is of another type.
     """
-    task = Task(**{field: row[field] for field in Task._fields})
-    numbers = ("seed", "protocol")
+    needed = Task._fields[: -len(Task._field_defaults)]
+    given = [name for name in Task._fields if name in row or name in needed]
+    task = Task(**{name: row[name] for name in given})
+    types = {"seed": int, "protocol": int, "dirty": float}
     for name, value in task._asdict().items():
-        if type(value) is not (int if name in numbers else str):
+        if type(value) is not types.get(name, str):
             raise TypeError(f"{name} is {value!r}")
     return task

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
+from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
 from compactflow.experiments.benchmark.journal import Row
 
@@ -26,6 +26,7 @@ class Line:
     Attributes:
         detector: Its name.
         auroc: Mean over sets and seeds.
+        folders: The same over the sets of each folder.
         average_precision: Likewise.
         rank: Mean over sets of its rank by AUROC (itself a mean over seeds); 1 is best, and ties
             share their mean rank.
@@ -35,10 +36,13 @@ class Line:
         median_fit: Seconds to fit, median over sets and seeds.
         worst_fit: Likewise, the maximum.
         median_score: Seconds to score all test rows, median.
+        p_value: Of Wilcoxon's signed-rank test over the sets that it equals the first detector,
+            after Holm's correction for all; ``None`` for the first, and with fewer than two sets.
     """
 
     detector: str
     auroc: float
+    folders: dict[str, float]
     average_precision: float
     rank: float
     wins: int
@@ -46,6 +50,7 @@ class Line:
     median_fit: float
     worst_fit: float
     median_score: float
+    p_value: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +119,19 @@ def _lines(rows: Sequence[Row], sets: Sequence[str], detectors: Sequence[str]) -
         for column in ("auroc", "average_precision", "fit_seconds", "score_seconds")
     )
     means = auroc.mean(axis=2)
+    home = {row["set"]: row["folder"] for row in rows}
+    folders = {
+        folder: [name for name in range(len(sets)) if home[sets[name]] == folder]
+        for folder in dict.fromkeys(home[name] for name in sets)
+    }
+    p_values = _compare(means)
     ranks = rankdata(-means, axis=1).mean(axis=0)
     best = means == means.max(axis=1, keepdims=True)
     lines = [
         Line(
             detector=name,
             auroc=float(means[:, i].mean()),
+            folders={name: float(means[own, i].mean()) for name, own in folders.items()},
             average_precision=float(precision[:, i].mean()),
             rank=float(ranks[i]),
             wins=int(best[:, i].sum()),
@@ -127,10 +139,31 @@ def _lines(rows: Sequence[Row], sets: Sequence[str], detectors: Sequence[str]) -
             median_fit=float(np.median(fit[:, i])),
             worst_fit=float(fit[:, i].max()),
             median_score=float(np.median(score[:, i])),
+            p_value=p_values[i],
         )
         for i, name in enumerate(detectors)
     ]
     return sorted(lines, key=lambda line: -line.auroc)
+
+
+def _compare(means: Array) -> list[float | None]:
+    """Holm's p-values of Wilcoxon's test of each detector against the first.
+
+    Args:
+        means: AUROC, (sets, detectors).
+    """
+    sets, detectors = means.shape
+    if sets < 2 or detectors < 2:
+        return [None] * detectors
+    found = [
+        float(wilcoxon(other, means[:, 0]).pvalue) if (other != means[:, 0]).any() else 1.0
+        for other in means[:, 1:].T
+    ]
+    order = np.argsort(found)
+    scaled = np.asarray(found)[order] * np.arange(len(found), 0, -1)
+    corrected = np.empty(len(found))
+    corrected[order] = np.minimum(np.maximum.accumulate(scaled), 1)
+    return [None, *corrected.tolist()]
 
 
 def critical_difference(detectors: int, sets: int, alpha: float = 0.05) -> float:

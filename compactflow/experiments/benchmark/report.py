@@ -1,7 +1,8 @@
 """What a benchmark writes.
 
 ``results.csv`` and ``results.parquet`` hold one row per data set, detector and seed;
-``benchmark.md`` ranks the detectors; ``critical-difference.png`` shows which of them differ.
+``benchmark.md`` ranks the detectors; ``critical-difference.png`` shows which of them differ, and
+``front.png`` what each costs.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from compactflow import tables
+from compactflow.experiments.benchmark import diagram, front
 from compactflow.experiments.benchmark.detectors import INSTALL
-from compactflow.experiments.benchmark.diagram import draw
 from compactflow.experiments.benchmark.journal import Row
 from compactflow.experiments.benchmark.ranking import (
     Line,
@@ -36,6 +37,8 @@ __all__ = ["COLUMNS", "environment", "grid", "write", "write_text"]
 COLUMNS = {
     "set": "string",
     "detector": "string",
+    "folder": "string",
+    "dirty": "float64",
     "seed": "int64",
     "auroc": "float64",
     "average_precision": "float64",
@@ -49,18 +52,7 @@ COLUMNS = {
     "error": "string",
 }
 
-_DIAGRAM = "critical-difference.png"
-_HEADER = (
-    "detector",
-    "mean AUROC",
-    "mean AP",
-    "mean rank",
-    "wins",
-    "seed std",
-    "median fit s",
-    "worst fit s",
-    "median score s",
-)
+_DIAGRAM, _FRONT = "critical-difference.png", "front.png"
 
 
 def write(out: Path, rows: Sequence[Row], absent: dict[str, str], command: str) -> Table:
@@ -81,10 +73,12 @@ def write(out: Path, rows: Sequence[Row], absent: dict[str, str], command: str) 
     for name in ("results.csv", "results.parquet"):
         write_atomically(out / name, lambda path: tables.write(path, COLUMNS, [batch]))
     if ranking.friedman is None:
-        (out / _DIAGRAM).unlink(missing_ok=True)
+        for name in (_DIAGRAM, _FRONT):
+            (out / name).unlink(missing_ok=True)
     else:
-        figure = draw(ranking.lines, len(ranking.sets))
+        figure = diagram.draw(ranking.lines, len(ranking.sets))
         write_atomically(out / _DIAGRAM, figure.savefig)
+        write_atomically(out / _FRONT, front.draw(ranking.lines).savefig)
     text = _markdown(rows, ranking, absent, command)
     write_atomically(out / "benchmark.md", lambda path: write_text(path, text))
     return _table(ranking, absent)
@@ -95,18 +89,22 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _cells(line: Line) -> list[str]:
-    return [
-        line.detector,
-        f"{line.auroc:.4f}",
-        f"{line.average_precision:.4f}",
-        f"{line.rank:.2f}",
-        str(line.wins),
-        "–" if line.seed_std is None else f"{line.seed_std:.4f}",
-        f"{line.median_fit:.3g}",
-        f"{line.worst_fit:.3g}",
-        f"{line.median_score:.3g}",
-    ]
+def _cells(line: Line) -> dict[str, str]:
+    """What a table says of a detector, by column."""
+    several = len(line.folders) > 1
+    return {
+        "detector": line.detector,
+        "mean AUROC": f"{line.auroc:.4f}",
+        **({name: f"{auroc:.4f}" for name, auroc in line.folders.items()} if several else {}),
+        "mean AP": f"{line.average_precision:.4f}",
+        "mean rank": f"{line.rank:.2f}",
+        "wins": str(line.wins),
+        "p": "–" if line.p_value is None else f"{line.p_value:.2g}",
+        "seed std": "–" if line.seed_std is None else f"{line.seed_std:.4f}",
+        "median fit s": f"{line.median_fit:.3g}",
+        "worst fit s": f"{line.worst_fit:.3g}",
+        "median score s": f"{line.median_score:.3g}",
+    }
 
 
 def _notes(ranking: Ranking, absent: dict[str, str]) -> list[str]:
@@ -128,27 +126,31 @@ def _table(ranking: Ranking, absent: dict[str, str]) -> Table:
         caption=escape("\n".join(_notes(ranking, absent))),
         caption_justify="left",
     )
-    for i, name in enumerate(_HEADER):
+    cells = [_cells(line) for line in ranking.lines]
+    for i, name in enumerate(cells[0] if cells else ["detector"]):
         table.add_column(name, justify="right" if i else "left", no_wrap=not i)
-    for line in ranking.lines:
-        table.add_row(*_cells(line))
+    for line in cells:
+        table.add_row(*line.values())
     return table
 
 
 def _markdown(rows: Sequence[Row], ranking: Ranking, absent: dict[str, str], command: str) -> str:
     seeds = sorted({row["seed"] for row in rows})
+    cells = [_cells(line) for line in ranking.lines]
     parts = [
         "# Benchmark",
         f"    {command}",
         "Clean one-class protocol: of more than 20,000 rows, 20,000 are drawn; a random half of "
         "the inliers is for training, all other rows are for testing; every detector has one "
         "fixed set of hyperparameters, and the peers' features are standardised on the training "
-        "rows.",
+        "rows, or mapped by the first layer that is named after an @.",
+        *_contamination(rows),
         f"Seeds {', '.join(map(str, seeds))}; {environment()}.",
         f"## Ranking over {len(ranking.sets)} set(s)",
-        grid(_HEADER, [_cells(line) for line in ranking.lines]),
+        grid(list(cells[0]), [list(line.values()) for line in cells]) if cells else "None.",
         "Rank and wins are by a set's AUROC, averaged over the seeds; the seed std is that of the "
-        "mean AUROC over the sets.",
+        "mean AUROC over the sets. p is of Wilcoxon's signed-rank test over the sets that a "
+        "detector equals the first that ran, with Holm's correction.",
         *_significance(ranking),
         *(f"- {note}" for note in _notes(ranking, absent)),
         "## AUROC per set",
@@ -184,7 +186,14 @@ def _significance(ranking: Ranking) -> list[str]:
         f"than {difference:.2f} apart, joined by bars below, do not differ significantly "
         "(Nemenyi test at 0.05; Demšar 2006).",
         f"![Mean ranks and critical difference]({_DIAGRAM})",
+        f"![Mean AUROC and seconds to fit]({_FRONT})",
     ]
+
+
+def _contamination(rows: Sequence[Row]) -> list[str]:
+    share = rows[0]["dirty"] if rows else 0
+    mixed = f"{share:.0%} of the outliers, but at least one, are mixed into training."
+    return [mixed] if share else []
 
 
 def _per_set(rows: Sequence[Row], column: str) -> str:

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from compactflow._version import __version__
 from compactflow.experiments.benchmark import datasets, report
-from compactflow.experiments.benchmark.detectors import DETECTORS, VARIANTS, find_absent, load
+from compactflow.experiments.benchmark.detectors import DETECTORS, check_name, find_absent, load
 from compactflow.experiments.benchmark.journal import Journal, Row, Task
 from compactflow.experiments.benchmark.measurement import fit_and_score
 from compactflow.experiments.datasets import load_npz, split
@@ -25,39 +25,42 @@ __all__ = ["JOURNAL", "measure", "run"]
 
 JOURNAL = "journal.jsonl"
 
-_PROTOCOL = 1
+_PROTOCOL = 2
 _OPTIONAL = float, type(None)
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("auroc", "average_precision", "fit_seconds", "score_seconds"), float),
     **dict.fromkeys(("inside", "inside_natural"), _OPTIONAL),
     **dict.fromkeys(("n_train", "n_test", "dim"), int),
+    "folder": str,
 }
 
 
 def run(
-    data: Path,
+    data: Sequence[Path],
     out: Path,
     *,
     detectors: Sequence[str] | None,
     sets: Sequence[str] | None,
     seeds: int,
     jobs: int,
+    dirty: float = 0.0,
 ) -> Table:
-    """Measure detectors on a folder of data sets and write the report.
+    """Measure detectors on folders of data sets and write the report.
 
     Each result is kept in ``journal.jsonl`` as soon as it is there: a run that was killed goes on
     where it stopped when it is started again with the same folders. Results of other data,
     another protocol or another compactflow version are left alone; failed ones are tried again.
 
     Args:
-        data: Folder of ``.npz`` files with ``X`` ``(n, D)`` and ``y`` ``(n,)``, 1 for outliers.
+        data: Folders of ``.npz`` files with ``X`` ``(n, D)`` and ``y`` ``(n,)``, 1 for outliers.
         out: The folder to write to; made if it does not exist. See
             `compactflow.experiments.benchmark.report` for what is written.
         detectors: Names of detectors, variants of ours included; ``None`` for all detectors that
-            are installed.
+            are installed. A peer behind one of our first layers is ``"KNN@marginal"``.
         sets: Names of data sets, which are the files' names without ``.npz``; ``None`` for all.
         seeds: How many; they are 0, 1, ...
         jobs: How many processes; each computes with one thread.
+        dirty: Share of the outliers that is mixed into training, in [0, 1); the others test.
 
     Returns:
         The ranking, for the terminal.
@@ -70,13 +73,15 @@ def run(
     for name, value in {"seeds": seeds, "jobs": jobs}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+    if not 0 <= dirty < 1:
+        raise ValueError(f"dirty must be at least 0 and less than 1, got {dirty}")
     chosen, absent = _choose(detectors)
     paths = {path.stem: path for path in datasets.find(data, sets)}
-    tasks = _plan(paths, chosen, seeds)
+    tasks = _plan(paths, chosen, seeds, dirty)
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(out / JOURNAL, _FIELDS)
     _complete(journal, tasks, paths, jobs)
-    command = _command(data, detectors, sets, seeds, jobs)
+    command = _command(data, detectors, sets, seeds, jobs, dirty)
     return report.write(out, [journal.rows[task] for task in tasks], absent, command)
 
 
@@ -89,8 +94,9 @@ def measure(path: Path, task: Task) -> Row:
         the share of the test inliers that it calls inliers and the share inside the support. If
         the detector fails, these are ``None`` and ``error`` says why.
     """
-    train, test, outlier = split(*load_npz(path), task.seed)
+    train, test, outlier = split(*load_npz(path), task.seed, dirty=task.dirty)
     row = task._asdict() | dict.fromkeys(report.COLUMNS.keys() - set(Task._fields))
+    row["folder"] = path.parent.resolve().name
     row |= {"n_train": len(train), "n_test": len(test), "dim": train.shape[1]}
     try:
         fit = load(task.detector)
@@ -111,23 +117,23 @@ def measure(path: Path, task: Task) -> Row:
 
 def _choose(names: Sequence[str] | None) -> tuple[list[str], dict[str, str]]:
     """The detectors to run, and those left out with how to install them."""
-    known = [*DETECTORS, *VARIANTS]
-    unknown = [name for name in names or () if name not in known]
-    if unknown:
-        raise ValueError(f"there is no detector {unknown[0]!r}; there are {', '.join(known)}")
+    for name in names or ():
+        check_name(name)
     absent = find_absent(DETECTORS if names is None else names)
     if names is not None and absent:
         name, install = next(iter(absent.items()))
         raise ValueError(f"the detector {name!r} is not installed; run {install!r}")
     wanted = DETECTORS if names is None else names
-    return [name for name in known if name in wanted and name not in absent], absent
+    return [name for name in dict.fromkeys(wanted) if name not in absent], absent
 
 
-def _plan(paths: dict[str, Path], detectors: Sequence[str], seeds: int) -> list[Task]:
+def _plan(
+    paths: dict[str, Path], detectors: Sequence[str], seeds: int, dirty: float
+) -> list[Task]:
     """Seed by seed, so that a run that is stopped early has seen every set."""
     hashes = {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items()}
     return [
-        Task(name, detector, seed, hashes[name], _PROTOCOL, __version__)
+        Task(name, detector, seed, hashes[name], _PROTOCOL, __version__, dirty)
         for seed in range(seeds)
         for name in paths
         for detector in detectors
@@ -137,8 +143,8 @@ def _plan(paths: dict[str, Path], detectors: Sequence[str], seeds: int) -> list[
 def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs: int) -> None:
     """Run the tasks that the journal does not hold yet."""
     pending = journal.find_pending(tasks)
-    others = {task[:3] for task in journal.rows.keys() - set(tasks)}
-    stale = sum(task[:3] in others for task in pending)
+    others = {(*task[:3], task.dirty) for task in journal.rows.keys() - set(tasks)}
+    stale = sum((*task[:3], task.dirty) in others for task in pending)
     if stale:
         warnings.warn(
             f"{JOURNAL} has {stale} results of other data, another protocol or another "
@@ -153,10 +159,17 @@ def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs:
 
 
 def _command(
-    data: Path, detectors: Sequence[str] | None, sets: Sequence[str] | None, seeds: int, jobs: int
+    data: Sequence[Path],
+    detectors: Sequence[str] | None,
+    sets: Sequence[str] | None,
+    seeds: int,
+    jobs: int,
+    dirty: float,
 ) -> str:
-    """The command line, with the data folder's bare name."""
-    words = ["compactflow", "benchmark", "--data", data.resolve().name]
+    """The command line, with the data folders' bare names."""
+    words = ["compactflow", "benchmark"]
+    words += [word for folder in data for word in ("--data", folder.resolve().name)]
     for option, names in {"--detectors": detectors, "--sets": sets}.items():
         words += [option, ",".join(names)] if names is not None else []
-    return shlex.join([*words, "--seeds", str(seeds), "--jobs", str(jobs)])
+    words += ["--seeds", str(seeds), "--jobs", str(jobs)]
+    return shlex.join([*words, *(["--dirty", str(dirty)] if dirty else [])])
