@@ -89,7 +89,7 @@ def _train(
         optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
         for _ in range(_STEPS):
             optimizer.zero_grad()
-            loss(network, rows[torch.randint(len(rows), (_BATCH,))]).backward()
+            torch.autograd.backward(loss(network, rows[torch.randint(len(rows), (_BATCH,))]))
             optimizer.step()
     return network.eval()
 
