@@ -164,6 +164,7 @@ def test_rivals_keep_the_callers_generator_and_their_seed(name, monkeypatch):
         "KDE",
         "KDE/4",
         "GMM",
+        "SOD",
         "DTE-C",
         "TCCM",
     ],

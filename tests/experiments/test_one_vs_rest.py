@@ -79,12 +79,22 @@ def test_noise_is_drawn_with_the_seed_and_is_not_in_the_fingerprint(file):
     assert first.fingerprint == other.fingerprint
 
 
+def test_images_may_be_of_the_test_rows_alone(file, tmp_path):
+    images = make_arrays()["images"]
+    whole = features.load(file, 0)
+    np.savez(tmp_path / "few.npz", **make_arrays() | {"images": images[whole.test]})
+    few = features.load(tmp_path / "few.npz", 0)
+    for row in np.flatnonzero(whole.test):
+        assert np.array_equal(whole.image(row), images[row])
+        assert np.array_equal(few.image(row), images[row])
+
+
 def test_digits_are_halved_within_each_class():
     data = features.load(None, 0)
     for label in data.classes:
         train, test = (len(data.rows(label, test=test)) for test in (False, True))
         assert abs(train - test) <= 1
-    assert data.images.shape == (len(data.X), 8, 8)
+    assert data.images.shape == (data.test.sum(), 8, 8)
 
 
 def changed(**changes):
@@ -107,6 +117,7 @@ BAD = {
     "at least 1 test rows, but class a has 0": changed(split=np.full(90, "train")),
     "at least two classes": changed(y=np.zeros(90)),
     "images must be": changed(images=np.zeros((89, 2, 2))),
+    "30 for the test rows alone, got": changed(images=np.zeros((31, 2, 2))),
     "could not convert": changed(X=np.full((90, 2), "x")),
     "can be read": changed(X=np.array([{}] * 90)),
 }
@@ -147,15 +158,41 @@ def test_a_class_is_scored_against_all_others_and_each(file, tmp_path, serial):
     ranked = data.rows("b", test=True)[np.argsort(scores[data.rows("b", test=True)])]
     assert row["least"] == ranked[:8].tolist()
     assert row["most"] == ranked[::-1][:8].tolist()
+    others = np.flatnonzero(test & (data.y != "b"))
+    assert row["overlooked"][0] == others[scores[others].argmin()]
+    assert row["furthest"][0] == others[scores[others].argmax()]
+
+
+def test_peers_take_the_first_seed_alone(file, tmp_path, serial):
+    one_vs_rest.evaluate(tmp_path, Study(features=file, seeds=(3, 4)), ["KNN1", "IOCN"])
+    runs = [
+        (row["detector"], row["seed"])
+        for row in one_vs_rest.evaluate(
+            tmp_path, Study(features=file, seeds=(3, 4)), ["KNN1", "IOCN"]
+        )
+    ]
+    assert set(runs) == {("KNN1", 3), ("IOCN", 3), ("IOCN", 4)}
+    assert len(serial) == 3 * 3
+
+
+def test_what_lies_inside_the_boundary_is_counted(file, monkeypatch):
+    data = features.load(file, 0)
+    fit = lambda train, seed, **options: Fitted(lambda rows: -rows[:, 0], -0.5)  # noqa: E731
+    monkeypatch.setattr(one_vs_rest, "_NETWORKS", {"ours": fit})
+    row = one_vs_rest.measure(data, "a", one_vs_rest.Task("axes", "ours", 0, "", 2, ""), False)
+    assert (row["inside"], row["missed"]) == (1.0, 0.0)
+    assert row["memory"] is None or row["memory"] >= 0
+    row = one_vs_rest.measure(data, "b", one_vs_rest.Task("axes", "ours", 0, "", 2, ""), False)
+    assert (row["inside"], row["missed"]) == (0.0, 0.5)
 
 
 def test_experiments_share_what_is_measured(file, tmp_path, serial):
     study = Study(features=file, seeds=(0, 1))
     table1.run(tmp_path, study, ["KNN", "IOCN", "ours"])
-    assert len(serial) == 3 * 3 * 2
+    assert len(serial) == 3 * (1 + 2 * 2)
     table2.run(tmp_path, study)
     fig3.run(tmp_path, study)
-    assert len(serial) == 3 * 3 * 2
+    assert len(serial) == 3 * (1 + 2 * 2)
     assert (tmp_path / "table2.png").stat().st_size > 0
     assert (tmp_path / "fig3.png").stat().st_size > 0
 
@@ -185,6 +222,9 @@ def test_table1_says_what_failed_and_what_is_published(file, tmp_path, serial, m
         float(r["auroc"]) for r in rows_of(tmp_path / "table1.csv") if r["detector"] == "KNN"
     ]
     assert f"{100 * np.mean(measured):.1f}" in line
+    assert "| ours | KNN | " in text
+    assert "of 3 |" in text
+    assert "| ours | KDE | " not in text
     assert "axes" in text
     assert str(tmp_path) not in text
 

@@ -37,7 +37,7 @@ def test_plots_need_two_features():
 @pytest.mark.slow
 def test_default_hugs_the_moons():
     inliers = shapes.SHAPES["two moons"](1)
-    detector = shapes.fit("two moons", None, True, 0)
+    detector = shapes.fit("two moons", None, False, 0)
     box = np.random.default_rng(0).uniform([-1.5, -1], [2.5, 1.5], (20_000, 2))
     area = 10 * (detector.signed_distance(box) <= 0).mean()
     ellipse = np.pi * 4 * np.sqrt(np.linalg.det(np.cov(inliers.T)))
@@ -92,7 +92,7 @@ def test_gap_is_measured_at_equal_coverage():
 def test_a_failing_picture_leaves_the_old_one(tmp_path, monkeypatch):
     (tmp_path / "fig1.png").write_bytes(b"old")
     monkeypatch.setattr(shapes, "SHAPES", {"two moons": shapes.SHAPES["two moons"]})
-    monkeypatch.setattr(shapes, "_steps", lambda quick: 2)
+    monkeypatch.setattr(shapes, "_QUICK_STEPS", 2)
     # Other processes would not see the steps.
     monkeypatch.setattr(
         shapes, "run_all", lambda function, tasks, title: [function(*task) for task in tasks]

@@ -22,6 +22,7 @@ from sklearn.svm import OneClassSVM
 from compactflow.detector.building import build
 from compactflow.devices import find_device
 from compactflow.experiments.benchmark.rivals import contraction_matching, diffusion_time
+from compactflow.experiments.benchmark.sod import fit_sod
 from compactflow.flows.assembly import find_class
 
 __all__ = [
@@ -217,6 +218,7 @@ PEERS: dict[str, Callable[[Array, int], Score]] = {
     "KDE": _normality(lambda seed: KernelDensity()),
     "KDE/4": _quarter_density,
     "GMM": _normality(lambda seed: GaussianMixture(5, reg_covar=1e-3, random_state=seed)),
+    "SOD": fit_sod,
     "DTE-C": diffusion_time,
     "TCCM": contraction_matching,
     **_OPTIONAL,

@@ -7,6 +7,7 @@ import io
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from threadpoolctl import threadpool_limits
@@ -25,12 +26,14 @@ class Measurement(NamedTuple):
         boundary: If scores are signed distances, the one beyond which a row is an outlier.
         fit_seconds: To fit.
         score_seconds: To score all test rows.
+        memory: By how much the process grew at most, in MiB; ``None`` where that is not known.
     """
 
     scores: Array
     boundary: float | None
     fit_seconds: float
     score_seconds: float
+    memory: float | None
 
 
 def fit_and_score(fit: Fit, train: Array, test: Array, seed: int) -> Measurement:
@@ -43,12 +46,32 @@ def fit_and_score(fit: Fit, train: Array, test: Array, seed: int) -> Measurement
         seed: Of the detector.
     """
     with single_threaded(), threadpool_limits(1), _quiet():
+        before = _start_memory()
         start = time.perf_counter()
         score, boundary = fit(train, seed)
         fitted = time.perf_counter()
         scores = score(test)
         end = time.perf_counter()
-    return Measurement(scores, boundary, fitted - start, end - fitted)
+    memory = None if before is None else _memory("VmHWM") - before
+    return Measurement(scores, boundary, fitted - start, end - fitted, memory)
+
+
+def _start_memory() -> float | None:
+    """Let the peak of resident memory count from now on, and return what is resident, in MiB.
+
+    Only Linux can do that; elsewhere the result is ``None``.
+    """
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+        return _memory("VmRSS")
+    except OSError:
+        return None
+
+
+def _memory(field: str) -> float:
+    """A field of this process's status in MiB: ``VmRSS`` now, ``VmHWM`` at its peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) / 1024
 
 
 @contextlib.contextmanager

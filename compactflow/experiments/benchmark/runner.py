@@ -100,7 +100,7 @@ def measure(path: Path, task: Task) -> Row:
     row |= {"n_train": len(train), "n_test": len(test), "dim": train.shape[1]}
     try:
         fit = load(task.detector)
-        scores, boundary, *seconds = fit_and_score(fit, train, test, task.seed)
+        scores, boundary, *seconds, _ = fit_and_score(fit, train, test, task.seed)
         row |= {
             "auroc": float(roc_auc_score(outlier, scores)),
             "average_precision": float(average_precision_score(outlier, scores)),

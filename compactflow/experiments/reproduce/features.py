@@ -29,7 +29,7 @@ class Features:
         X: The vectors, ``(n, D)``, on the unit hypersphere but for a little noise.
         y: The class of each row, ``(n,)``.
         test: Which rows are for testing, ``(n,)``.
-        images: What the vectors describe, ``(n, height, width)`` or ``(n, height, width, 3)``.
+        images: What the test rows describe, ``(m, height, width)`` or ``(m, height, width, 3)``.
         fingerprint: SHA-256 of the vectors before the noise, the classes and the split.
     """
 
@@ -49,6 +49,19 @@ class Features:
         """The indices of the training or test rows of one class."""
         return np.flatnonzero((self.y.astype(str) == label) & (self.test == test))
 
+    def image(self, row: int) -> NDArray[Any]:
+        """What a test row describes, ``(height, width)`` or ``(height, width, 3)``.
+
+        Raises:
+            ValueError: If there are no images.
+        """
+        if self.images is None:
+            raise ValueError(
+                f"{self.name}.npz has no array images: (n, height, width) or (n, height, width, "
+                "3), for all rows or for the test rows alone"
+            )
+        return np.asarray(self.images[np.count_nonzero(self.test[:row])])
+
 
 def load(path: Path | None, seed: int) -> Features:
     """Read a feature file, or take scikit-learn's digits.
@@ -58,8 +71,9 @@ def load(path: Path | None, seed: int) -> Features:
 
     Args:
         path: An ``.npz`` file with ``X`` ``(n, D)``, classes ``y`` ``(n,)``, ``split`` ``(n,)``
-            of the words train and test, and if it likes ``images``; ``None`` for the digits,
-            half of which, drawn with the seed, are for testing.
+            of the words train and test, and if it likes ``images``, of all rows or of the test
+            rows alone; ``None`` for the digits, half of which, drawn with the seed, are for
+            testing.
         seed: Of the noise.
 
     Raises:
@@ -74,7 +88,8 @@ def load(path: Path | None, seed: int) -> Features:
     X, y, split = (arrays[key] for key in _ARRAYS)
     try:
         X = X.astype(np.float64)
-        _check(X, y, split, arrays.get("images"))
+        images = arrays.get("images")
+        _check(X, y, split, images)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
     digest = hashlib.sha256()
@@ -82,7 +97,10 @@ def load(path: Path | None, seed: int) -> Features:
         digest.update(np.ascontiguousarray(array).tobytes())
     noise = np.random.default_rng(seed).normal(scale=_NOISE, size=X.shape)
     X = X / np.linalg.norm(X, axis=1, keepdims=True) + noise
-    return Features(name, X, y, split == "test", arrays.get("images"), digest.hexdigest())
+    test = split == "test"
+    if images is not None and len(images) == len(X):
+        images = images[test]
+    return Features(name, X, y, test, images, digest.hexdigest())
 
 
 def _digits(seed: int) -> dict[str, NDArray[Any]]:
@@ -102,12 +120,15 @@ def _check(
         raise ValueError(
             f"X must be (n, D), y (n,) and split (n,), got {X.shape}, {y.shape} and {split.shape}"
         )
+    tests = int((split == "test").sum())
     if images is not None and (
-        len(images) != len(X) or images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,))
+        len(images) not in (len(X), tests)
+        or images.ndim not in (3, 4)
+        or images.shape[3:] not in ((), (3,))
     ):
         raise ValueError(
-            f"images must be ({len(X)}, height, width) or ({len(X)}, height, width, 3), got "
-            f"{images.shape}"
+            f"images must be (n, height, width) or (n, height, width, 3) with n = {len(X)}, or "
+            f"{tests} for the test rows alone, got {images.shape}"
         )
     bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
     if len(bad):

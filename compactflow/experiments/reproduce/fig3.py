@@ -1,10 +1,10 @@
-"""Fig. 3 of the paper: the least and the most anomalous examples of each class."""
+"""Fig. 3 of the paper: the least and the most anomalous of each class and of all others."""
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -14,9 +14,18 @@ from compactflow.files import write_atomically
 
 __all__ = ["run"]
 
+#: The parts of each line by what the measurement calls them.
+_PARTS = {
+    "least": "inliers, lowest score first",
+    "most": "inliers, highest first",
+    "overlooked": "outliers, lowest first",
+    "furthest": "outliers, highest first",
+}
+_SHOWN = 6  # of each part
+
 
 def run(out: Path, study: Study) -> None:
-    """Rank each class's test rows by the default trained on that class; write ``fig3.png``.
+    """Rank the test rows by the default trained on each class; write ``fig3.png``.
 
     Args:
         out: The folder to write to.
@@ -26,34 +35,28 @@ def run(out: Path, study: Study) -> None:
         ValueError: If the feature file has no images, or a training failed.
     """
     features = load(study.features, study.seeds[0])
-    if features.images is None:
-        raise ValueError(
-            f"{study.features} has no array images, which fig3 draws: (n, height, width) or "
-            "(n, height, width, 3)"
-        )
+    features.image(0)  # before the training, if there are none
     rows = evaluate(out, replace(study, seeds=study.seeds[:1]), ["ours"])
     examples = {}
     for row in rows:
         if row["error"]:
             raise ValueError(f"ours failed on {row['set']}: {row['error']}")
-        examples[row["class"]] = (row["least"], row["most"])
+        examples[row["class"]] = {key: row[key] for key in _PARTS}
     figure = _figure(features, examples)
     write_atomically(out / "fig3.png", lambda path: figure.savefig(path, dpi=80))
 
 
-def _figure(features: Features, examples: dict[str, tuple[list[int], list[int]]]) -> Figure:
-    assert features.images is not None
-    figure = Figure(figsize=(10, 0.6 * len(examples) + 0.5), layout="constrained")
-    halves: Any = figure.subfigures(1, 2, wspace=0.04)
-    titles = ("least anomalous", "most anomalous, the most on the left")
-    for side, (half, title) in enumerate(zip(halves, titles, strict=True)):
-        half.suptitle(title)
-        columns = max(len(sides[side]) for sides in examples.values())
-        axes = half.subplots(len(examples), columns, squeeze=False)
-        for line, (label, sides) in zip(axes, examples.items(), strict=True):
-            line[0].set_ylabel(label, rotation=0, ha="right", va="center")
-            for ax in line:
-                ax.set(xticks=[], yticks=[], frame_on=False)
-            for ax, i in zip(line, sides[side], strict=False):
-                ax.imshow(features.images[i], cmap="gray_r")
+def _figure(features: Features, examples: dict[str, dict[str, list[int]]]) -> Figure:
+    width, height = 0.42 * _SHOWN * len(_PARTS) + 1.5, 0.46 * len(examples) + 0.6
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(len(examples), len(_PARTS) * (_SHOWN + 1) - 1, squeeze=False)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[], frame_on=False)
+    for line, (label, parts) in zip(axes, examples.items(), strict=True):
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
+        for start, key in zip(itertools.count(0, _SHOWN + 1), _PARTS):  # an empty one between
+            for ax, i in zip(line[start : start + _SHOWN], parts[key], strict=False):
+                ax.imshow(features.image(i), cmap="gray_r", interpolation="nearest")
+    for start, title in zip(itertools.count(0, _SHOWN + 1), _PARTS.values()):
+        axes[0, start].set_title(title, loc="left", fontsize=11)
     return figure

@@ -71,7 +71,7 @@ def _matrix(rows: Sequence[Row], name: str, classes: Sequence[str]) -> NDArray[n
 
 
 def _figure(matrices: dict[str, NDArray[np.float64]], classes: Sequence[str]) -> Figure:
-    size = 2.5 + 0.45 * len(classes)
+    size = 1.6 + 0.5 * len(classes)
     figure = Figure(figsize=(2 * size, size), layout="constrained")
     low = min(np.nanmin(matrix) for matrix in matrices.values())
     places = range(len(classes))
@@ -79,9 +79,15 @@ def _figure(matrices: dict[str, NDArray[np.float64]], classes: Sequence[str]) ->
         image: AxesImage = ax.imshow(matrix, cmap="viridis", vmin=low, vmax=100)
         for i, j in np.argwhere(np.isfinite(matrix)):
             dark = matrix[i, j] < (low + 100) / 2
-            ax.text(j, i, f"{matrix[i, j]:.0f}", ha="center", va="center", fontsize=8)
-            ax.texts[-1].set_color("white" if dark else "black")
+            colour = "white" if dark else "black"
+            ax.text(j, i, _cell(matrix[i, j]), ha="center", va="center", color=colour)
         ax.set(xticks=places, yticks=places, xlabel="outliers", title=f"{name}, AUROC in per cent")
-        ax.set(xticklabels=classes, yticklabels=classes, ylabel="inliers")
-    figure.colorbar(image, ax=figure.axes)
+        ax.set_xticklabels(classes, rotation=45, ha="right", rotation_mode="anchor")
+        ax.set(yticklabels=classes, ylabel="inliers")
+    figure.colorbar(image, ax=figure.axes, shrink=0.8)
     return figure
+
+
+def _cell(value: float) -> str:
+    """With a decimal, but never 100 for less."""
+    return f"{value:.1f}" if value < 99.95 else "100"
