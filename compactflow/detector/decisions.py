@@ -231,7 +231,7 @@ class EnsembleDetector(
 
         Args:
             level: The share of held-out inliers to keep inside, in (0, 1), or ``"natural"`` for
-                the support's own boundary.
+                the latent's own boundary.
             false_positive_rate: Instead of a level, the share of inliers to take for outliers, in
                 (0, 1).
 

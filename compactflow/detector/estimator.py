@@ -86,7 +86,7 @@ class OneClassFlow(EnsembleDetector):
             `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed distance of its
             latent to the latent's support, and what ``boundary="natural"`` means.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
-            keep inside, or ``"natural"`` for the support's own boundary, signed distance 0.
+            keep inside, or ``"natural"`` for the latent's own boundary, signed distance 0.
         device: ``"auto"`` (CUDA if there is one, else the CPU) or a torch device, as ``"cuda:1"``.
         compile: Compile the training steps (`torch.compile`), which makes them up to 40 % shorter
             after a start of up to a minute: for long trainings. Needs a compiler on the machine.

@@ -36,9 +36,10 @@ class Ensemble(nn.Module):
     Each flow is a bijection of its own, and gives a row a score: how far its latent lies from the
     latent's support, or how far the row lies from reference rows in the flow's eyes. The support
     of the ensemble is the set of data whose mean score is at most its level, and the mean score
-    above that its signed distance. The first flow encodes and decodes. Nothing here depends on
-    what the caller has set in torch, such as the default device: see
-    `compactflow.devices.fresh_defaults`.
+    above that its signed distance. Of a single flow that scores by the latent's support it is the
+    image of that support grown, or shrunk, to the level; of others it has no such image. The first
+    flow encodes and decodes. Nothing here depends on what the caller has set in torch, such as the
+    default device: see `compactflow.devices.fresh_defaults`.
 
     Args:
         networks: The flows' backbones, of dimension D.
@@ -90,6 +91,11 @@ class Ensemble(nn.Module):
             CompactFlow(cast("Backbone", network), self.latent, cast("Preprocessing", layer))
             for network, layer in zip(self.networks, self.layers, strict=True)
         ]
+
+    @property
+    def mapped(self) -> bool:
+        """Whether the support is the image of a set in latent space: see `boundary`."""
+        return len(self.networks) == 1 and not self.neighbours
 
     @property
     def dim(self) -> int:
@@ -193,9 +199,18 @@ class Ensemble(nn.Module):
             return self.latent.sample(n, generator).double().cpu().numpy()
 
     def boundary(self, n: int) -> Array:
-        """Latents on the support's boundary, ``(n, D)``: see `Latent.boundary`."""
+        """Latents on the support's boundary, ``(n, D)``: see `Latent.level_boundary`.
+
+        Raises:
+            ValueError: If the support is not `mapped` from latent space.
+        """
+        if not self.mapped:
+            raise ValueError(
+                "the boundary has no image in latent space: that takes a single flow, members=1, "
+                "that scores by the latent's support, score_by='support'"
+            )
         with fresh_defaults():
-            return self.latent.boundary(n).double().cpu().numpy()
+            return self.latent.level_boundary(n, self.level).double().cpu().numpy()
 
     def signed_distance(self, X: Array) -> Array:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
@@ -223,8 +238,13 @@ class Ensemble(nn.Module):
         return self._in_chunks(lambda z: self.latent.constraints(z.to(self.latent.like)), Z)
 
     def project(self, Z: Array) -> Array:
-        """The point of the support nearest to each latent of ``(N, D)``, ``(N, D)``."""
-        return self._in_chunks(lambda z: self.latent.project(z.to(self.latent.like)), Z)
+        """A point of the latent's support near each latent of ``(N, D)``, ``(N, D)``.
+
+        The support is grown, or shrunk, to the level, unless reference rows give the scores.
+        """
+        level = 0.0 if self.neighbours else self.level
+        project = self.latent.level_project
+        return self._in_chunks(lambda z: project(z.to(self.latent.like), level), Z)
 
     def _score(self, x: Tensor, m: int) -> Tensor:
         flow = self.flows[m]

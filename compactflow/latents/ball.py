@@ -8,13 +8,13 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from compactflow.latents.base import Latent, sphere
+from compactflow.latents.spherical import Spherical, in_unit_ball
 
 __all__ = ["Ball"]
 
 
 @final
-class Ball(Latent):
+class Ball(Spherical):
     """Creates the uniform distribution on the unit ball ``{|z| ≤ 1}``.
 
     Args:
@@ -30,27 +30,7 @@ class Ball(Latent):
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` points uniformly, ``(n, D)``: direction times ``U^(1/D)``."""
-        normal = self._normal(n, generator)
-        radius = torch.rand(
-            n, 1, generator=generator, dtype=normal.dtype, device=normal.device
-        ) ** (1 / self.dim)
-        return radius * normal / normal.norm(dim=1, keepdim=True)
-
-    def constraints(self, z: Tensor) -> Tensor:
-        """``|z| - 1``, ``(N, 1)``."""
-        return z.norm(dim=1, keepdim=True) - 1
-
-    def gauge(self, z: Tensor) -> Tensor:
-        """``|z|``, ``(N,)``."""
-        return z.norm(dim=1)
-
-    def project(self, z: Tensor) -> Tensor:
-        """Scale points outside back to the unit sphere, ``(N, D)``."""
-        return z / self.gauge(z).clamp(min=1).unsqueeze(1)
-
-    def boundary(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Points on the unit sphere, ``(n, D)``; in D = 2 one turn around it, in order."""
-        return sphere(self._normal(n, generator))
+        return in_unit_ball(self._normal(n, generator), generator)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Minus the log-volume of the ball inside and ``-inf`` outside, ``(N,)``."""

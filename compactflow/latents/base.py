@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from compactflow.latents import levels
+
 __all__ = ["Latent", "sphere"]
 
 
@@ -15,7 +17,9 @@ class Latent(nn.Module, ABC):
     """A compact support ``K = {z : c_m(z) ≤ 0 for all m}`` with a distribution on it.
 
     A subclass gives the constraints ``c_m``, each an (unsquared) distance in latent units, and
-    inherits the signed distance from them.
+    inherits the signed distance s from them. The sets ``{z : s(z) ≤ t}``, the support grown or
+    shrunk to a level t, decide where scores are compared with a level; their methods rest on s,
+    and a subclass with closed forms overrides them.
 
     Args:
         dim: The dimension D, at least 1.
@@ -106,6 +110,36 @@ class Latent(nn.Module, ABC):
 
         In D = 2 they run along the closed curve, or along one closed curve after the other.
         """
+
+    def level_gauge(self, z: Tensor, level: float) -> Tensor:
+        """As `gauge` of the support grown, or shrunk, to a level, ``(N,)``.
+
+        Raises:
+            NotImplementedError: If K has no gauge.
+            ValueError: If the level leaves nothing of K; likewise for the next three.
+        """
+        self.gauge(z[:0])
+        return levels.gauge(self, z, level)
+
+    def level_project(self, z: Tensor, level: float) -> Tensor:
+        """As `project` onto the support grown, or shrunk, to a level, ``(N, D)``.
+
+        A point on its boundary for each row outside. Unless a subclass finds the nearest, it is
+        so only where the signed distance is Euclidean and the level not negative, and else near.
+        """
+        return levels.project(self, z, level)
+
+    def level_boundary(
+        self, n: int, level: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """As `boundary` of the support grown, or shrunk, to a level, ``(n, D)``."""
+        return levels.boundary(self, n, level, generator)
+
+    def level_sample(
+        self, n: int, level: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw `n` points uniformly from the support grown, or shrunk, to a level, ``(n, D)``."""
+        return levels.sample(self, n, level, generator)
 
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, log
+from math import inf, lgamma, log
 from typing import ClassVar, final
 
 import torch
@@ -58,6 +58,50 @@ class Cube(Latent):
         """Points on the faces, ``(n, D)``; in D = 2 one turn around the square, in order."""
         direction = sphere(self._normal(n, generator))
         return direction / self.gauge(direction).unsqueeze(1)
+
+    def level_project(self, z: Tensor, level: float) -> Tensor:
+        """Clamp to ``[-1 - t, 1 + t]`` below 0, else shrink what is outside the cube, ``(N, D)``.
+
+        What the coordinates have beyond the cube is projected onto the simplex of size t: all of
+        it is shrunk by the same amount, to 0 at least.
+        """
+        if level < 0:
+            side = self._side(level)
+            return z.clamp(-side, side)
+        excess = (z.abs() - 1).clamp(min=0)
+        counts = torch.arange(1, self.dim + 1, dtype=z.dtype, device=z.device)
+        surplus = excess.sort(dim=1, descending=True).values.cumsum(dim=1) - level
+        amount = (surplus / counts).amax(dim=1, keepdim=True).clamp(min=0)
+        return z.clamp(-1, 1) + z.sign() * (excess - amount).clamp(min=0)
+
+    def level_sample(
+        self, n: int, level: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw `n` points uniformly from the cube grown, or shrunk, to a level, ``(n, D)``.
+
+        The part of the grown cube where k given coordinates are outside has ``t^k / k!`` times the
+        cube's volume.
+        """
+        z = self.sample(n, generator)
+        if level <= 0:
+            return self._side(level) * z
+        k = torch.arange(self.dim + 1, dtype=torch.float64, device=z.device)
+        weights = lgamma(self.dim + 1) - torch.lgamma(self.dim + 1 - k) + k * log(level)
+        weights -= 2 * torch.lgamma(k + 1)
+        counts = torch.multinomial(weights.softmax(0), n, replacement=True, generator=generator)
+        order = torch.rand(z.shape, generator=generator, dtype=z.dtype, device=z.device)
+        outside = order.argsort(dim=1).argsort(dim=1) < counts[:, None]
+        # Uniform in a simplex: exponentials over their sum and one more.
+        gaps = z.new_empty(n, self.dim + 1).exponential_(generator=generator)
+        gaps[:, 1:] *= outside
+        excess = level * gaps[:, 1:] / gaps.sum(dim=1, keepdim=True)
+        return torch.where(outside, z.sign() * (1 + excess), z)
+
+    def _side(self, level: float) -> float:
+        """Half the side of the cube shrunk to a level."""
+        if level < -1:
+            raise ValueError(f"level must be at least -1, which is a cube's centre, got {level}")
+        return 1 + level
 
     def log_prob(self, z: Tensor) -> Tensor:
         """``-D log 2`` inside and ``-inf`` outside, ``(N,)``."""

@@ -9,13 +9,13 @@ import torch
 from scipy.stats import chi
 from torch import Tensor
 
-from compactflow.latents.base import Latent, sphere
+from compactflow.latents.spherical import Spherical
 
 __all__ = ["Gaussian"]
 
 
 @final
-class Gaussian(Latent):
+class Gaussian(Spherical):
     """Creates the standard normal whose support is the ball that holds ``1 - alpha`` of it.
 
     Args:
@@ -45,22 +45,6 @@ class Gaussian(Latent):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` standard normal points, ``(n, D)``."""
         return self._normal(n, generator)
-
-    def constraints(self, z: Tensor) -> Tensor:
-        """``|z| - r`` with r the chi quantile of level ``1 - alpha``, ``(N, 1)``."""
-        return z.norm(dim=1, keepdim=True) - self.radius
-
-    def gauge(self, z: Tensor) -> Tensor:
-        """``|z| / r``, ``(N,)``."""
-        return z.norm(dim=1) / self.radius
-
-    def project(self, z: Tensor) -> Tensor:
-        """Scale points outside back to the sphere of radius r, ``(N, D)``."""
-        return z / self.gauge(z).clamp(min=1).unsqueeze(1)
-
-    def boundary(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Points on the sphere of radius r, ``(n, D)``; in D = 2 one turn, in order."""
-        return self.radius * sphere(self._normal(n, generator))
 
     def log_prob(self, z: Tensor) -> Tensor:
         """``-|z|²/2 - D/2 log 2π``, ``(N,)``."""

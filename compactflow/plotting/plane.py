@@ -1,4 +1,4 @@
-"""The plane of two features: signed distance, decision and the support mapped back."""
+"""The plane of two features: signed distance, decision and boundary."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from contourpy import contour_generator
 from matplotlib.axes import Axes
 from matplotlib.colors import TwoSlopeNorm
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_boundary", "plot_decision", "plot_signed_distance"]
 
 _GRID = 200  # points per axis
+_INLIERS = 2000  # around which a boundary is looked for
 
 
 def plot_signed_distance(detector: OneClassFlow, ax: Axes) -> Axes:
@@ -48,7 +50,7 @@ def plot_decision(
 ) -> Axes:
     """Draw rows, the signed distance around them, and the line where decisions change.
 
-    The line is the calibrated boundary; that of the latent support is `plot_boundary`.
+    The line is the boundary, found on a grid; `plot_boundary` draws a finer one where it can.
 
     Args:
         detector: A fitted detector of two features.
@@ -79,8 +81,16 @@ def _distances(
     detector: OneClassFlow, ax: Axes
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Signed distances on a grid over the present limits."""
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    return _on_grid(detector, np.array([left, bottom]), np.array([right, top]))
+
+
+def _on_grid(
+    detector: OneClassFlow, low: NDArray[np.float64], high: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """The coordinates of a grid between two corners, and the signed distances on it."""
     _check_two_features(detector)
-    x, y = np.linspace(*ax.get_xlim(), _GRID), np.linspace(*ax.get_ylim(), _GRID)
+    x, y = np.linspace(low, high, _GRID).T
     grid = np.stack(np.meshgrid(x, y), axis=-1)
     distance = detector.ensemble_.signed_distance(grid.reshape(-1, 2))
     return x, y, distance.reshape(_GRID, _GRID)
@@ -93,29 +103,43 @@ def plot_boundary(
     points: int = 20_000,
     **style: Any,  # noqa: ANN401
 ) -> Axes:
-    """Draw the boundary of the latent support, mapped back into data space by the first flow.
+    """Draw the boundary that decides.
 
-    Only for a detector of one flow, ``members=1``, is it the line of signed distance 0.
+    Of a single flow that scores by the latent's support it is the boundary of that support, grown
+    or shrunk to the level, mapped back. Else it is found on a grid around the inliers.
 
     Args:
         detector: A fitted detector of two features.
         ax: Where to draw.
-        points: Points along the boundary.
+        points: Points along the boundary, where it is mapped back.
         **style: For ``Axes.plot``.
 
     Raises:
         ValueError: If the detector has not two features.
     """
     _check_two_features(detector)
-    ax = make_axes(ax)
-    latents = detector.ensemble_.boundary(points)
-    boundary = detector.ensemble_.decode(latents)
+    ax, ensemble = make_axes(ax), detector.ensemble_
     options: dict[str, Any] = {"color": ink(), "linewidth": 1.5} | style
-    for part in _parts(latents):
-        closed = np.concatenate([boundary[part], boundary[part][:1]])
-        ax.plot(closed[:, 0], closed[:, 1], **options)
+    if ensemble.mapped:
+        latents = ensemble.boundary(points)
+        boundary = ensemble.decode(latents)
+        curves = [np.concatenate([boundary[p], boundary[p][:1]]) for p in _parts(latents)]
+    else:
+        curves = _trace(detector)
+    for curve in curves:
+        ax.plot(curve[:, 0], curve[:, 1], **options)
         options["label"] = None  # one entry in the legend for all parts
     return ax
+
+
+def _trace(detector: OneClassFlow) -> list[NDArray[np.float64]]:
+    """The curves where the signed distance is 0, ``(n, 2)`` each, found on a grid."""
+    inliers = detector.ensemble_.inliers(_INLIERS, seed=0)
+    low, high = inliers.min(axis=0), inliers.max(axis=0)
+    margin = 0.5 * np.maximum(high - low, 1e-9)
+    x, y, distance = _on_grid(detector, low - margin, high + margin)
+    lines: Any = contour_generator(x, y, distance).lines(0.0)
+    return list(lines)
 
 
 def _parts(latents: NDArray[np.float64]) -> list[slice]:

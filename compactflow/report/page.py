@@ -95,7 +95,6 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         def plane() -> Figure:
             figure = Figure(figsize=(6, 5), layout="constrained")
             ax = plotting.plot_decision(detector, drawn, figure.subplots())
-            plotting.plot_boundary(detector, ax, label="support, mapped back")
             if names:
                 label_axes(ax, names)
             figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
@@ -103,8 +102,8 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
 
         yield _picture(
             "The plane",
-            "Signed distance, blue inside and red outside; the line where decisions change; and "
-            "the boundary of the latent support, mapped back.",
+            "Signed distance, blue inside and red outside, and the boundary between, where "
+            "decisions change.",
             plane,
         )
     yield _picture(

@@ -4,9 +4,11 @@ import pytest
 import torch
 from scipy.stats import chi, kstest, uniform
 
+from compactflow.latents import levels
 from compactflow.latents.ball import Ball
 from compactflow.latents.cube import Cube
 from compactflow.latents.gaussian import Gaussian
+from compactflow.training.monitors import energy_distance
 
 CONSTRUCTORS = {"cube": Cube, "ball": Ball, "gaussian": Gaussian}
 
@@ -108,6 +110,40 @@ def test_sampling_with_a_generator_repeats(name):
     latent = make(name, 3)
     one, other = (latent.sample(5, torch.Generator().manual_seed(7)) for _ in range(2))
     assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("level", [-0.4, 0.0, 0.7])
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_closed_forms_of_a_level_agree_with_the_search(name, level):
+    latent = make(name, 3)
+    z = 4 * torch.randn(300, 3).double()
+    exact, found = latent.level_project(z, level), levels.project(latent, z, level)
+    assert (latent.signed_distance(exact) <= level + 1e-12).all()
+    moved, near = ((one - z).norm(dim=1) for one in (exact, found))
+    assert (moved <= near + 1e-9).all()  # the nearest point is no further than any other
+    torch.testing.assert_close(latent.level_gauge(z, level), levels.gauge(latent, z, level))
+    samples = [latent.level_sample(500, level), levels.sample(latent, 500, level)]
+    assert energy_distance(*samples) < 12 / 500 * torch.pdist(samples[0]).mean()
+
+
+def test_the_grown_cube_grows_in_the_1_norm():
+    latent = Cube(2)
+    corner = latent.level_project(torch.tensor([[5.0, 5.0], [3.0, 0.5]]), 1.0)
+    torch.testing.assert_close(corner, torch.tensor([[1.5, 1.5], [2.0, 0.5]]))
+    # Of an area of 4 + 4 * 2 + 4 * 1/2, the corners have 2.
+    z = latent.level_sample(20_000, 1.0)
+    assert (z.abs() > 1).all(dim=1).float().mean().item() == pytest.approx(2 / 14, abs=0.01)
+
+
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_a_level_that_leaves_nothing_is_refused(name):
+    latent = make(name, 2)
+    for use in (latent.level_project, latent.level_gauge):
+        with pytest.raises(ValueError, match="level"):
+            use(latent.boundary(3), -9.0)
+    for draw in (latent.level_boundary, latent.level_sample):
+        with pytest.raises(ValueError, match="level"):
+            draw(3, -9.0)
 
 
 def test_gaussian_level_is_checked():

@@ -58,6 +58,19 @@ def test_the_decision_line_is_where_decisions_change(detector, X, ax):
     assert np.abs(detector.decision_function(points)).max() < 0.1
 
 
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("score_by", ["support", "neighbours"])
+@pytest.mark.parametrize("boundary", [0.5, 0.95])
+def test_the_boundary_that_is_drawn_decides(X, ax, members, score_by, boundary):
+    detector = compactflow.build(
+        **OPTIONS, members=members, score_by=score_by, boundary=boundary
+    ).fit(X)
+    plotting.plot_boundary(detector, ax, points=200)
+    distance = detector.signed_distance(np.concatenate([line.get_xydata() for line in ax.lines]))
+    mapped = members == 1 and score_by == "support"
+    assert np.abs(distance).max() < (1e-9 if mapped else 0.1)
+
+
 def test_scores_count_every_row_and_mark_the_threshold(detector, X, ax):
     far = np.concatenate([X, X[:7] * 1e5])
     plotting.plot_scores(detector, far, ax, outlier=np.arange(len(far)) >= len(X))

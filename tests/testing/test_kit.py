@@ -264,7 +264,31 @@ class ForgetsItsData(Square):
         return super().signed_distance(z / self.size)
 
 
+class OffTheLevel(Square):
+    def level_boundary(self, n, level, generator=None):
+        return 1.01 * super().level_boundary(n, level, generator)
+
+
+class ForgetsTheLevel(Square):
+    def level_project(self, z, level):
+        return self.project(z)
+
+
+class OldGauge(Square):
+    def level_gauge(self, z, level):
+        return self.gauge(z)
+
+
+class HeapsUp(Square):
+    def level_sample(self, n, level, generator=None):
+        return self.level_project(2 * self.sample(n, generator), level)
+
+
 LATENT_FAULTS = {
+    OffTheLevel: {"level-boundary-has-the-level"},
+    ForgetsTheLevel: {"level-projection-lands-near"},
+    OldGauge: {"level-gauge-fits"},
+    HeapsUp: {"level-samples-are-uniform"},
     Scaled: {"distance-is-a-distance"},
     Cubed: {"distance-is-a-distance"},
     Flattened: {"distance-is-a-distance"},

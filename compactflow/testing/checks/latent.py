@@ -1,4 +1,4 @@
-"""The checks of a latent: its distribution here, its support in `support`."""
+"""The checks of a latent: its distribution here, its support in `support` and `levels`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from compactflow.latents.base import Latent
 from compactflow.plugins import registry
 from compactflow.pushes.theory import outward_violation
-from compactflow.testing.checks import support
+from compactflow.testing.checks import levels, support
 from compactflow.testing.checks.support import Make, around
 from compactflow.testing.results import Checks, collect, require
 from compactflow.testing.tools import (
@@ -26,7 +26,7 @@ from compactflow.training.monitors import energy_distance
 
 __all__ = ["CHECKS"]
 
-CHECKS: Checks = dict(support.CHECKS)
+CHECKS: Checks = support.CHECKS | levels.CHECKS
 _check = collect(CHECKS)
 
 _BATCHES = 100

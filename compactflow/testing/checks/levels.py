@@ -1,0 +1,93 @@
+"""The checks of a latent's support grown, or shrunk, to a level."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import torch
+
+from compactflow.latents.base import Latent
+from compactflow.testing.checks.support import Make, around
+from compactflow.testing.results import Checks, SkipCheck, collect, require
+from compactflow.testing.tools import equal, require_untouched
+from compactflow.training.monitors import energy_distance
+
+__all__ = ["CHECKS"]
+
+CHECKS: Checks = {}
+_check = collect(CHECKS)
+
+_SAMPLES = 1000
+
+
+@_check
+def level_boundary_has_the_level(make: Make) -> None:
+    """The boundary points of a grown or shrunk support have the level as signed distance."""
+    for latent, level in _levels(make):
+        edge = latent.level_boundary(100, level)
+        require(edge.shape == (100, latent.dim), f"level_boundary has shape {tuple(edge.shape)}")
+        worst = float((latent.signed_distance(edge) - level).abs().max())
+        require(worst < 1e-9, f"a boundary point of level {level:.2g} is {worst:.2g} off it")
+
+
+@_check
+def level_projection_lands_near(make: Make) -> None:
+    """The projection on a grown or shrunk support is in it, near, and moves no point inside."""
+    for latent, level in _levels(make):
+        z = 2 * around(latent, 500)
+        project = partial(latent.level_project, z, level)
+        require_untouched({"the input of level_project": z}, project)
+        moved = project()
+        worst = float(latent.signed_distance(moved).max()) - level
+        require(worst < 1e-9, f"a projection is {worst:.2g} beyond the level {level:.2g}")
+        inside = latent.signed_distance(z) <= level
+        require(equal(moved[inside], z[inside]), "points inside move when projected to a level")
+        nearest = torch.cdist(z, latent.level_boundary(2000, level)).amin(dim=1)
+        excess = ((moved - z).norm(dim=1) / nearest)[~inside].max()
+        require(
+            excess < 3 * latent.dim,
+            f"a projection to the level {level:.2g} moves {excess:.3g} times as far as it must",
+        )
+
+
+@_check
+def level_gauge_fits(make: Make) -> None:
+    """The gauge of a grown or shrunk support is at most 1 exactly inside."""
+    for latent, level in _levels(make):
+        z = around(latent, 500)
+        try:
+            gauge = latent.level_gauge(z, level)
+        except NotImplementedError as error:
+            raise SkipCheck(f"it has no gauge: {error}") from error
+        agree = (gauge <= 1) == (latent.signed_distance(z) <= level)
+        require(agree.all(), f"level_gauge is not 1 where the signed distance is {level:.2g}")
+
+
+@_check
+def level_samples_are_uniform(make: Make) -> None:
+    """The samples of a grown or shrunk support lie in it, evenly spread."""
+    for latent, level in _levels(make):
+        z = latent.level_sample(_SAMPLES, level)
+        worst = float(latent.signed_distance(z).max()) - level
+        require(worst < 1e-9, f"a sample is {worst:.2g} beyond the level {level:.2g}")
+        edge = latent.level_boundary(2000, level)
+        low, high = edge.amin(dim=0), edge.amax(dim=0)
+        box = low + (high - low) * torch.rand(50 * _SAMPLES, latent.dim).to(low)
+        even = box[latent.signed_distance(box) <= level][:_SAMPLES]
+        distance = energy_distance(z, even) / float(torch.cdist(z, even).mean())
+        chance = 12 / min(len(even), _SAMPLES)
+        require(
+            distance < chance,
+            f"the samples of level {level:.2g} are not spread evenly: relative energy distance "
+            f"{distance:.2g}, where chance gives less than {chance:.2g}",
+        )
+
+
+def _levels(make: Make) -> Iterator[tuple[Latent, float]]:
+    """Latents with levels that shrink their depth to half, and grow it to double."""
+    for dim in (2, 3):
+        latent = make(dim).double()
+        depth = -float(latent.signed_distance(latent.project(latent.sample(2000))).min())
+        yield latent, -0.5 * depth
+        yield latent, depth
