@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from compactflow.plugins.scaffold import new_plugin
-from compactflow.testing.kit import _CHECKS
+from compactflow.preprocessing import chain
+from compactflow.testing.kit import CHECKS
 
 GUIDE = Path(__file__).parents[1] / "docs" / "writing-a-plugin.md"
 TEXT = GUIDE.read_text(encoding="utf-8")
+CHECKS_TEXT = GUIDE.with_name("checks.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(?:python|toml)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
 
 
@@ -19,9 +21,10 @@ def package(tmp_path_factory):
     """The texts of the guide's package, and of those of the other kinds."""
     files = [
         path
-        for kind in ("push", "pull", "backbone", "latent")
+        for kind in ("push", "pull", "preprocessing", "backbone", "latent")
         for path in new_plugin("diamond", kind, tmp_path_factory.mktemp("guide"))
     ]
+    files.append(Path(chain.__file__))
     return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 
@@ -36,10 +39,10 @@ def test_the_whole_latent_is_shown(package):
         assert method in code
 
 
-@pytest.mark.parametrize("kind", _CHECKS)
+@pytest.mark.parametrize("kind", CHECKS)
 def test_each_check_is_explained(kind):
-    explained = re.findall(rf"^\| {kind} \| `([a-z-]+)` \| (.*) \|$", TEXT, re.MULTILINE)
+    explained = re.findall(rf"^\| {kind} \| `([a-z-]+)` \| (.*) \|$", CHECKS_TEXT, re.MULTILINE)
     assert dict(explained) == {
         name: " ".join(inspect.getdoc(check).split("\n\n")[0].split()).replace("|", "\\|")
-        for name, check in _CHECKS[kind].items()
+        for name, check in CHECKS[kind].items()
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any, Literal, final
 
@@ -59,7 +59,8 @@ class OneClassFlow(EnsembleDetector):
         push_options: Likewise of the push.
         preset: ``None`` for the default settings, ``"paper"`` for those of the paper.
         preprocessing: The fixed first layer, such as ``"marginal"``, ``"half-whiten"``,
-            ``"whiten"``, ``"standardise"`` or ``"none"``.
+            ``"whiten"``, ``"standardise"`` or ``"none"``; or a list of several, one after the
+            other.
         preprocessing_options: Keyword arguments of the first layer, given by name or class.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.
@@ -129,7 +130,11 @@ class OneClassFlow(EnsembleDetector):
         pull_options: Options = None,
         push_options: Options = None,
         preset: Literal["paper"] | None = None,
-        preprocessing: str | type[Preprocessing] | Preprocessing | None = None,
+        preprocessing: str
+        | type[Preprocessing]
+        | Preprocessing
+        | Sequence[str | type[Preprocessing] | Mapping[str, Any]]
+        | None = None,
         preprocessing_options: Options = None,
         noise: float | Literal["auto"] | None = None,
         members: int | Literal["auto"] | None = None,
@@ -254,6 +259,10 @@ class OneClassFlow(EnsembleDetector):
         for kind, component in components.items():
             if not isinstance(params[kind], str | None):
                 params[kind] = component["name"]
+            given = params[f"{kind}_options"]  # which may name components by their classes
+            params[f"{kind}_options"] = given and {
+                name: component["options"][name] for name in given
+            }
         if not isinstance(params["random_state"], Integral | None):
             params["random_state"] = None  # the state of a generator is not part of the model
         for name in ("optimizer", "schedule"):

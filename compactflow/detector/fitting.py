@@ -19,7 +19,7 @@ from compactflow.devices import find_device, finest_dtype, fresh_defaults
 from compactflow.flows.assembly import adapt, compose, make_latent, make_layers, make_networks
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.neighbours import references
-from compactflow.persistence import archive
+from compactflow.persistence.components import check_options
 from compactflow.pushes.theory import balance, check_theory
 from compactflow.randomness import drawing_from, seeded
 from compactflow.training.callbacks import Callback
@@ -78,8 +78,7 @@ def fit_ensemble(
             data, or if the checkpoint is of another run.
     """
     settings, random_state = Settings.of(arguments), arguments["random_state"]
-    for kind, part in settings.parts.items():
-        archive.check(part.options, f"{kind}_options")
+    check_options(settings.parts)
     device = find_device(settings.device)
     with ExitStack() as stack:
         kept = None

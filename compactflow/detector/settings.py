@@ -159,12 +159,21 @@ def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
         "backbone": preset.backbone_options.get(_name("backbone", backbone), {}),
         "push": preset.push_options.get(_name("push", push), {}),
     }
-    return {
+    parts = {
         kind: Part(
             choice=choice, options={**presets.get(kind, {}), **given.get(f"{kind}_options", {})}
         )
         for kind, choice in choices.items()
     }
+    layers = choices["preprocessing"]
+    if isinstance(layers, list | tuple):
+        if parts["preprocessing"].options:
+            raise ValueError(
+                "preprocessing_options are for a single first layer; in a list give each its own, "
+                "as {'name': …, 'options': {…}}"
+            )
+        parts["preprocessing"] = Part(choice="chain", options={"layers": list(layers)})
+    return parts
 
 
 def _name(kind: Kind, value: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from types import FunctionType
 from typing import Any
 
@@ -39,6 +40,9 @@ __all__ = [
 
 _MEMBERS = 4  # beyond which more gain little
 
+# What a mapping that names a component may have; a model file has all of it.
+_DESCRIPTION = {"name", "options", "distribution", "version", "target"}
+
 _BASES: dict[Kind, type] = {
     "backbone": Backbone,
     "latent": Latent,
@@ -54,7 +58,9 @@ class Part:
 
     Attributes:
         choice: Its name, class or instance.
-        options: The keyword arguments to make it with.
+        options: The keyword arguments to make it with. A class says by its attribute
+            ``components``, a mapping of options to kinds, which of them name components; it is
+            made with what makes these.
 
     Examples:
         >>> parts = {"backbone": Part(choice="coupling", options={"blocks": 2})}
@@ -64,6 +70,31 @@ class Part:
 
     choice: Any
     options: dict[str, Any]
+
+    @classmethod
+    def of(cls, value: object) -> Part:
+        """A component that an option names: its name or class, or a mapping with its options.
+
+        Raises:
+            ValueError: If the mapping has no name or unknown entries.
+        """
+        if not isinstance(value, Mapping):
+            return cls(choice=value, options={})
+        entries = {"options": {}, "distribution": "", **value}
+        if entries.keys() - _DESCRIPTION or not isinstance(entries.get("name"), str):
+            raise ValueError(
+                "a component that an option names is given by its name, or by a mapping with "
+                f"'name' and 'options', got {value!r}"
+            )
+        origin = f"{entries['distribution']}:" if entries["distribution"] else ""
+        return cls(choice=origin + entries["name"], options=dict(entries["options"]))
+
+    def nested(self, kind: Kind) -> dict[str, tuple[Kind, Any]]:
+        """The options that name components, with the kind and what they name."""
+        kinds = getattr(find_class(kind, self.choice), "components", {})
+        return {
+            name: (kinds[name], value) for name, value in self.options.items() if name in kinds
+        }
 
 
 def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
@@ -223,6 +254,15 @@ def _probe_latent(parts: Mapping[Kind, Part]) -> Latent:
     raise failure
 
 
+def _makers(kind: Kind, value: object) -> Any:  # noqa: ANN401
+    """What makes the component, or each of the components, that an option names."""
+    if isinstance(value, list | tuple):
+        return [_makers(kind, item) for item in value]
+    part = Part.of(value)
+    find_class(kind, part.choice)
+    return partial(_make, kind, {kind: part})
+
+
 def _make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: ANN401
     component, options = find_class(kind, parts[kind].choice), parts[kind].options
     if isinstance(component, _BASES[kind]):
@@ -232,6 +272,9 @@ def _make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: A
                 "instance; set its options where you make it"
             )
         return copy.deepcopy(component)
+    options = options | {
+        name: _makers(nested, value) for name, (nested, value) in parts[kind].nested(kind).items()
+    }
     check_call(kind, component, args, options)
     made = component(*args, **options)
     check_made(kind, component, made, _BASES[kind])

@@ -174,6 +174,12 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         tags=("robust",),
     ),
     PreprocessingSpec(
+        name="chain",
+        target="compactflow.preprocessing.chain:Chain",
+        summary="Several first layers, one after the other",
+        tags=("composition",),
+    ),
+    PreprocessingSpec(
         name="none",
         target="compactflow.preprocessing.linear:Identity",
         summary="The identity",

@@ -19,6 +19,7 @@ _SUMMARIES: dict[Kind, str] = {
     "backbone": "Reflections and smooth bends, with an analytic inverse and log-det",
     "latent": "Uniform on the cross-polytope, where magnitudes sum to at most 1",
     "pull": "A smooth maximum of the magnitudes",
+    "preprocessing": "Columns in their own unit, far values drawn in as a root",
     "push": "The maximum-entropy force by Stein's identity, with antithetic noise",
 }
 

@@ -8,9 +8,9 @@ Every built-in passes it, and so should every plugin's component::
     def test_cube(check):
         check()
 
-The `check_latent`, `check_backbone`, `check_pull` and `check_push` functions do the same without
-pytest and return the results. Checks draw random numbers, but the same ones in each run, and
-leave torch's random state as it was.
+The functions `check_latent`, `check_backbone`, `check_pull`, `check_push` and
+`check_preprocessing` do the same without pytest and return the results. Checks draw random
+numbers, but the same ones in each run, and leave torch's random state as it was.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from compactflow.testing.kit import (
     check_backbone,
     check_latent,
     check_names,
+    check_preprocessing,
     check_pull,
     check_push,
     parametrize,
@@ -31,6 +32,7 @@ __all__ = [
     "check_backbone",
     "check_latent",
     "check_names",
+    "check_preprocessing",
     "check_pull",
     "check_push",
     "convexity_violation",

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from compactflow.plugins import Kind, registry
-from compactflow.testing.checks import backbone, latent, pull, push
+from compactflow.testing.checks import backbone, latent, preprocessing, pull, push
 from compactflow.testing.checks.detector import Maker, fits_saves_and_loads
 from compactflow.testing.results import CheckResult, Checks, cases
 
@@ -18,6 +18,7 @@ __all__ = [
     "check_backbone",
     "check_latent",
     "check_names",
+    "check_preprocessing",
     "check_pull",
     "check_push",
     "parametrize",
@@ -28,11 +29,12 @@ Options: TypeAlias = Mapping[str, Any]
 Expected: TypeAlias = Mapping[str, str]
 
 _WHOLE: Checks = {"fits-saves-and-loads": fits_saves_and_loads}
-_CHECKS: dict[Kind, Checks] = {
+CHECKS: dict[Kind, Checks] = {
     "backbone": backbone.CHECKS | _WHOLE,
     "latent": latent.CHECKS | _WHOLE,
     "pull": pull.CHECKS | _WHOLE,
     "push": push.CHECKS | _WHOLE,
+    "preprocessing": preprocessing.CHECKS | _WHOLE,
 }
 
 
@@ -42,9 +44,9 @@ def check_names(kind: Kind) -> list[str]:
     Raises:
         ValueError: If there is no such kind.
     """
-    if kind not in _CHECKS:
-        raise ValueError(f"kind must be one of {', '.join(_CHECKS)}, got {kind!r}")
-    return list(_CHECKS[kind])
+    if kind not in CHECKS:
+        raise ValueError(f"kind must be one of {', '.join(CHECKS)}, got {kind!r}")
+    return list(CHECKS[kind])
 
 
 def check_backbone(
@@ -106,6 +108,16 @@ def check_push(
     return [run() for run in _cases("push", name_or_class, options, expected_failures)]
 
 
+def check_preprocessing(
+    name_or_class: Component,
+    *,
+    options: Options | None = None,
+    expected_failures: Expected | None = None,
+) -> list[CheckResult]:
+    """Run the checks of a first layer; for arguments and errors see `check_backbone`."""
+    return [run() for run in _cases("preprocessing", name_or_class, options, expected_failures)]
+
+
 def parametrize(
     kind: Kind,
     name_or_class: Component,
@@ -150,7 +162,7 @@ def _cases(
     )
     if make.latent is not None:
         make = replace(make, latents=(registry.resolve("latent", latent),))
-    return list(cases(_CHECKS[kind], make, expected_failures).values())
+    return list(cases(CHECKS[kind], make, expected_failures).values())
 
 
 def _as_test(run: Callable[[], CheckResult]) -> Callable[[], None]:

@@ -10,7 +10,11 @@ from compactflow.preprocessing.base import Preprocessing, fence
 from compactflow.preprocessing.decorrelation import Decorrelation
 from compactflow.preprocessing.marginal import Marginal
 
-NAMES = [row.name for row in registry.available("preprocessing") if row.spec is not None]
+NAMES = [
+    row.name
+    for row in registry.available("preprocessing")
+    if row.spec is not None and row.name != "chain"  # which is made of them
+]
 VIEWS = [(name, member) for name in NAMES for member in (0, 1)]
 
 
