@@ -2,7 +2,7 @@
 
 The blocks of a page run in order in one empty folder: the Python ones in one namespace, the shell
 ones line by line. A comment ``<!-- not run: reason -->`` above a block exempts it; it must parse
-all the same.
+all the same. A block below a comment ``<!-- output -->`` is what the block before it prints.
 """
 
 import ast
@@ -30,15 +30,16 @@ PAGES = [
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
 EXEMPT = re.compile(r"<!-- not run: \w.*-->", re.DOTALL)
+OUTPUT = "<!-- output -->"
 GUIDE = "writing-a-plugin.md"  # its Python is that of a generated package: see test_guide.py
 
 
 def blocks(page):
-    """The fenced blocks: language, text, first line and whether a comment exempts it."""
+    """The fenced blocks: language, text, first line and the comment above it."""
     before = ""
     for token in MarkdownIt().parse(page.read_text(encoding="utf-8")):
         if token.type == "fence":
-            yield token.info, token.content, token.map[0] + 1, bool(EXEMPT.match(before))
+            yield token.info, token.content, token.map[0] + 1, before
         before = token.content if token.type == "html_block" else ""
 
 
@@ -61,13 +62,23 @@ def parse_shell(line):
             group.commands[words[1]].make_context(words[1], words[2:])
 
 
+def plain(output):
+    """Printed lines without the spaces at their ends, and no empty ones around."""
+    return "\n".join(line.rstrip() for line in output.strip("\n").splitlines())
+
+
 @pytest.mark.usefixtures("first_party_plugins")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_code_runs_as_written(page, tmp_path, monkeypatch):
+def test_code_runs_as_written(page, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     mpl.use("agg")
     namespace = {"__name__": "__main__"}
-    for language, text, line, exempt in blocks(page):
+    for language, text, line, comment in blocks(page):
+        if comment.strip() == OUTPUT:
+            assert plain(capfd.readouterr().out) == plain(text), f"{page}:{line}"
+            continue
+        capfd.readouterr()
+        exempt = bool(EXEMPT.match(comment))
         if language in ("sh", "console"):
             lines = text.replace("\\\n", " ").splitlines()
             for command in filter(None, lines):
