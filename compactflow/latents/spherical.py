@@ -17,6 +17,11 @@ class Spherical(Latent, ABC):
 
     Attributes:
         radius: r.
+
+    Examples:
+        >>> from compactflow.latents.ball import Ball
+        >>> Ball(2).level_project(torch.tensor([[3.0, 4.0]]), 1.0)
+        tensor([[1.2000, 1.6000]])
     """
 
     radius: float = 1.0

@@ -21,6 +21,7 @@ from compactflow.detector.explanation import explain
 from compactflow.plotting.labels import label_axes
 from compactflow.report.survey import Survey
 from compactflow.text import printable
+from compactflow.training.verdict import judge_history
 
 if TYPE_CHECKING:
     from compactflow.detector.estimator import OneClassFlow
@@ -119,9 +120,16 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         lambda: _single(lambda ax: plotting.plot_calibration(detector, X, ax)),
     )
     if detector.history_:
+        verdict = judge_history(
+            detector.history_,
+            detector.n_features_in_,
+            held_out=detector.calibration_.held_out,
+        )
         yield _picture(
             "Training",
-            "Energy distance between the latents and the latent distribution, at each check.",
+            f"{verdict} The picture shows the energy distance between the latents and where they "
+            "settle, at each check: it should fall, or rise and fall, and then stay, that of the "
+            "held-out rows near that of the training rows.",
             lambda: _single(lambda ax: plotting.plot_history(detector, ax=ax)),
         )
 

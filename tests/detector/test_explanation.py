@@ -51,9 +51,14 @@ def test_a_planted_feature_ranks_first(data, detector):
 
 
 @pytest.mark.parametrize("latent", ["cube", "ball", "gaussian"])
-@pytest.mark.parametrize("boundary", ["natural", 0.99, 0.5])
-def test_counterfactuals_are_inliers_near_the_boundary(latent, boundary):
-    detector = compactflow.build(**SMALL, latent=latent, boundary=boundary).fit(correlated(400))
+@pytest.mark.parametrize(
+    ("boundary", "score_by"),
+    [("natural", "support"), (0.99, "support"), (0.5, "support"), (0.8, "neighbours")],
+)
+def test_counterfactuals_are_inliers_near_the_boundary(latent, boundary, score_by):
+    detector = compactflow.build(
+        **SMALL, latent=latent, boundary=boundary, score_by=score_by, members=2
+    ).fit(correlated(400))
     rng = np.random.default_rng(3)
     X = np.concatenate(
         [correlated(20), correlated(20) * rng.normal(size=(20, 6)) * 5, [[1e6] * 6]]

@@ -63,6 +63,7 @@ def test_without_outliers():
     text = render(detector, Survey.of(detector, [X]), model="m", table="t")
     assert "There are no outliers" in text
     assert "none were held out" in text
+    assert "<p>Too few rows: none were held out" in text  # the verdict on the training
 
 
 def test_a_survey_of_batches_keeps_as_much_of_a_long_table():
