@@ -19,7 +19,11 @@ __all__ = ["BACKBONES", "COMPILED", "PEERS", "WIDTH", "make"]
 WIDTH = 128
 COMPILED = "coupling compiled"
 
-BACKBONES = [row.name for row in registry.available("backbone") if row.spec is not None]
+BACKBONES = [
+    row.name
+    for row in registry.available("backbone")
+    if row.spec is not None and "composition" not in row.spec.tags
+]
 
 
 class FrEIA(Backbone):

@@ -138,8 +138,8 @@ class Backbone(nn.Module, ABC):
 
         Returns:
             The latents of x, ``(N, D)``, and the estimate, ``(N,)``. Only its gradient for the
-            parameters of T has a meaning: in the mean it is that of ``log |det ∂T/∂x|``, smoothed
-            at scale σ.
+            parameters of T has a meaning, and of an override that for x: in the mean it is that
+            of ``log |det ∂T/∂x|``, smoothed at scale σ.
 
         Raises:
             ConvergenceError: If an iterative inverse does not converge.

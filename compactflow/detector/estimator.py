@@ -6,7 +6,7 @@ import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeAlias, TypeVar, final
 
 import numpy as np
 import torch
@@ -32,6 +32,9 @@ __all__ = ["OneClassFlow"]
 
 Array = NDArray[np.float64]
 Options = Mapping[str, Any] | None
+Component = TypeVar("Component")
+Chosen: TypeAlias = str | type[Component] | Component
+Link: TypeAlias = str | type[Component] | Mapping[str, Any]
 
 _LARGEST = 1e100  # the square of what is larger would overflow somewhere
 _FEATURES = ("n_features_in_", "feature_names_in_")
@@ -49,7 +52,7 @@ class OneClassFlow(EnsembleDetector):
     at ``None`` takes the preset's value.
 
     Args:
-        backbone: The invertible network.
+        backbone: The invertible network; or a list of several, one after the other.
         latent: The support and distribution in latent space.
         pull: Draws latents into the support; by default the one that suits latent and push.
         push: Spreads latents over the support.
@@ -120,7 +123,7 @@ class OneClassFlow(EnsembleDetector):
 
     def __init__(
         self,
-        backbone: str | type[Backbone] | Backbone = "coupling",
+        backbone: Chosen[Backbone] | Sequence[Link[Backbone]] = "coupling",
         latent: str | type[Latent] | Latent = "cube",
         pull: str | type[Pull] | Pull | None = None,
         push: str | type[Push] | Push | None = None,
@@ -130,11 +133,7 @@ class OneClassFlow(EnsembleDetector):
         pull_options: Options = None,
         push_options: Options = None,
         preset: Literal["paper"] | None = None,
-        preprocessing: str
-        | type[Preprocessing]
-        | Preprocessing
-        | Sequence[str | type[Preprocessing] | Mapping[str, Any]]
-        | None = None,
+        preprocessing: Chosen[Preprocessing] | Sequence[Link[Preprocessing]] | None = None,
         preprocessing_options: Options = None,
         noise: float | Literal["auto"] | None = None,
         members: int | Literal["auto"] | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isnan
 from numbers import Integral, Real
@@ -22,6 +22,9 @@ from compactflow.training.optimisation import (
 from compactflow.training.options import TrainingOptions
 
 __all__ = ["Settings", "check_share"]
+
+# The kinds of which a list is a chain, with the option that names its links.
+_CHAINED: dict[Kind, str] = {"backbone": "links", "preprocessing": "layers"}
 
 _Choice = TypeVar("_Choice")
 
@@ -165,15 +168,22 @@ def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
         )
         for kind, choice in choices.items()
     }
-    layers = choices["preprocessing"]
-    if isinstance(layers, list | tuple):
-        if parts["preprocessing"].options:
-            raise ValueError(
-                "preprocessing_options are for a single first layer; in a list give each its own, "
-                "as {'name': …, 'options': {…}}"
-            )
-        parts["preprocessing"] = Part(choice="chain", options={"layers": list(layers)})
-    return parts
+    chained = {
+        kind: choice for kind, choice in choices.items() if isinstance(choice, list | tuple)
+    }
+    return parts | {kind: _chain(kind, choice, given) for kind, choice in chained.items()}
+
+
+def _chain(kind: Kind, choice: Sequence[Any], given: Mapping[str, Any]) -> Part:
+    """What a list of components stands for."""
+    if kind not in _CHAINED:
+        raise ValueError(f"{kind} must be a single component, got {choice!r}")
+    if given.get(f"{kind}_options"):
+        raise ValueError(
+            f"{kind}_options are for a single {kind}; in a list give each its own, as "
+            "{'name': …, 'options': {…}}"
+        )
+    return Part(choice="chain", options={_CHAINED[kind]: list(choice)})
 
 
 def _name(kind: Kind, value: object) -> str:

@@ -28,6 +28,8 @@ _STATUSES = ("built-in", "plugin")
 def run(data: Path, out: Path, *, max_steps: int | None = None, seed: int = 0) -> Table:
     """Fit every backbone with every latent, plugins included, and write the table as CSV.
 
+    Those that are made of others, such as a chain, are left out.
+
     Args:
         data: An ``.npz`` file with ``X`` and ``y``; ``y == 1`` marks outliers. The clean one-class
             protocol applies.
@@ -76,7 +78,11 @@ def measure(data: Path, backbone: str, latent: str, max_steps: int | None, seed:
 
 
 def _names(kind: Kind) -> list[str]:
-    return [row.name for row in registry.available(kind) if row.status in _STATUSES]
+    return [
+        row.name
+        for row in registry.available(kind)
+        if row.status in _STATUSES and row.spec and "composition" not in row.spec.tags
+    ]
 
 
 def _table(rows: Sequence[Row], title: str) -> Table:

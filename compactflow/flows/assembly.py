@@ -36,6 +36,7 @@ __all__ = [
     "make_layers",
     "make_networks",
     "make_probe",
+    "with_makers",
 ]
 
 _MEMBERS = 4  # beyond which more gain little
@@ -242,8 +243,10 @@ def _probe_latent(parts: Mapping[Kind, Part]) -> Latent:
     own = getattr(parts["latent"].choice, "dim", None)
     if isinstance(own, int):
         return make_latent(parts, own)
-    options = parts["latent"].options.values()
-    dims = [2, *(len(value) for value in options if isinstance(value, Sized)), 3, 4, 8, 16, 64]
+    options = [value for value in parts["latent"].options.values() if isinstance(value, Sized)]
+    lists = [value for value in options if isinstance(value, list | tuple)]
+    sums = [sum(item for item in value if type(item) is int) for value in lists]
+    dims = [2, *map(len, options), *filter(None, sums), 3, 4, 8, 16, 64]
     failure: ValueError | None = None
     for dim in dims:
         try:
@@ -252,6 +255,15 @@ def _probe_latent(parts: Mapping[Kind, Part]) -> Latent:
             failure = failure or error
     assert failure is not None
     raise failure
+
+
+def with_makers(component: Any, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401
+    """Options, with what makes each component in place of what names it."""
+    kinds = getattr(component, "components", {})
+    return {
+        name: _makers(kinds[name], value) if name in kinds else value
+        for name, value in options.items()
+    }
 
 
 def _makers(kind: Kind, value: object) -> Any:  # noqa: ANN401
@@ -272,9 +284,7 @@ def _make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: A
                 "instance; set its options where you make it"
             )
         return copy.deepcopy(component)
-    options = options | {
-        name: _makers(nested, value) for name, (nested, value) in parts[kind].nested(kind).items()
-    }
+    options = with_makers(component, options)
     check_call(kind, component, args, options)
     made = component(*args, **options)
     check_made(kind, component, made, _BASES[kind])

@@ -60,6 +60,12 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         reference="Behrmann, Grathwohl, Chen, Duvenaud, Jacobsen (2019), Invertible residual "
         "networks",
     ),
+    BackboneSpec(
+        name="chain",
+        target="compactflow.backbones.chain:Chain",
+        summary="Several backbones, one after the other",
+        tags=("composition",),
+    ),
     *(
         BackboneSpec(
             name=name,
@@ -87,6 +93,18 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         target="compactflow.latents.gaussian:Gaussian",
         summary="Standard normal; its support is the chi ball of level 1 - alpha",
         tags=("convex",),
+    ),
+    LatentSpec(
+        name="product",
+        target="compactflow.latents.composition:Product",
+        summary="Several supports side by side, each of its own coordinates",
+        tags=("compact", "composition"),
+    ),
+    LatentSpec(
+        name="affine",
+        target="compactflow.latents.composition:Affine",
+        summary="Another support, scaled and shifted",
+        tags=("compact", "composition"),
     ),
     PullSpec(
         name="max-abs",

@@ -12,7 +12,7 @@ from compactflow.experiments import combinations
 from compactflow.plugins.builtin import BUILTINS
 
 NAMES = {
-    kind: [spec.name for spec in BUILTINS if spec.kind == kind]
+    kind: [spec.name for spec in BUILTINS if spec.kind == kind and "composition" not in spec.tags]
     for kind in ("backbone", "latent", "pull", "push")
 }
 SMALL = {

@@ -46,7 +46,7 @@ def not_passed(results):
 def cases_of_built_ins():
     """Those of the libraries' flows take longer."""
     for spec in BUILTINS:
-        if spec.kind in CHECK and spec.kind != "pull":
+        if spec.kind in CHECK and spec.kind != "pull" and "composition" not in spec.tags:
             marks = [pytest.mark.slow] if ":" in spec.name else []
             yield pytest.param(spec, id=f"{spec.kind}-{spec.name}", marks=marks)
 

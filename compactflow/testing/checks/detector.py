@@ -14,7 +14,13 @@ import numpy as np
 
 import compactflow
 from compactflow.detector.estimator import OneClassFlow
-from compactflow.flows.assembly import compose, make_latent, make_layers, make_networks
+from compactflow.flows.assembly import (
+    compose,
+    make_latent,
+    make_layers,
+    make_networks,
+    with_makers,
+)
 from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.ball import Ball
 from compactflow.latents.base import Latent
@@ -51,10 +57,11 @@ class Maker:
 
     def __call__(self, *dim: int) -> Any:  # noqa: ANN401
         """The component in a dimension; of a pull one on each of the latents."""
+        options = with_makers(self.build, self.options)
         if self.kind != "pull":
-            return self.build(*dim, **self.options)
+            return self.build(*dim, **options)
         pulls: list[Pull] = [
-            self.build(make_latent(*dim), **self.options) for make_latent in self.latents
+            self.build(make_latent(*dim), **options) for make_latent in self.latents
         ]
         return pulls
 

@@ -1,0 +1,106 @@
+"""Backbones one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import ClassVar, cast, final
+
+import torch
+from torch import Tensor, nn
+
+from compactflow.backbones.base import Backbone
+from compactflow.plugins import Kind
+from compactflow.randomness import normal_like
+
+__all__ = ["Chain"]
+
+
+@final
+class Chain(Backbone):
+    """Creates a backbone that is several: what one gives is what the next one takes.
+
+    In a detector a list stands for it: ``backbone=["coupling", "autoregressive"]``.
+
+    Args:
+        dim: The dimension D.
+        links: What makes each backbone from the dimension; in a detector its name, its class, or
+            a mapping with its ``name`` and ``options``.
+
+    Raises:
+        ValueError: If there are no links.
+
+    Examples:
+        >>> from compactflow.backbones.autoregressive import Autoregressive
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> chain, x = Chain(2, links=[Coupling, Autoregressive]), torch.randn(4, 2)
+        >>> torch.allclose(chain.inverse(chain(x)), x, atol=1e-4)
+        True
+    """
+
+    components: ClassVar[dict[str, Kind]] = {"links": "backbone"}
+
+    def __init__(self, dim: int, *, links: Sequence[Callable[[int], Backbone]]) -> None:
+        super().__init__(dim)
+        if not links:
+            raise ValueError("links must name at least one backbone, got none")
+        self.links = nn.ModuleList(make(dim) for make in links)
+
+    @property
+    def parallel(self) -> bool:  # type: ignore[override]
+        """Whether all links are."""
+        return all(link.parallel for link in self._links())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``."""
+        for link in self._links():
+            x = link(x)
+        return x
+
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Map latents ``(N, D)`` to data ``(N, D)``; see `Backbone.inverse`."""
+        links = self._links()
+        starts: list[Tensor | None] = [start] * len(links)
+        if start is not None:
+            for i, link in enumerate(links[:-1]):
+                starts[i + 1] = start = link(start)
+        for link, begin in zip(reversed(links), reversed(starts), strict=True):
+            z = link.inverse(z, start=begin)
+        return z
+
+    def log_abs_det(self, x: Tensor) -> Tensor:
+        """The sum of the links', ``(N,)``."""
+        return self.forward_and_log_abs_det(x)[1]
+
+    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Latents ``(N, D)`` and `log_abs_det`, ``(N,)``, from one pass through each link."""
+        total = x.new_zeros(x.shape[:-1])
+        for link in self._links():
+            x, own = link.forward_and_log_abs_det(x)
+            total = total + own
+        return x, total
+
+    def forward_and_divergence(
+        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """The sum of the links' estimates, which has less noise than one of the whole chain."""
+        total = x.new_zeros(x.shape[:-1])
+        for link in self._links():
+            x, own = _divergence(link, x, sigma, generator)
+            total = total + own
+        return x, total
+
+    def _links(self) -> list[Backbone]:
+        return cast("list[Backbone]", list(self.links))
+
+
+def _divergence(
+    link: Backbone, x: Tensor, sigma: float, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """A link's latents and its estimate, whose gradient is meant for x too."""
+    if type(link).forward_and_divergence is not Backbone.forward_and_divergence:
+        return link.forward_and_divergence(x, sigma, generator)
+    z: Tensor = link(x)
+    noise = normal_like(z, generator)
+    with torch.no_grad():
+        step = link.inverse(z + sigma * noise, start=x) - x
+    return z, (noise * (link(x + step) - z)).sum(dim=-1) / sigma
