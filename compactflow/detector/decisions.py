@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC
 from numbers import Integral
 from typing import TYPE_CHECKING, Literal
@@ -23,6 +24,7 @@ from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
 from compactflow.detector.screening import Ranges
 from compactflow.detector.settings import check_share
+from compactflow.exporting.files import export
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
@@ -264,6 +266,38 @@ class EnsembleDetector(
         self.__dict__.update(boundary=level, ensemble_=moved)
         self.calibration_.warn(level)
         return self
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the detector as one graph, from raw rows to scores, for production.
+
+        A path that ends in ``.onnx`` gives an ONNX model, which ``onnxruntime`` runs without this
+        package, torch or scikit-learn; ``.pt2`` a program that ``torch.export.load`` opens. Both
+        compute in float64, take rows ``X``, ``(N, D)``, and a `threshold`, in ONNX by default the
+        present boundary, and give, ``(N,)`` each: `score`, the signed distance; `outlier`, whether
+        it is above 0; and `p_value`, if rows were held out. The names of the columns and the rest
+        that is to be known are in the metadata ``compactflow``, as JSON.
+
+        The scores are those of `signed_distance` up to a billionth (of a score above 1), which is
+        checked on some rows before the file is written.
+
+        Args:
+            path: The file to make or replace.
+
+        Raises:
+            sklearn.exceptions.NotFittedError: If the detector is not fitted.
+            ValueError: If the suffix is another; or if a component cannot be exported, which the
+                message names (`compactflow.exporting.program.ExportError`).
+            ImportError: If ``compactflow[onnx]`` is not installed.
+        """
+        check_is_fitted(self)
+        calibration, ranges = self.calibration_, self.ranges_
+        export(
+            path,
+            self.ensemble_,
+            known=calibration.scores if calibration.held_out else None,
+            features=[str(name) for name in getattr(self, "feature_names_in_", ())],
+            ranges=ranges and (ranges.low, ranges.high),
+        )
 
     @property
     def _n_features_out(self) -> int:

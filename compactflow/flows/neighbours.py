@@ -93,7 +93,10 @@ class Neighbours(nn.Module):
     def forward(self, y: Tensor, z: Tensor) -> Tensor:
         """The score of preprocessed rows ``(N, D)`` with their latents ``(N, D)``, ``(N,)``."""
         points = torch.cat([y, self.gain * z], dim=1)
-        parts = [self._distance(part) for part in torch.split(points, self._at_once())]
+        # A traced graph takes any number of rows.
+        whole = torch.compiler.is_compiling()
+        split = [points] if whole else torch.split(points, self._at_once())
+        parts = [self._distance(part) for part in split]
         return (torch.cat(parts) - self.centre) / self.unit
 
     def _at_once(self) -> int:

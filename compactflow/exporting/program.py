@@ -1,0 +1,154 @@
+"""The whole detector as one program of torch: from raw rows to scores, decisions and p-values."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from compactflow.devices import fresh_defaults
+from compactflow.flows.ensemble import Ensemble
+from compactflow.text import cause_of
+
+__all__ = ["ExportError", "quietly", "trace"]
+
+Array = NDArray[np.float64]
+
+_EXAMPLE_ROWS = 3
+
+
+class ExportError(ValueError):
+    """A detector, or the component that the message names, has no form as a graph."""
+
+
+def trace(ensemble: Ensemble, known: Array | None) -> ExportedProgram:
+    """Trace a fitted ensemble on the CPU, in float64.
+
+    The program takes rows ``X``, ``(N, D)`` of any N ≥ 1, and a `threshold`, a scalar, and gives
+    the scores, ``(N,)``, their mean over the flows minus the threshold; whether they are above 0,
+    ``(N,)``; and the conformal p-values, ``(N,)``, if there are known scores.
+
+    Args:
+        ensemble: The fitted flows.
+        known: The scores of held-out inliers, ``(M,)``, ascending; or ``None``.
+
+    Raises:
+        ExportError: If a component cannot be traced; the message names it.
+    """
+    module = _Detector(ensemble, known).eval().requires_grad_(False)
+    example = torch.zeros(_EXAMPLE_ROWS, ensemble.dim, dtype=torch.float64)
+    threshold = torch.zeros((), dtype=torch.float64)
+    rows = {0: Dim("rows", min=1)}
+    with quietly():
+        try:
+            program = torch.export.export(
+                module, (example, threshold), dynamic_shapes={"X": rows, "threshold": None}
+            )
+            return program.run_decompositions(_PLAIN)
+        except Exception as error:  # whatever a component does that a graph cannot
+            raise ExportError(
+                f"{_culprit(ensemble, example)} cannot be exported: {cause_of(error)}"
+            ) from error
+
+
+@final
+class _Detector(nn.Module):
+    """What `trace` describes."""
+
+    def __init__(self, ensemble: Ensemble, known: Array | None) -> None:
+        super().__init__()
+        self.ensemble = ensemble.at(0.0)
+        self.register_buffer("known", None if known is None else torch.from_numpy(known.copy()))
+
+    def forward(self, X: Tensor, threshold: Tensor) -> tuple[Tensor, ...]:
+        raw = self.ensemble(X)
+        score = raw - threshold
+        outputs = (score, score > 0)
+        if self.known is None:
+            return outputs
+        slack = self.ensemble.rounding * raw.abs().clamp(min=1)
+        below = torch.searchsorted(self.known, raw - slack).to(raw)
+        rows = len(self.known) + 1.0
+        return (*outputs, (below - rows) / -rows)
+
+
+def _search(ends: Tensor, values: Tensor, **_: Any) -> Tensor:  # noqa: ANN401
+    """`torch.searchsorted` by halving, of operations that every runtime has.
+
+    Args:
+        ends: Ascending, ``(..., K)``.
+        values: ``(..., N)``.
+    """
+    size = ends.shape[-1]
+    found = torch.zeros_like(values, dtype=torch.int64)
+    for power in reversed(range(size.bit_length())):
+        last = found + (2**power - 1)  # of the next so many ends
+        inside = last.clamp(max=size - 1)
+        end = ends[inside] if ends.ndim == 1 else ends.gather(-1, inside)
+        found = torch.where((last < size) & (end < values), last + 1, found)
+    return found
+
+
+def _softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
+    """`torch.nn.functional.softplus`, whose operator some runtimes have in float32 only."""
+    soft = torch.log1p(torch.exp(-(beta * x).abs())) / beta + x.clamp(min=0)
+    return torch.where(beta * x > threshold, x, soft)
+
+
+# What runtimes lack in float64, in terms of what they have.
+_PLAIN: dict[Any, Callable[..., Tensor]] = {
+    torch.ops.aten.searchsorted.Tensor: _search,
+    torch.ops.aten.softplus.default: _softplus,
+}
+
+
+def _culprit(ensemble: Ensemble, x: Tensor) -> str:
+    """Which component it is that cannot be traced."""
+    latent = ensemble.latent
+    for what, part in (
+        ("the first layer", ensemble.layers[0]),
+        ("the backbone", ensemble.networks[0]),
+        ("the latent", _Method(latent.signed_distance)),
+    ):
+        try:
+            torch.export.export(part, (x,), dynamic_shapes=({0: Dim("rows", min=1)},))
+        except Exception:
+            named = getattr(part, "named", type(part).__name__)
+            return f"{what} {named}"
+    return "this detector"
+
+
+@final
+class _Method(nn.Module):
+    """A method of a module as a module."""
+
+    def __init__(self, method: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        self.owner = method.__self__
+        self.named = type(method.__self__).__name__
+        self._name = method.__name__
+
+    def forward(self, x: Tensor) -> Tensor:
+        value: Tensor = getattr(self.owner, self._name)(x)
+        return value
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without what torch says of its own insides."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), fresh_defaults():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
