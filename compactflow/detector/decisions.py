@@ -24,7 +24,6 @@ from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
 from compactflow.detector.screening import Ranges
 from compactflow.detector.settings import check_share
-from compactflow.exporting.files import export
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
@@ -270,25 +269,16 @@ class EnsembleDetector(
     def export(self, path: str | os.PathLike[str]) -> None:
         """Write the detector as one graph, from raw rows to scores, for production.
 
-        A path that ends in ``.onnx`` gives an ONNX model, which ``onnxruntime`` runs without this
-        package, torch or scikit-learn; ``.pt2`` a program that ``torch.export.load`` opens. Both
-        compute in float64, take rows ``X``, ``(N, D)``, and a `threshold`, in ONNX by default the
-        present boundary, and give, ``(N,)`` each: `score`, the signed distance; `outlier`, whether
-        it is above 0; and `p_value`, if rows were held out. The names of the columns and the rest
-        that is to be known are in the metadata ``compactflow``, as JSON.
-
-        The scores are those of `signed_distance` up to a billionth (of a score above 1), which is
-        checked on some rows before the file is written.
-
-        Args:
-            path: The file to make or replace.
+        A path that ends in ``.onnx`` gives an ONNX model, one in ``.pt2`` a program for
+        ``torch.export.load``: see `compactflow.exporting.files.export`.
 
         Raises:
             sklearn.exceptions.NotFittedError: If the detector is not fitted.
-            ValueError: If the suffix is another; or if a component cannot be exported, which the
-                message names (`compactflow.exporting.program.ExportError`).
+            ValueError: If the suffix is another, or a component cannot be exported.
             ImportError: If ``compactflow[onnx]`` is not installed.
         """
+        from compactflow.exporting.files import export  # which takes seconds
+
         check_is_fitted(self)
         calibration, ranges = self.calibration_, self.ranges_
         export(

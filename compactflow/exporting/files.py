@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Sequence
@@ -36,7 +37,16 @@ def export(
     features: Sequence[str],
     ranges: tuple[Array, Array] | None,
 ) -> None:
-    """Write a fitted ensemble as one graph, from raw rows on: see `OneClassFlow.export`.
+    """Write a fitted ensemble as one graph, from raw rows on, in float64.
+
+    An ONNX model (``.onnx``) runs in ``onnxruntime`` without this package, torch or scikit-learn;
+    a program (``.pt2``) where there is torch. Both take rows ``X``, ``(N, D)``, and a `threshold`,
+    in ONNX by default the present boundary, and give, ``(N,)`` each: `score`, the signed distance;
+    `outlier`, whether it is above 0; and `p_value`, if rows were held out. The names of the
+    columns, the threshold and the ranges of training are in the metadata ``compactflow``, as JSON.
+
+    The scores are the ensemble's own up to a billionth (of a score above 1), which is checked on
+    some rows before an ONNX model is written, if ``onnxruntime`` is there.
 
     Args:
         path: The file to make or replace; its suffix says what to write.
@@ -55,12 +65,12 @@ def export(
     suffix = Path(path).suffix.lower()
     if suffix not in _SUFFIXES:
         raise ValueError(
-            f"{os.fspath(path)}: the name must end in {' or '.join(_SUFFIXES)}, which says what to "
-            "write"
+            f"{os.fspath(path)}: the name must end in {' or '.join(_SUFFIXES)}, which says what "
+            "to write"
         )
     check_replaceable(path)
     with fresh_defaults():
-        plain = ensemble.at(ensemble.level).in_precision(torch.float64)
+        plain = ensemble.in_precision(torch.float64)
         plain.eval().place(torch.device("cpu"))
     outputs = _OUTPUTS[: 2 if known is None else 3]
     program = trace(plain, known)
@@ -77,17 +87,17 @@ def export(
         metadata["ranges"] = [bound.tolist() for bound in ranges]
     if suffix == ".pt2":
         files = {"compactflow.json": json.dumps(metadata)}
-        write_atomically(
-            path, lambda temporary: torch.export.save(program, temporary, extra_files=files)
-        )
-        return
-    data = to_onnx(program, outputs, plain.level, metadata | {"opset": OPSET})
-    _check(data, plain)
-    write_atomically(path, lambda temporary: _write(temporary, data))
+        buffer = io.BytesIO()
+        torch.export.save(program, buffer, extra_files=files)
+        data = buffer.getvalue()
+    else:
+        data = to_onnx(program, outputs, plain.level, metadata | {"opset": OPSET})
+        _check(data, plain)
 
+    def write(temporary: Path) -> None:
+        temporary.write_bytes(data)
 
-def _write(path: Path, data: bytes) -> None:
-    path.write_bytes(data)
+    write_atomically(path, write)
 
 
 def _check(data: bytes, ensemble: Ensemble) -> None:
@@ -101,9 +111,7 @@ def _check(data: bytes, ensemble: Ensemble) -> None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # that the threshold is an input is as it should be
     try:
-        session = onnxruntime.InferenceSession(
-            data, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         (got,) = session.run(["score"], {"X": rows})
     except Exception as error:
         raise ExportError(f"the graph of this detector does not run: {error}") from error
@@ -111,7 +119,7 @@ def _check(data: bytes, ensemble: Ensemble) -> None:
     wrong = np.abs(got - wanted) > ensemble.rounding * np.maximum(1, np.abs(wanted))
     if wrong.any():
         raise ExportError(
-            f"the backbone {type(ensemble.networks[0]).__name__} cannot be exported: as a graph it "
-            f"scores {wrong.sum()} of {len(rows)} rows otherwise, by up to "
+            f"the backbone {type(ensemble.networks[0]).__name__} cannot be exported: as a graph "
+            f"it scores {wrong.sum()} of {len(rows)} rows otherwise, by up to "
             f"{np.abs(got - wanted).max():.3g}"
         )

@@ -1,0 +1,156 @@
+"""A detector as one graph gives its own scores, where there is nothing but a runtime."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import compactflow
+from compactflow.backbones.base import Backbone
+from compactflow.exporting.program import ExportError, trace
+
+ROOT = Path(__file__).parents[2]
+TINY = {"max_steps": 2, "random_state": 0, "backbone_options": {"blocks": 1, "width": 4}}
+
+
+def rows(n=120, seed=0):
+    """Rows with a column of counts, one with a heavy tail and a constant one."""
+    rng = np.random.default_rng(seed)
+    columns = rng.poisson(2, n), rng.standard_cauchy(n), np.full(n, 7.0), rng.normal(size=n)
+    return np.column_stack(columns)
+
+
+def fresh():
+    """Inliers, outliers, far rows, and rows that trained."""
+    return np.r_[rows(50, seed=1), rows(3, seed=2) * 1e6, rows()[:20]]
+
+
+@pytest.fixture(scope="module")
+def detector():
+    pd = pytest.importorskip("pandas")
+    return compactflow.build(members=2, **TINY).fit(pd.DataFrame(rows(), columns=list("abcd")))
+
+
+@pytest.fixture(scope="module")
+def onnx_file(detector, tmp_path_factory):
+    pytest.importorskip("onnxscript")
+    path = tmp_path_factory.mktemp("exported") / "pump.onnx"
+    detector.export(path)
+    return path
+
+
+@pytest.fixture
+def session(onnx_file):
+    runtime = pytest.importorskip("onnxruntime")
+    return runtime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.slow
+def test_every_row_scores_as_in_the_detector_to_rounding(detector, session):
+    X = fresh()
+    score, outlier, p = session.run(["score", "outlier", "p_value"], {"X": X})
+    wanted = detector.ensemble_.signed_distance(X)
+    assert (np.abs(score - wanted) <= 1e-12 * np.maximum(1, np.abs(wanted))).all()
+    np.testing.assert_array_equal(outlier, wanted > 0)
+    np.testing.assert_array_equal(
+        p, detector.calibration_.p_values(wanted + detector.ensemble_.level)
+    )
+
+
+@pytest.mark.slow
+def test_a_row_scores_the_same_in_any_batch(session):
+    X = fresh()
+    whole = session.run(["score"], {"X": X})[0]
+    single = np.concatenate([session.run(["score"], {"X": X[i : i + 1]})[0] for i in range(9)])
+    np.testing.assert_allclose(single, whole[:9], rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_the_threshold_is_an_input_with_a_default(detector, session):
+    X, level = fresh(), detector.ensemble_.level
+    default = session.run(["score", "outlier"], {"X": X})
+    stricter = session.run(["score", "outlier"], {"X": X, "threshold": np.array(level - 1)})
+    np.testing.assert_allclose(stricter[0], default[0] + 1, rtol=1e-9)
+    assert stricter[1].sum() > default[1].sum()
+
+
+@pytest.mark.slow
+def test_the_file_describes_itself(detector, session, onnx_file):
+    onnx = pytest.importorskip("onnx")
+    told = json.loads(session.get_modelmeta().custom_metadata_map["compactflow"])
+    assert told["features"] == list("abcd")
+    assert told["threshold"] == detector.ensemble_.level
+    assert told["held_out"] == len(detector.calibration_.scores)
+    np.testing.assert_array_equal(told["ranges"][1], rows().max(axis=0))
+    model = onnx.load(onnx_file)
+    assert [(each.domain, each.version) for each in model.opset_import] == [("", told["opset"])]
+    assert str(ROOT).encode() not in onnx_file.read_bytes()
+
+
+@pytest.mark.slow
+def test_scoring_imports_neither_torch_nor_scikit_learn(detector, onnx_file):
+    code = f"""
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "sklearn", "scipy", "pandas", "onnx", "onnxscript"):
+            raise ImportError(f"{{name}} is not here")
+sys.meta_path.insert(0, Refuse())
+import pyarrow as pa
+from compactflow.scoring import ArrowScorer
+scorer = ArrowScorer({str(onnx_file)!r}, outputs=["score", "p_value"])
+batch = pa.record_batch({{"d": [0.1], "c": [7], "b": ["0.5"], "a": [2], "id": ["x"]}})
+print(scorer(batch).select(["score", "p_value"]).to_pylist()[0]["score"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    wanted = detector.ensemble_.signed_distance(np.array([[2, 0.5, 7, 0.1]]))[0]
+    assert float(done.stdout) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.slow
+def test_a_program_of_torch_is_the_same_graph(tmp_path):
+    X = rows()
+    detector = compactflow.build(members=1, score_by="support", **TINY).fit(X)
+    detector.export(tmp_path / "pump.pt2")
+    told = {"compactflow.json": ""}
+    program = torch.export.load(tmp_path / "pump.pt2", extra_files=told).module()
+    level = json.loads(told["compactflow.json"])["threshold"]
+    score, _, p = program(torch.from_numpy(fresh()), torch.tensor(level, dtype=torch.float64))
+    wanted = detector.ensemble_.signed_distance(fresh())
+    np.testing.assert_allclose(score, wanted, rtol=1e-12, atol=1e-12)
+    np.testing.assert_array_equal(p, detector.p_values(fresh()))
+
+
+class Branching(Backbone):
+    """A backbone whose way depends on the data."""
+
+    def __init__(self, dim):
+        super().__init__(dim)
+        self.scale = torch.nn.Parameter(torch.ones(dim))
+
+    def forward(self, x):
+        return x * self.scale if x.sum().item() > 1e300 else x / self.scale
+
+    def inverse(self, z, *, start=None):
+        return z * self.scale
+
+
+def test_what_cannot_be_exported_is_named():
+    X = rows()
+    detector = compactflow.build(Branching, members=1, max_steps=1, random_state=0).fit(X)
+    with pytest.raises(ExportError, match="the backbone Branching cannot be exported: "):
+        trace(detector.ensemble_, None)
+
+
+def test_the_suffix_says_what_to_write(tmp_path):
+    detector = compactflow.build(members=1, **TINY).fit(rows())
+    with pytest.raises(ValueError, match=r"pump\.pb: the name must end in \.onnx or \.pt2"):
+        detector.export(tmp_path / "pump.pb")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        detector.export(tmp_path / "nowhere" / "pump.onnx")
+    assert not list(tmp_path.iterdir())
