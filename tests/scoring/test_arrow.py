@@ -104,9 +104,9 @@ def test_a_batch_that_is_unfit_is_named(fitted, change, message):
 
 
 def test_unfit_arguments_are_named(fitted, tmp_path):
-    with pytest.raises(ValueError, match="outputs must be of score, .*, got 'scores'"):
+    with pytest.raises(ValueError, match=r"outputs must be of score, .*, got 'scores'"):
         ArrowScorer(fitted[1], outputs=["scores"])
-    with pytest.raises(ValueError, match="columns must name the 2 features of .*, got 1"):
+    with pytest.raises(ValueError, match=r"columns must name the 2 features of .*, got 1"):
         _ = ArrowScorer(fitted[1], columns=["heat"]).columns
     with pytest.raises(FileNotFoundError, match="there is no model file"):
         ArrowScorer(tmp_path / "none.model")
