@@ -63,6 +63,8 @@ def trace(ensemble: Ensemble, known: Array | None) -> ExportedProgram:
 class _Detector(nn.Module):
     """What `trace` describes."""
 
+    known: Tensor | None
+
     def __init__(self, ensemble: Ensemble, known: Array | None) -> None:
         super().__init__()
         self.ensemble = ensemble.at(0.0)

@@ -21,7 +21,7 @@ from compactflow.tables.dialect import TableError
 
 __all__ = ["ArrowScorer"]
 
-Batch = TypeVar("Batch", pa.RecordBatch, pa.Table)
+Batch = TypeVar("Batch", bound="pa.RecordBatch | pa.Table")
 
 _EXPLANATION = pa.list_(
     pa.struct(
@@ -216,7 +216,7 @@ def _matrix(batch: pa.RecordBatch | pa.Table, columns: Sequence[str]) -> NDArray
         values, fault = to_numbers(column, 1, ".")
         if fault is not None:
             faults[name] = fault
-        else:
+        elif values is not None:
             numbers.append(values.to_numpy(zero_copy_only=False))
     if faults:
         raise TableError(describe(faults, drop=False, decimal="."))
