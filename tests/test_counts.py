@@ -1,5 +1,6 @@
 """How much work a step and a decode are: a guard on speed that no clock disturbs."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -7,15 +8,18 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+import compactflow
 from compactflow.backbones.autoregressive import Autoregressive
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.iresnet import IResNet
+from compactflow.backbones.subnets import Subnet
 from compactflow.flows.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.norms import MaxAbs
 from compactflow.pushes.likelihood import Likelihood
 from compactflow.pushes.mirror import Mirror
 from compactflow.pushes.stein import Stein
+from compactflow.training.judge import Judge
 
 DIM, ROWS, BLOCKS = 6, 32, 3
 
@@ -115,3 +119,28 @@ def test_iterations_of_an_iterative_decode(backbone, cold, warm):
     assert max(backbone.iterations) <= cold
     backbone.inverse(z + 0.01 * torch.randn_like(z), start=x)
     assert max(backbone.iterations) <= warm
+
+
+def test_monitors_of_a_wide_table_are_a_small_share_of_the_training(monkeypatch):
+    rows = {"checks": 0, "all": 0}
+    check, evaluate = Judge.check, Subnet.evaluate
+
+    def counted(subnet, x):
+        rows["all"] += x.shape[:-1].numel() * (3 if torch.is_grad_enabled() else 1)
+        return evaluate(subnet, x)
+
+    def counted_check(*args):
+        before = rows["all"]
+        result = check(*args)
+        rows["checks"] += rows["all"] - before
+        return result
+
+    monkeypatch.setattr(Subnet, "evaluate", counted)
+    monkeypatch.setattr(Judge, "check", counted_check)
+    X = np.random.default_rng(0).normal(size=(300, 512))
+    options = {"blocks": 1, "width": 1}
+    detector = compactflow.build(
+        preprocessing="none", score_by="support", backbone_options=options, random_state=0
+    ).fit(X)
+    assert len(detector.history_["step"]) >= 2
+    assert 0 < rows["checks"] < 0.06 * rows["all"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp, log
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias, cast, final, get_args
+from typing import TYPE_CHECKING, ClassVar, cast, final, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +12,19 @@ from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.reversible import Recode
+from compactflow.backbones.rotations import (
+    Permutation,
+    draw_rotations,
+    orthogonalise,
+    reflect,
+)
 from compactflow.backbones.subnets import Activation, Constant, Subnet
 from compactflow.backbones.transforms import ChannelTransform, TransformName, make_transform
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-__all__ = ["Coupling", "Permutation"]
-
-Permutation: TypeAlias = Literal["aligned", "soft", "hard"]
+__all__ = ["Coupling"]
 
 # Psi(g) = 0.2 log(1 + exp(g / 2)) is 1 here, so a fresh block does not scale.
 _UNIT_SCALE = 2.0 * log(exp(5.0) - 1.0)
@@ -54,7 +58,9 @@ class Coupling(Backbone):
         permutation: What follows each block: ``"soft"``, a random rotation out of SO(D);
             ``"hard"``, a random permutation of channels; ``"aligned"``, random rotations whose
             product is the identity, so that the latent's axes start as the data's and a support
-            with corners keeps its meaning.
+            with corners keeps its meaning; ``"hartley"``, the same with reflections that are
+            Fourier transforms, of ``D log D`` operations and D numbers in place of D²;
+            ``"auto"``, that beyond 256 features and ``"aligned"`` up to there.
         horizon: c, in units of the backbone's input: the subnet sees ``c asinh(x1 / c)``. That
             tames far inputs, whose round trip a ``"relu"`` would else spoil. ``None`` lets it see
             x1.
@@ -89,7 +95,7 @@ class Coupling(Backbone):
         clamp: float = 2.0,
         bins: int = 8,
         bound: float = 3.0,
-        permutation: Permutation = "aligned",
+        permutation: Permutation = "auto",
         horizon: float | None = None,
     ) -> None:
         super().__init__(dim)
@@ -109,7 +115,7 @@ class Coupling(Backbone):
         channels = make_transform(transform, clamp=clamp, bins=bins, bound=bound)
         self.blocks = nn.ModuleList(
             _Block(dim, width, activation, channels, horizon, rotation)
-            for rotation in _rotations(dim, blocks, permutation)
+            for rotation in draw_rotations(dim, blocks, permutation)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -181,7 +187,7 @@ class Coupling(Backbone):
 
 @final
 class _Block(nn.Module):
-    rotation: Tensor
+    rotation: Tensor  # (D, D), or signs (D,)
 
     def __init__(
         self,
@@ -204,16 +210,15 @@ class _Block(nn.Module):
         self.scale = nn.Parameter(torch.full((dim,), _UNIT_SCALE))
         self.shift = nn.Parameter(torch.zeros(dim))
         self.register_buffer("rotation", rotation.to(self.shift.dtype))
+        self.reflects = rotation.ndim == 1
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         before = self.rotation.dtype
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.rotation.dtype != before:
+        if self.rotation.dtype != before and not self.reflects:
             # A cast to a wider type keeps the narrow type's rounding, and the transpose would no
-            # longer be the inverse: two Newton-Schulz steps restore orthogonality.
-            for _ in range(2):
-                r = self.rotation
-                self.rotation = 1.5 * r - 0.5 * r @ (r.mT @ r)
+            # longer be the inverse.
+            self.rotation = orthogonalise(self.rotation)
         return self
 
     def _predict(self, passive: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -234,17 +239,17 @@ class _Block(nn.Module):
         u2, spread = self.transform.forward_and_spread(x2, self._predict(x1)[0], sigma, generator)
         u = torch.cat([x1, u2], dim=-1)
         v = torch.addcmul(self.shift.unsqueeze(-2), u, self.global_scale())
-        return v @ self.rotation.mT, spread
+        return self._rotate(v), spread
 
     def inverse(self, y: Tensor) -> Tensor:
-        x1, u2 = self._split(self._undo_affine(y @ self.rotation, self.global_scale()))
+        x1, u2 = self._split(self._undo_affine(self._rotate_back(y), self.global_scale()))
         return torch.cat([x1, self.transform.inverse(u2, self._predict(x1)[0])], dim=-1)
 
     @torch.no_grad()
     def vjp(self, y: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The inverse of y, and what a gradient at y is there and for each of the parameters."""
-        scale, gradient = self.global_scale(), gradient @ self.rotation
-        u = self._undo_affine(y @ self.rotation, scale)
+        scale, gradient = self.global_scale(), self._rotate_back(gradient)
+        u = self._undo_affine(self._rotate_back(y), scale)
         x1, u2 = self._split(u)
         parameters, kept = self._predict(x1)
         grad_scale = (gradient * u).sum(dim=-2) * 0.1 * torch.sigmoid(self.scale / 2)
@@ -259,32 +264,11 @@ class _Block(nn.Module):
         x1, x2 = x.tensor_split((self.passive,), dim=-1)
         return x1, x2
 
+    def _rotate(self, v: Tensor) -> Tensor:
+        return reflect(v, self.rotation) if self.reflects else v @ self.rotation.mT
+
+    def _rotate_back(self, y: Tensor) -> Tensor:
+        return reflect(y, self.rotation) if self.reflects else y @ self.rotation
+
     def _undo_affine(self, v: Tensor, scale: Tensor) -> Tensor:
         return (v - self.shift.unsqueeze(-2)) / scale
-
-
-def _rotations(dim: int, blocks: int, permutation: Permutation) -> list[Tensor]:
-    """The fixed orthogonal map after each block, ``(D, D)`` each, float64."""
-    if permutation == "hard":
-        return [_random_permutation(dim) for _ in range(blocks)]
-    rotations = [_random_rotation(dim) for _ in range(blocks)]
-    if permutation == "aligned":
-        product = torch.eye(dim, dtype=torch.float64)
-        for rotation in rotations[:-1]:
-            product = rotation @ product
-        rotations[-1] = product.T
-    return rotations
-
-
-def _random_rotation(dim: int) -> Tensor:
-    """A Haar-random element of SO(D), ``(D, D)``, float64."""
-    q, r = torch.linalg.qr(torch.randn(dim, dim, dtype=torch.float64))
-    q = q * r.diagonal().sign()
-    if torch.linalg.det(q) < 0:
-        q[:, 0] = -q[:, 0]
-    return q
-
-
-def _random_permutation(dim: int) -> Tensor:
-    """A random permutation of D channels as a matrix, ``(D, D)``, float64."""
-    return torch.eye(dim, dtype=torch.float64)[torch.randperm(dim)]

@@ -25,6 +25,7 @@ __all__ = ["Settings", "check_share"]
 
 # The kinds of which a list is a chain, with the option that names its links.
 _CHAINED: dict[Kind, str] = {"backbone": "links", "preprocessing": "layers"}
+_CHECKS = 20  # while training
 
 _Choice = TypeVar("_Choice")
 
@@ -125,10 +126,13 @@ class Settings:
 
     def training_options(self, n: int, dim: int, *, members: int) -> TrainingOptions:
         """How to train flows on data ``(n, dim)``: what is ``"auto"`` is decided here."""
-        most = 2000 if members == 1 else 400  # the mean of several needs less of each
-        scaled = max(1, min(most, most * 64 // dim))
+        steps, checks = self.max_steps, _CHECKS
+        if steps == "auto":
+            most = 2000 if members == 1 else 400  # the mean of several needs less of each
+            steps, checks = (max(1, min(k, k * 64 // dim)) for k in (most, _CHECKS))
         return TrainingOptions(
-            max_steps=scaled if self.max_steps == "auto" else self.max_steps,
+            max_steps=steps,
+            checks=checks,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             optimizer=self.optimizer,

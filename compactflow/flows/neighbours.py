@@ -11,7 +11,7 @@ from torch import Tensor, nn
 __all__ = ["Neighbours", "references"]
 
 _ROWS = 4096  # reference rows at most
-_NUMBERS = 3 << 17  # in the reference rows of one flow at most, which is 3 MiB of a file
+_NUMBERS = 3 << 17  # in the reference rows of one flow at most: 1.5 MiB of a file
 _NEAREST = 5
 _SPARE = 3  # more candidates than that, as they are found by rounded distances
 _OUTER = 0.95  # the quantile of the references' own distances that lies at 1
@@ -68,7 +68,7 @@ class Neighbours(nn.Module):
             rows: Preprocessed rows that trained the flow, ``(R, D)``.
             encode: Maps them to latents, ``(R, D)``.
         """
-        self.rows = rows
+        self.rows = rows.float().to(rows)  # a model file has them in single precision
         self.gain = (_size(self.rows) / _size(encode(self.rows))).to(self.rows)
         self.attach(encode)
         own = torch.cat(

@@ -115,13 +115,20 @@ def write(path: str | os.PathLike[str], model: Model, *, folder: bool = False) -
         "dim": ensemble.dim,
         "members": len(ensemble.networks),
         "feature_names": model.feature_names,
-        "weights": ensemble.state_dict(),
+        "weights": {name: _compact(weight) for name, weight in ensemble.state_dict().items()},
         "pull_weight": ensemble.pull.weight,
         "offset": -ensemble.level,
         "calibration": calibration,
         "history": model.history,
     }
     archive.write(path, "model", VERSION, content, folder=folder)
+
+
+def _compact(weight: Tensor) -> Tensor:
+    """A weight in single precision if it is no less exact so, as all that training sets is."""
+    single = weight.float()
+    same = weight.dtype == torch.float64 and torch.equal(single.double(), weight)
+    return single if same else weight
 
 
 def read(path: str | os.PathLike[str]) -> Model:

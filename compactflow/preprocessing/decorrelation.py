@@ -21,7 +21,8 @@ class Decorrelation(nn.Module):
     """Creates the half-whitening ``y = (x - m) W`` with ``W = ((C + I)/2)^(-1/2)``, symmetric.
 
     C is the Ledoit-Wolf estimate of the columns' correlations. W is kept as ``r I + V (s - r) Vᵀ``
-    with the leading axes V of C, at most 256, so memory grows with D and not with D².
+    with the leading axes V of C, at most 256, so memory grows with D and not with D². If there are
+    more columns, V is orthogonal up to single precision only.
 
     Args:
         dim: The number of columns D.
@@ -50,6 +51,7 @@ class Decorrelation(nn.Module):
             variance = np.zeros(rank)
             variance[: len(scale)] = scale**2 / len(X)
             axes = np.linalg.qr(np.concatenate([rows.T, np.eye(dim, rank - len(scale))], 1))[0]
+            axes = axes.astype(np.float32).astype(np.float64)  # to halve them in a model file
         else:
             variance, axes = np.linalg.eigh(centred.T @ centred / len(X))
         total = (centred**2).sum() / len(X)
@@ -70,7 +72,11 @@ class Decorrelation(nn.Module):
 
     def inverse(self, y: Tensor) -> Tensor:
         """Map such rows back to columns, ``(N, D)``."""
-        return self._multiply(y, 1 / self.stretch, 1 / self.rest) + self.mean
+        x = self._multiply(y, 1 / self.stretch, 1 / self.rest)
+        if len(self.stretch) < len(self.mean):  # what the rounding of the axes has left
+            rest = y - self._multiply(x, self.stretch, self.rest)
+            x = x + self._multiply(rest, 1 / self.stretch, 1 / self.rest)
+        return x + self.mean
 
     def log_abs_det(self) -> Tensor:
         """``log |det W|``, a scalar."""

@@ -20,6 +20,7 @@ from compactflow.training.options import History, TrainingOptions
 __all__ = ["Judge"]
 
 _REFERENCE_ROWS = 1024
+_REFERENCE_NUMBERS = 1 << 17  # at most so many in these, as every check passes them through
 _DRAWS = 20
 _NOISE_FLOOR = 0.1  # of the energy distance, with few rows, per distance of two latents
 
@@ -57,13 +58,14 @@ class Judge:
         self._model, self._objective, self._options = model, objective, options
         self._generator = generator
         # So many rows of each flow as make the reference rows, or just more, in all.
-        each = -(-_REFERENCE_ROWS // hold_out.members)
+        self._rows = min(_REFERENCE_ROWS, max(_REFERENCE_NUMBERS // flow.dim, 2))
+        each = -(-self._rows // hold_out.members)
         self._judging = in_turn(rows, hold_out.judging_rows()[:each])
         self._trained = in_turn(rows, hold_out.training_rows()[:each])
         # A copy, as checks in other shapes than the steps' would be compiled anew.
         self._stack = flow.backbone
         self._flow = CompactFlow(copy.deepcopy(flow.backbone), flow.latent)
-        self._reference, settled = self._settle(2 * _REFERENCE_ROWS).chunk(2)
+        self._reference, settled = self._settle(2 * self._rows).chunk(2)
         self.history: History = {}
         self._best, self._checks_since_best = math.inf, 0
         self._noise = self._measure_noise(settled)
@@ -100,7 +102,7 @@ class Judge:
         """
         self._flow.backbone.load_state_dict(self._stack.state_dict())
         if self._objective.trained():
-            self._reference = self._settle(_REFERENCE_ROWS)
+            self._reference = self._settle(self._rows)
         latents = self._flow.backbone(self._trained)
         record = {
             "step": step,

@@ -20,6 +20,7 @@ CONSTRUCTORS = {
     "aligned": lambda dim: Coupling(dim, blocks=4, width=16),
     "soft": lambda dim: Coupling(dim, blocks=4, width=16, permutation="soft"),
     "hard": lambda dim: Coupling(dim, blocks=4, width=16, permutation="hard"),
+    "hartley": lambda dim: Coupling(dim, blocks=4, width=16, permutation="hartley"),
     "additive": lambda dim: Coupling(dim, transform="additive", blocks=4, width=16),
     "volume-preserving": lambda dim: Coupling(
         dim, transform="volume-preserving", blocks=4, width=16

@@ -79,3 +79,11 @@ def test_a_fit_resolves_its_arguments_once(monkeypatch):
 def test_the_table_of_settings_is_current():
     table = runpy.run_path(str(TABLE))
     assert table["render"]() in table["PAGE"].read_text(), f"run python {TABLE}"
+
+
+@pytest.mark.parametrize(
+    ("dim", "steps", "checks"), [(1, 400, 20), (64, 400, 20), (512, 50, 2), (2000, 12, 1)]
+)
+def test_many_features_have_fewer_steps_and_checks(dim, steps, checks):
+    options = Settings.of({}).training_options(2000, dim, members=4)
+    assert (options.max_steps, options.checks) == (steps, checks)

@@ -57,6 +57,16 @@ def model(detector, tmp_path):
     return tmp_path / "model"
 
 
+def test_a_wide_model_is_small_and_scores_identically(tmp_path):
+    X = np.random.default_rng(0).normal(size=(1110, 400))
+    detector = compactflow.build(members=1, max_steps=1, random_state=0).fit(X)
+    detector.save(tmp_path / "model")
+    members = 4  # by default
+    assert members * (tmp_path / "model").stat().st_size < 15e6
+    loaded = compactflow.load(tmp_path / "model")
+    assert np.array_equal(loaded.signed_distance(X[:9]), detector.signed_distance(X[:9]))
+
+
 def test_loaded_model_scores_identically(detector, model, X):
     loaded = compactflow.load(model, device="cpu")
     for method in ("signed_distance", "predict", "transform", "log_density"):
