@@ -65,7 +65,8 @@ def fit_ours(train: Array, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
 
 def fit_likelihood(train: Array, seed: int, **options: Any) -> Fitted:  # noqa: ANN401
     """Our network trained by maximum likelihood; the score is minus the log-density."""
-    detector = build(latent="gaussian", push="likelihood", random_state=seed, **options).fit(train)
+    fixed = {"latent": "gaussian", "push": "likelihood", "score_by": "support"}
+    detector = build(**fixed, random_state=seed, **options).fit(train)
     return Fitted(lambda rows: -detector.log_density(rows))
 
 

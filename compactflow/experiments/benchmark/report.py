@@ -45,7 +45,6 @@ COLUMNS = {
     "fit_seconds": "float64",
     "score_seconds": "float64",
     "inside": "float64",
-    "inside_natural": "float64",
     "n_train": "int64",
     "n_test": "int64",
     "dim": "int64",
@@ -214,8 +213,6 @@ def _inside(rows: Sequence[Row]) -> list[str]:
     return [
         "## Share of the test inliers that are called inliers",
         _per_set(rows, "inside"),
-        "## Share of the test inliers with signed distance ≤ 0",
-        _per_set(rows, "inside_natural"),
     ]
 
 

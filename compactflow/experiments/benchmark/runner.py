@@ -26,10 +26,9 @@ __all__ = ["JOURNAL", "measure", "run"]
 JOURNAL = "journal.jsonl"
 
 _PROTOCOL = 2
-_OPTIONAL = float, type(None)
 _FIELDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("auroc", "average_precision", "fit_seconds", "score_seconds"), float),
-    **dict.fromkeys(("inside", "inside_natural"), _OPTIONAL),
+    "inside": (float, type(None)),
     **dict.fromkeys(("n_train", "n_test", "dim"), int),
     "folder": str,
 }
@@ -91,8 +90,8 @@ def measure(path: Path, task: Task) -> Row:
     Returns:
         The fields of the task and the measurements: AUROC and average precision on the test rows,
         seconds of fitting and of scoring the test rows, and of a detector with signed distances
-        the share of the test inliers that it calls inliers and the share inside the support. If
-        the detector fails, these are ``None`` and ``error`` says why.
+        the share of the test inliers that it calls inliers. If the detector fails, these are
+        ``None`` and ``error`` says why.
     """
     train, test, outlier = split(*load_npz(path), task.seed, dirty=task.dirty)
     row = task._asdict() | dict.fromkeys(report.COLUMNS.keys() - set(Task._fields))
@@ -107,9 +106,7 @@ def measure(path: Path, task: Task) -> Row:
         }
         row["fit_seconds"], row["score_seconds"] = seconds
         if boundary is not None:
-            inliers = scores[~outlier]
-            row["inside"] = float((inliers <= boundary).mean())
-            row["inside_natural"] = float((inliers <= 0).mean())
+            row["inside"] = float((scores[~outlier] <= boundary).mean())
     except (Exception, SystemExit) as error:  # what goes wrong in one must not stop the others
         row["error"] = cause_of(error)
     return row
