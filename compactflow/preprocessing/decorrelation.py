@@ -7,7 +7,6 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf_shrinkage
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor, nn
 
@@ -43,6 +42,8 @@ class Decorrelation(nn.Module):
 
     def fit(self, X: NDArray[np.float64]) -> None:
         """Fit W to standardised columns ``(N, D)``."""
+        from sklearn.covariance import ledoit_wolf_shrinkage  # it imports half of scikit-learn
+
         mean, rank = X.mean(axis=0), len(self.stretch)
         centred, dim = X - mean, X.shape[1]
         shrinkage = ledoit_wolf_shrinkage(centred, assume_centered=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor
 
 from compactflow.preprocessing.base import Preprocessing, fence, spread
@@ -66,8 +65,20 @@ class Linear(Preprocessing, ABC):
         slope = torch.log1p(square / 2) - 1.25 * torch.log1p(square)
         return (slope - self.scale.log()).sum(dim=1) + torch.linalg.slogdet(self.matrix).logabsdet
 
-    def _whiten(self, X: Array, *, share: float) -> None:
-        """Take out a share of all covariances, in units of the columns' ranges."""
+
+class _Whitening(Linear, ABC):
+    """A map that takes out a share of the covariances, in units of the columns' ranges.
+
+    Each column keeps the variance that it has in its range, so this is another map than
+    `compactflow.preprocessing.decorrelation.Decorrelation` of standardised columns.
+    """
+
+    share: ClassVar[float]
+
+    def fit(self, X: Array, *, member: int = 0) -> None:
+        """Fit the map to data ``(N, D)``; see `Preprocessing.fit`."""
+        from sklearn.covariance import ledoit_wolf  # it imports half of scikit-learn
+
         X = fence(X.astype(np.float64))
         mean = X.mean(axis=0)
         # Before whitening the range is the better unit: the shrinkage then does not blow up a
@@ -76,7 +87,7 @@ class Linear(Preprocessing, ABC):
         bent = bend((X - mean) / scale)
         covariance = ledoit_wolf(bent)[0]
         own = np.diag(np.diag(covariance))
-        covariance = share * covariance + (1 - share) * own
+        covariance = self.share * covariance + (1 - self.share) * own
         constant = np.ptp(bent, axis=0) == 0
         covariance[constant] = covariance[:, constant] = 0
         covariance[constant, constant] = 1  # so that it keeps its unit
@@ -90,7 +101,7 @@ class Linear(Preprocessing, ABC):
 
 
 @final
-class HalfWhiten(Linear):
+class HalfWhiten(_Whitening):
     """Creates a map that bends columns beyond their range and takes out half of the covariances.
 
     Args:
@@ -101,13 +112,11 @@ class HalfWhiten(Linear):
         matrices*.
     """
 
-    def fit(self, X: Array, *, member: int = 0) -> None:
-        """Fit the map to data ``(N, D)``; see `Preprocessing.fit`."""
-        self._whiten(X, share=0.5)
+    share: ClassVar[float] = 0.5
 
 
 @final
-class Whiten(Linear):
+class Whiten(_Whitening):
     """Creates a map that bends columns beyond their range and decorrelates them, symmetrically.
 
     Args:
@@ -118,9 +127,7 @@ class Whiten(Linear):
         matrices*.
     """
 
-    def fit(self, X: Array, *, member: int = 0) -> None:
-        """Fit the map to data ``(N, D)``; see `Preprocessing.fit`."""
-        self._whiten(X, share=1.0)
+    share: ClassVar[float] = 1.0
 
 
 @final
