@@ -67,7 +67,7 @@ class Maker:
 
 
 def fits_saves_and_loads(make: Maker) -> None:
-    """A detector of two flows with it fits in 20 steps, and scores the same once loaded."""
+    """A detector of two flows with it fits in 5 steps, and scores the same once loaded."""
     if make.kind != "backbone" and isinstance(make.build, FunctionType):
         raise SkipCheck("a detector takes a function for a backbone only")
     parts = {make.kind: make.given, f"{make.kind}_options": dict(make.options)}
@@ -77,7 +77,7 @@ def fits_saves_and_loads(make: Maker) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         detector = OneClassFlow(
-            **parts, max_steps=20, members=2, score_by="support", random_state=0
+            **parts, max_steps=5, members=2, score_by="support", random_state=0
         ).fit(X)
         scores = detector.signed_distance(X)
         require(np.isfinite(scores).all(), "a detector with it gives scores that are not finite")
