@@ -14,6 +14,7 @@ from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.iresnet import IResNet, spectral_bound
 from compactflow.backbones.solvers import anderson, picard
 from compactflow.plugins import registry
+from compactflow.testing import check_backbone
 from compactflow.training.stack import Stack
 
 CONSTRUCTORS = {
@@ -38,7 +39,7 @@ CONSTRUCTORS = {
         for name in ("zuko:NICE", "zuko:MAF", "zuko:NSF", "normflows:RealNVP")
     },
 }
-DIMS = [1, 2, 3, 5, 8]
+DIMS = [1, 2, 5]
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
@@ -108,10 +109,10 @@ def test_recoding_has_the_gradient_of_encoding_what_was_decoded(name, dim):
     torch.testing.assert_close(found, expected)
 
 
-def gradients_of_divergence_and_log_det(backbone, sigma, rows=16, repeats=1):
+def gradients_of_divergence_and_log_det(backbone, sigma):
     """Those for parameters, and after them inputs, of a loss that depends on the latents too."""
-    x, weight = torch.randn(2, rows, backbone.dim, dtype=torch.float64)
-    x, weight = x.repeat(repeats, 1).requires_grad_(), weight.repeat(repeats, 1)
+    x, weight = torch.randn(2, 16, backbone.dim, dtype=torch.float64)
+    x.requires_grad_()
 
     def gradient(z, log_abs_det):
         loss = (weight * z).sum(dim=1).mean() - log_abs_det.mean()
@@ -133,18 +134,14 @@ def test_divergence_of_affine_couplings_has_the_gradient_of_the_log_det(name, di
     torch.testing.assert_close(found, exact)
 
 
-@pytest.mark.parametrize("name", ["spline", "autoregressive-spline", "iresnet", "zuko:MAF"])
-def test_divergence_has_the_gradient_of_the_log_det_in_the_mean(name):
-    backbone = perturbed(name, 3, torch.float64)
-    n = sum(p.numel() for p in backbone.parameters())
-    pairs = [
-        [each[:n] for each in gradients_of_divergence_and_log_det(backbone, 1e-3, repeats=1000)]
-        for _ in range(10)
-    ]
-    errors = torch.stack([found - exact for found, exact in pairs])
-    mean, spread = errors.mean(dim=0), errors.std(dim=0)
-    assert mean.norm() < 0.06 * pairs[0][1].norm()
-    assert (mean.abs() <= 2 * spread + 1e-6).all()
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [("coupling", {"blocks": 4, "width": 16}), ("autoregressive", {"layers": 2, "width": 16})],
+)
+def test_splines_conform(name, options):
+    options |= {"transform": "spline"}
+    assert all(result.status == "passed" for result in check_backbone(name, options=options))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -1,4 +1,4 @@
-"""Any part goes with any other: every combination trains, improves and decodes."""
+"""Any part goes with any other: combinations train, improve and decode."""
 
 import csv
 import itertools
@@ -29,11 +29,21 @@ SMALL = {
 PAIRS = [*itertools.product(NAMES["pull"], ("mirror", "stein")), (None, "likelihood")]
 
 
+def chosen():
+    """All latents, pulls and pushes on one backbone, and each other backbone with every push.
+
+    A backbone meets neither latent nor pull but in a push; so of those it sees each latent once.
+    """
+    for latent, pair in itertools.product(NAMES["latent"], PAIRS):
+        yield "coupling", latent, *pair
+    for i, backbone in enumerate(NAMES["backbone"][1:]):
+        for j, push in enumerate(NAMES["push"]):
+            yield backbone, NAMES["latent"][(i + j) % len(NAMES["latent"])], None, push
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("pull", "push"), PAIRS)
-@pytest.mark.parametrize("latent", NAMES["latent"])
-@pytest.mark.parametrize("backbone", NAMES["backbone"])
-def test_every_combination_trains_improves_and_decodes(backbone, latent, pull, push):
+@pytest.mark.parametrize(("backbone", "latent", "pull", "push"), chosen())
+def test_combinations_train_improve_and_decode(backbone, latent, pull, push):
     centres = [[0, -1], [0, 1], [2, -1]]
     X = make_blobs(300, 2, centers=centres, cluster_std=0.1, random_state=0)[0] * [1, 3] + 5
     detector = compactflow.build(
@@ -42,8 +52,6 @@ def test_every_combination_trains_improves_and_decodes(backbone, latent, pull, p
     untrained = detector.set_params(max_steps=1, learning_rate=1e-12).fit(X).history_
     # The coupling's own rate is larger; of the others' a few steps would show nothing.
     steps, rate = (80, None) if backbone == "coupling" else (40, 1e-2)
-    if (backbone, latent, pull) == ("iresnet", "gaussian", "max-abs"):
-        steps = 500  # the pull moves one coordinate of a row at a time: it gets worse at first
     detector.set_params(max_steps=steps, batch_size=256, learning_rate=rate).fit(X)
     energies = detector.history_["training_energy_distance"]
     if (latent, pull) == ("gaussian", "barrier"):

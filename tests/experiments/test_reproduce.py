@@ -10,8 +10,8 @@ from compactflow.plotting import plot_boundary, plot_signed_distance
 @pytest.fixture(scope="module")
 def detector():
     X = np.random.default_rng(0).normal(size=(200, 2))
-    options = {"members": 1, "boundary": "natural"}
-    return compactflow.build(**options, max_steps=30, random_state=0).fit(X)
+    options = {"members": 1, "boundary": "natural", "backbone_options": {"blocks": 2}}
+    return compactflow.build(**options, max_steps=3, random_state=0).fit(X)
 
 
 def test_drawn_boundary_lies_at_distance_zero(detector):
