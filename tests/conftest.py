@@ -1,12 +1,21 @@
+import copy
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import compactflow
 from compactflow.plugins import registry
 
+# A network and a fit for tests of all that is around them.
+TINY = {
+    "backbone_options": {"blocks": 2, "width": 16},
+    "members": 1,
+    "max_steps": 3,
+    "random_state": 0,
+}
 PLUGINS = Path(__file__).parents[1] / "plugins"
 
 
@@ -14,6 +23,31 @@ PLUGINS = Path(__file__).parents[1] / "plugins"
 def _repeatable():
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def X():
+    """Inliers in columns of different units."""
+    return np.random.default_rng(0).normal(size=(300, 4)) * [1, 10, 0.1, 5] + 3
+
+
+@pytest.fixture(scope="session")
+def _trained():
+    return {}
+
+
+@pytest.fixture
+def fitted(X, _trained):
+    """Gives a detector of such options fitted to X, which trains but once for all tests."""
+
+    def fit(**options):
+        chosen = TINY | options
+        key = repr(sorted(chosen.items()))
+        if key not in _trained:
+            _trained[key] = compactflow.build(**chosen).fit(X)
+        return copy.deepcopy(_trained[key])
+
+    return fit
 
 
 @pytest.fixture

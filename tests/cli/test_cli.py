@@ -19,7 +19,7 @@ from compactflow.cli import main
 from compactflow.detector import fitting
 from compactflow.training.trainer import TrainingDivergedWarning
 
-STEPS = ["--max-steps", "20", "--batch-size", "32"]
+STEPS = ["--max-steps", "3", "--members", "2", "--batch-size", "32"]
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_model_knows_its_columns_and_options(folder):
     detector = compactflow.load("model")
     assert list(detector.feature_names_in_) == ["a", "d.e"]
     assert (detector.latent, detector.boundary, detector.offset_) == ("ball", "natural", 0)
-    assert (detector.max_steps, detector.batch_size, detector.random_state) == (20, 32, 7)
+    assert (detector.max_steps, detector.batch_size, detector.random_state) == (3, 32, 7)
 
 
 def test_the_same_seed_gives_the_same_model(folder, frame):
