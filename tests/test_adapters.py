@@ -18,7 +18,8 @@ def small():
         score_by="support",  # the default one of the adapter
         preprocessing="half-whiten",
         backbone_options={"blocks": 2},
-        max_steps=40,
+        members=1,
+        max_steps=10,
         random_state=0,
     )
 
@@ -78,7 +79,7 @@ def test_clones_and_parameters(detector):
     assert copy.get_params()["detector__max_steps"] == 7
     assert copy.contamination == 0.2
     assert not hasattr(copy, "detector_")
-    assert detector.detector.max_steps == 40
+    assert detector.detector.max_steps == 10
 
 
 def test_bad_contamination_and_unfitted(data):

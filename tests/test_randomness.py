@@ -49,7 +49,7 @@ class DrawsGlobally(Push):
 
 
 def fit(backbone="coupling", push="stein"):
-    options = {"max_steps": 4, "members": 1, "random_state": 0, "push": push}
+    options = {"max_steps": 2, "members": 1, "random_state": 0, "push": push}
     detector = compactflow.build(backbone, **options).fit(X)
     return np.append(detector.signed_distance(X), detector.history_["loss"])
 

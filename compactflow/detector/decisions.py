@@ -54,7 +54,7 @@ class EnsembleDetector(
         >>> import numpy as np
         >>> from compactflow import OneClassFlow
         >>> X = np.random.default_rng(0).normal(size=(400, 2))
-        >>> detector = OneClassFlow(max_steps=20, members=1, random_state=0).fit(X)
+        >>> detector = OneClassFlow(max_steps=5, members=1, random_state=0).fit(X)
         >>> detector.set_boundary(false_positive_rate=0.2).boundary
         0.8
         >>> bool((detector.decision_function(X) >= 0).mean() > 0.6)

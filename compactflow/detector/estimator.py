@@ -109,7 +109,7 @@ class OneClassFlow(EnsembleDetector):
     Examples:
         >>> import numpy as np
         >>> X = np.random.default_rng(0).normal(size=(200, 2))
-        >>> detector = OneClassFlow(max_steps=20, random_state=0).fit(X)
+        >>> detector = OneClassFlow(max_steps=5, random_state=0).fit(X)
         >>> detector.predict([[0.0, 0.0], [9.0, 9.0]])
         array([ 1, -1])
 

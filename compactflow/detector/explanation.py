@@ -58,7 +58,7 @@ class Explanation:
         >>> import numpy as np
         >>> from compactflow import OneClassFlow
         >>> X = np.random.default_rng(0).normal(size=(200, 2))
-        >>> detector = OneClassFlow(max_steps=20, members=1, random_state=0).fit(X)
+        >>> detector = OneClassFlow(max_steps=5, members=1, random_state=0).fit(X)
         >>> explanation = detector.explain([[0.0, 30.0]])
         >>> [record["feature"] for record in explanation.records(top=1)]
         ['x1']

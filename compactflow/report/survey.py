@@ -37,7 +37,7 @@ class Survey:
         >>> import numpy as np
         >>> from compactflow import OneClassFlow
         >>> X = np.random.default_rng(0).normal(size=(200, 2))
-        >>> detector = OneClassFlow(max_steps=20, members=1, random_state=0).fit(X)
+        >>> detector = OneClassFlow(max_steps=2, members=1, random_state=0).fit(X)
         >>> survey = Survey.of(detector, [X[:100], X[100:] + 50])
         >>> survey.rows, survey.outliers >= 100, len(survey.furthest)
         (200, True, 6)

@@ -7,7 +7,12 @@ from matplotlib.figure import Figure
 import compactflow
 from compactflow import plotting
 
-OPTIONS = {"max_steps": 20, "backbone_options": {"blocks": 2}, "random_state": 0}
+OPTIONS = {
+    "max_steps": 3,
+    "members": 2,
+    "backbone_options": {"blocks": 2},
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +86,7 @@ def test_scores_count_every_row_and_mark_the_threshold(detector, X, ax):
 
 def test_the_calibration_curve_is_the_diagonal_on_the_calibration_rows(X, ax):
     held_out = np.random.RandomState(0).permutation(200)[:40]
-    single = compactflow.build(**OPTIONS, members=1).fit(X)
+    single = compactflow.build(**OPTIONS | {"members": 1}).fit(X)
     plotting.plot_calibration(single, X[held_out], ax)
     levels, inside = ax.lines[1].get_data()
     # The conformal quantile rounds up, to the next of 41 places.

@@ -189,7 +189,9 @@ def test_marginal_refuses_options_out_of_range(options):
 
 def test_a_layer_of_ones_own_goes_into_a_detector_and_parameters_are_refused():
     X = np.random.default_rng(0).normal(size=(60, 2))
-    detector = compactflow.build(preprocessing=Marginal, max_steps=1, random_state=0).fit(X)
+    detector = compactflow.build(
+        preprocessing=Marginal, max_steps=1, members=2, random_state=0
+    ).fit(X)
     assert isinstance(detector.ensemble_.layers[0], Marginal)
     layer = Marginal(2)
     layer.gain = torch.nn.Parameter(torch.ones(()))

@@ -9,6 +9,8 @@ import compactflow
 from compactflow.report.page import render
 from compactflow.report.survey import Survey
 
+SMALL = {"backbone_options": {"blocks": 2}, "members": 2, "max_steps": 2, "random_state": 0}
+
 
 class Page(HTMLParser):
     """The tags of a page and what they refer to."""
@@ -32,9 +34,7 @@ class Page(HTMLParser):
 @pytest.mark.parametrize("names", [["<i>a</i>", "b"], ["a", "b", "c"]])
 def test_the_page_stands_alone(names):
     X = np.random.default_rng(0).normal(size=(100, len(names)))
-    detector = compactflow.build(max_steps=20, backbone_options={"blocks": 2}, random_state=0).fit(
-        pd.DataFrame(X, columns=names)
-    )
+    detector = compactflow.build(**SMALL).fit(pd.DataFrame(X, columns=names))
     X[3] = 50
     text = render(detector, Survey.of(detector, [X]), model="<m>", table="t.csv")
     page = Page(text)
@@ -56,9 +56,7 @@ def test_the_page_stands_alone(names):
 
 def test_without_outliers():
     X = np.random.default_rng(0).normal(size=(60, 3))
-    detector = compactflow.build(
-        max_steps=2, backbone_options={"blocks": 2}, validation_fraction=0, random_state=0
-    ).fit(X)
+    detector = compactflow.build(**SMALL, validation_fraction=0).fit(X)
     detector.set_boundary(0.999)
     text = render(detector, Survey.of(detector, [X]), model="m", table="t")
     assert "There are no outliers" in text
@@ -68,7 +66,7 @@ def test_without_outliers():
 
 def test_a_survey_of_batches_keeps_as_much_of_a_long_table():
     rng = np.random.default_rng(0)
-    detector = compactflow.build(max_steps=2, backbone_options={"blocks": 2}, random_state=0)
+    detector = compactflow.build(**SMALL)
     X = rng.normal(size=(400, 2))
     detector.fit(X[:100])
     whole = Survey.of(detector, [X])

@@ -19,7 +19,12 @@ FILE = "training.checkpoint"
 
 
 def build(**options):
-    defaults = {"backbone_options": {"blocks": 1, "width": 4}, "max_steps": 8, "random_state": 0}
+    defaults = {
+        "backbone_options": {"blocks": 1, "width": 4},
+        "members": 2,
+        "max_steps": 8,
+        "random_state": 0,
+    }
     return compactflow.build(**defaults | options)
 
 

@@ -171,6 +171,7 @@ def test_runaway_training_is_reported():
         run("mirror", learning_rate=3.0, max_steps=300)
 
 
+@pytest.mark.slow
 def test_memorised_rows_in_many_dimensions_are_no_runaway():
     x = torch.randn(100, 60, generator=torch.Generator().manual_seed(0)).numpy()
     with warnings.catch_warnings():
