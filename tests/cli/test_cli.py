@@ -19,7 +19,7 @@ from compactflow.cli import main
 from compactflow.detector import fitting
 from compactflow.training.trainer import TrainingDivergedWarning
 
-STEPS = ["--max-steps", "3", "--members", "2", "--batch-size", "32"]
+STEPS = ["--max-steps", "3", "--batch-size", "32"]
 
 
 @pytest.fixture

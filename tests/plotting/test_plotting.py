@@ -63,13 +63,13 @@ def test_the_decision_line_is_where_decisions_change(detector, X, ax):
     assert np.abs(detector.decision_function(points)).max() < 0.1
 
 
-@pytest.mark.parametrize("members", [1, 2])
-@pytest.mark.parametrize("score_by", ["support", "neighbours"])
-@pytest.mark.parametrize("boundary", [0.5, 0.95])
+@pytest.mark.parametrize(
+    ("members", "score_by", "boundary"),
+    [(1, "support", 0.5), (2, "support", 0.95), (1, "neighbours", 0.95), (2, "neighbours", 0.5)],
+)
 def test_the_boundary_that_is_drawn_decides(X, ax, members, score_by, boundary):
-    detector = compactflow.build(
-        **OPTIONS, members=members, score_by=score_by, boundary=boundary
-    ).fit(X)
+    chosen = {"members": members, "score_by": score_by, "boundary": boundary}
+    detector = compactflow.build(**OPTIONS | chosen).fit(X)
     plotting.plot_boundary(detector, ax, points=200)
     distance = detector.signed_distance(np.concatenate([line.get_xydata() for line in ax.lines]))
     mapped = members == 1 and score_by == "support"
