@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compactflow.cli.app import app
-from compactflow.cli.inputs import Rows, check_kept, open_model, read_rows
+from compactflow.cli.inputs import Rows, check_kept, columns_of, open_model, read_rows
 from compactflow.cli.options import (
     AsJson,
     Decimal,
@@ -80,7 +80,13 @@ def explain(
     types = {**RECORD, **tables.column_types(new, kept, dialect)}
     show = not (quiet or as_json)
     batches = read_rows(
-        new, detector, "explaining", keep=kept, dialect=dialect, show=show, quiet=quiet
+        new,
+        *columns_of(detector),
+        "explaining",
+        keep=kept,
+        dialect=dialect,
+        show=show,
+        quiet=quiet,
     )
     parts = _records(detector, batches, top)
     if out is None:
@@ -123,7 +129,12 @@ def report(
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     detector = open_model(model, device)
     batches = read_rows(
-        new, detector, "reading", dialect=dialect, show=not (quiet or as_json), quiet=quiet
+        new,
+        *columns_of(detector),
+        "reading",
+        dialect=dialect,
+        show=not (quiet or as_json),
+        quiet=quiet,
     )
     survey = Survey.of(detector, (rows.X for rows in batches))
     text = render(detector, survey, model=model.name, table=new.name)

@@ -23,7 +23,15 @@ _LABELS = (
     "others"
 )
 
-__all__ = ["Rows", "check_kept", "find_outliers", "open_model", "read_inliers", "read_rows"]
+__all__ = [
+    "Rows",
+    "check_kept",
+    "columns_of",
+    "find_outliers",
+    "open_model",
+    "read_inliers",
+    "read_rows",
+]
 
 
 def open_model(model: Path, device: str) -> OneClassFlow:
@@ -42,6 +50,11 @@ def open_model(model: Path, device: str) -> OneClassFlow:
             "fit it on a table or a data frame, or score in Python"
         )
     return detector
+
+
+def columns_of(detector: OneClassFlow) -> tuple[list[str], Ranges | None]:
+    """The columns that a detector was fitted on, and their ranges."""
+    return [str(name) for name in detector.feature_names_in_], detector.ranges_
 
 
 def check_kept(keep: Sequence[str] | None, taken: Iterable[str]) -> list[str]:
@@ -75,7 +88,8 @@ class Rows(NamedTuple):
 
 def read_rows(
     path: Path,
-    detector: OneClassFlow,
+    names: Sequence[str],
+    ranges: Ranges | None,
     title: str,
     *,
     label: str | None = None,
@@ -84,7 +98,18 @@ def read_rows(
     show: bool,
     quiet: bool,
 ) -> Iterator[Rows]:
-    """Read the columns that a detector was fitted on, in batches, with a progress bar to `show`.
+    """Read the columns that a model was fitted on, in batches, with a progress bar to `show`.
+
+    Args:
+        path: The table.
+        names: The columns.
+        ranges: Theirs in training, if known.
+        title: What is being done.
+        label: A column of labels.
+        keep: Columns to carry along.
+        dialect: How the table is spelled.
+        show: Whether to show progress.
+        quiet: Whether to say nothing of ranges.
 
     Raises:
         ValueError: As `compactflow.tables.read_batches`.
@@ -96,14 +121,15 @@ def read_rows(
     """
     from compactflow import tables
 
-    names = [str(name) for name in detector.feature_names_in_]
+    names = list(names)
     columns = names if label is None else [*names, label]
     batches = tables.read_batches(path, columns, keep=keep, dialect=dialect)
     total = tables.count_rows(path, dialect) if show else None
     if label is not None:
         batches = _labelled(batches, label)
-    ranges = None if quiet else detector.ranges_
-    return _watched(batches, ranges, names, len(columns), progress(title, total, show=show))
+    return _watched(
+        batches, None if quiet else ranges, names, len(columns), progress(title, total, show=show)
+    )
 
 
 def _watched(

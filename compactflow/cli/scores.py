@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compactflow.cli.app import app
-from compactflow.cli.inputs import Rows, check_kept, find_outliers, open_model, read_rows
+from compactflow.cli.inputs import Rows, check_kept, find_outliers, read_rows
 from compactflow.cli.options import (
     AsJson,
     Decimal,
@@ -35,13 +35,18 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from compactflow.detector.estimator import OneClassFlow
+    from compactflow.scoring import ArrowScorer
 
     Array = NDArray[np.float64]
 
 __all__ = ["score"]
 
-_SCORES = {"signed_distance": "float64", "decision_function": "float64", "is_outlier": "bool"}
+# What is asked of the scorer, and the columns that it goes to.
+_OUTPUTS = {
+    "score": "signed_distance",
+    "decision": "decision_function",
+    "outlier": "is_outlier",
+}
 _QUALITY = {"auroc": "AUROC", "average_precision": "AP"}
 
 
@@ -71,26 +76,37 @@ def score(
     order: signed_distance (at most 0 for inliers), decision_function
     (negative for outliers) and is_outlier. With --top the rows are sorted, with their number
     before them (the first is 1); without --out they come as a table on the screen. With --label,
-    the AUROC and the average precision (AP) are printed, for 16 bytes of memory a row.
+    the AUROC and the average precision (AP) are printed, for 16 bytes of memory a row. MODEL may
+    be exported to ONNX; --json gives the SHA-256 of its file.
     """
     if out is None and top is None:
         raise ValueError("score needs --out FILE for the scores, or --top N to show the furthest")
     if out is not None:
         check_out(out, force=force, inputs=[model, new])
     from compactflow import files, tables
+    from compactflow.scoring import ArrowScorer
 
     if out is not None:
         tables.check_output(out)
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
-    detector = open_model(model, device)
-    kept = check_kept(keep, ["row", *_SCORES])
-    types = {**tables.column_types(new, kept, dialect), **_SCORES}
+    kept = check_kept(keep, ["row", *_OUTPUTS.values()])
+    scorer = ArrowScorer(model, outputs=_OUTPUTS, device=device)
+    columns, ranges = scorer.columns, scorer.model.ranges
+    types = {**tables.column_types(new, kept, dialect), **scorer.types}
     show = not (quiet or as_json)
     rows = read_rows(
-        new, detector, "scoring", label=label, keep=kept, dialect=dialect, show=show, quiet=quiet
+        new,
+        columns,
+        ranges,
+        "scoring",
+        label=label,
+        keep=kept,
+        dialect=dialect,
+        show=show,
+        quiet=quiet,
     )
     tally = _Tally(f"{new}: column {label!r}" if label is not None else None)
-    scored = _scores(detector, rows, tally)
+    scored = _scores(scorer, rows, tally)
     if top is not None:
         types = {"row": "int64", **types}
         scored = iter([_furthest(scored, top, types)])
@@ -98,7 +114,12 @@ def score(
         (best,) = scored
     else:
         files.write_atomically(out, lambda temporary: tables.write(temporary, types, scored))
-    summary = {"rows": tally.rows, "outliers": tally.outliers, **tally.quality}
+    summary = {
+        "model": scorer.digest,
+        "rows": tally.rows,
+        "outliers": tally.outliers,
+        **tally.quality,
+    }
     if as_json:
         print_json(summary | ({"top": best.to_pylist()} if out is None else {"scores": str(out)}))
     elif not quiet or out is None:
@@ -152,17 +173,16 @@ class _Tally:
 
 
 def _scores(
-    detector: OneClassFlow, batches: Iterable[Rows], tally: _Tally
+    scorer: ArrowScorer, batches: Iterable[Rows], tally: _Tally
 ) -> Iterator[pa.RecordBatch]:
     """Score rows; the columns to keep come first."""
     import pyarrow as pa
 
     for X, labels, kept in batches:
-        distance = detector.ensemble_.signed_distance(X)
-        outlier = distance > 0
-        tally.add(distance, outlier, labels)
-        columns = [*kept.columns, *map(pa.array, (distance, -distance, outlier))]
-        yield pa.RecordBatch.from_arrays(columns, names=[*kept.schema.names, *_SCORES])
+        distance, decision, outlier = scorer.score(X)
+        tally.add(distance.to_numpy(), outlier.to_numpy(zero_copy_only=False), labels)
+        columns = [*kept.columns, distance, decision, outlier]
+        yield pa.RecordBatch.from_arrays(columns, names=[*kept.schema.names, *scorer.types])
     tally.judge()
 
 

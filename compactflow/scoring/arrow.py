@@ -129,7 +129,7 @@ class ArrowScorer:
         if not columns:
             raise ValueError(
                 f"{self._name} was fitted on an array without column names, so columns cannot be "
-                "matched; give columns=, fit it on a table or a data frame, or score in Python"
+                "matched; fit it on a table or a data frame, or in Python give columns="
             )
         if len(columns) != model.dim:
             raise ValueError(
@@ -146,10 +146,7 @@ class ArrowScorer:
             ImportError: If ``onnxruntime`` is needed and not installed.
         """
         if self._model is None:
-            try:
-                model = open_model(self._data, self._device)
-            except ValueError as error:
-                raise ValueError(f"{self._name}: {error}") from error
+            model = open_model(self._data, self._name, self._device)
             for output in self._outputs:
                 if _source(output) not in model.outputs:
                     raise ValueError(
@@ -178,19 +175,20 @@ class ArrowScorer:
                 f"the column {clash[0]!r} has the name of an output; rename it, or give outputs= "
                 "a mapping to other names"
             )
-        X = _matrix(batch, columns)
-        wanted = {_source(output) for output in self._outputs}
-        found = self.model.run(X, wanted) if len(X) else {}
+        added = self.score(_matrix(batch, columns))
         arrays = [batch.column(batch.schema.get_field_index(name)) for name in kept]
         fields = [batch.schema.field(name) for name in kept]
-        for output, name in self._outputs.items():
-            values = found.get(_source(output), [])
-            if output == "decision":
-                values = -np.asarray(values, np.float64)
-            arrays.append(pa.array(values, _TYPES[output]))
-            fields.append(pa.field(name, _TYPES[output]))
+        fields += [pa.field(name, type_) for name, type_ in self.types.items()]
         schema = pa.schema(fields, metadata=batch.schema.metadata)
-        return type(batch).from_arrays(arrays, schema=schema)
+        return type(batch).from_arrays([*arrays, *added], schema=schema)
+
+    def score(self, X: NDArray[np.float64]) -> list[pa.Array]:
+        """The outputs alone, of the features ``(N, D)``, finite, N entries each."""
+        wanted = {_source(output) for output in self._outputs}
+        found = self.model.run(X, wanted) if len(X) else {name: () for name in wanted}
+        if "decision" in self._outputs:
+            found["decision"] = -np.asarray(found["score"], np.float64)
+        return [pa.array(found[output], _TYPES[output]) for output in self._outputs]
 
 
 def _source(output: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
@@ -12,6 +13,7 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import NDArray
 
+from compactflow.detector.screening import Ranges
 from compactflow.text import cause_of
 
 __all__ = ["Exported", "Saved", "ScoringModel", "open_model"]
@@ -19,6 +21,7 @@ __all__ = ["Exported", "Saved", "ScoringModel", "open_model"]
 Array = NDArray[np.float64]
 
 _CHUNK = 2048  # rows at a time
+_PROTOBUF = b"\x08"  # how an ONNX model begins: with its first field, a number
 
 
 class ScoringModel(ABC):
@@ -28,13 +31,13 @@ class ScoringModel(ABC):
         features: The names of the columns, or none.
         dim: The number of features D.
         outputs: What it can give.
-        ranges: The least and the largest value of each column in training, if known.
+        ranges: The range of each column in training, if known.
     """
 
     features: Sequence[str]
     dim: int
     outputs: Collection[str]
-    ranges: tuple[Array, Array] | None = None
+    ranges: Ranges | None = None
 
     @abstractmethod
     def run(self, X: Array, outputs: Collection[str]) -> dict[str, Any]:
@@ -47,13 +50,14 @@ class Exported(ScoringModel):
 
     Args:
         data: The file's content.
+        name: What errors call it.
 
     Raises:
         ImportError: If ``onnxruntime`` is not installed.
         ValueError: If it is no such model.
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, name: str) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -74,10 +78,9 @@ class Exported(ScoringModel):
             self.dim = self.metadata["dim"]
             self.outputs = self.metadata["outputs"]
             if "ranges" in self.metadata:
-                low, high = map(np.array, self.metadata["ranges"])
-                self.ranges = low, high
+                self.ranges = Ranges(*map(np.array, self.metadata["ranges"]))
         except Exception as error:
-            raise ValueError(f"not an exported detector: {cause_of(error)}") from error
+            raise ValueError(f"{name!r} is not an exported detector: {cause_of(error)}") from error
 
     def run(self, X: Array, outputs: Collection[str]) -> dict[str, Any]:
         """See `ScoringModel.run`."""
@@ -95,25 +98,29 @@ class Saved(ScoringModel):
 
     Args:
         data: The file's content.
+        name: What errors call it.
         device: A torch device, or ``"auto"``.
 
     Raises:
         ValueError: If it is no such model.
     """
 
-    def __init__(self, data: bytes, device: str = "auto") -> None:
+    def __init__(self, data: bytes, name: str, device: str = "auto") -> None:
         from compactflow.detector.loading import load  # and torch with it
 
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "model")
             path.write_bytes(data)
-            self.detector = load(path, device=device)
+            try:
+                self.detector = load(path, device=device)
+            except ValueError as error:
+                message = str(error).replace(repr(os.fspath(path)), repr(name))
+                raise type(error)(message) from error
         self.features = [str(name) for name in getattr(self.detector, "feature_names_in_", ())]
         self.dim = self.detector.n_features_in_
         held_out = self.detector.calibration_.held_out
         self.outputs = ["score", "outlier", *(["p_value"] * held_out), "explanation"]
-        known = self.detector.ranges_
-        self.ranges = known and (known.low, known.high)
+        self.ranges = self.detector.ranges_
 
     def run(self, X: Array, outputs: Collection[str]) -> dict[str, Any]:
         """See `ScoringModel.run`."""
@@ -144,12 +151,18 @@ class Saved(ScoringModel):
         return explained
 
 
-def open_model(data: bytes, device: str = "auto") -> ScoringModel:
+def open_model(data: bytes, name: str, device: str = "auto") -> ScoringModel:
     """The model in a file's content, of either kind.
+
+    Args:
+        data: The content.
+        name: What errors call the file.
+        device: A torch device, or ``"auto"``; for a saved model.
 
     Raises:
         ImportError: If ``onnxruntime`` is not installed, for an ONNX model.
-        ValueError: If it is no model.
+        ValueError: If it is no model, or the device is unknown.
     """
-    saved = data[8:9] == b"{"  # after a length the safetensors header, which is JSON
-    return Saved(data, device) if saved else Exported(data)
+    # A saved model has, after a length of 8 bytes, the header of safetensors, which is JSON.
+    exported = data[:1] == _PROTOBUF and data[8:9] != b"{"
+    return Exported(data, name) if exported else Saved(data, name, device)

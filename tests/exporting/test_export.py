@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 import compactflow
+from compactflow import cli
 from compactflow.backbones.base import Backbone
 from compactflow.exporting.program import ExportError, trace
 
@@ -110,6 +112,21 @@ print(scorer(batch).select(["score", "p_value"]).to_pylist()[0]["score"])
     assert done.returncode == 0, done.stderr
     wanted = detector.ensemble_.signed_distance(np.array([[2, 0.5, 7, 0.1]]))[0]
     assert float(done.stdout) == pytest.approx(wanted, rel=1e-9)
+
+
+@pytest.mark.slow
+def test_the_command_line_scores_by_it(detector, onnx_file, tmp_path, capsys):
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(fresh(), columns=list("abcd")).assign(id=range(73))
+    table.to_parquet(tmp_path / "new.parquet")
+    paths = [str(tmp_path / "new.parquet"), "--out", str(tmp_path / "scores.parquet")]
+    assert cli.main(["score", str(onnx_file), *paths, "--keep", "id", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["model"] == sha256(onnx_file.read_bytes()).hexdigest()
+    got = pd.read_parquet(tmp_path / "scores.parquet")
+    assert list(got.id) == list(range(73))
+    np.testing.assert_allclose(got.signed_distance, detector.ensemble_.signed_distance(fresh()))
+    assert summary["outliers"] == got.is_outlier.sum()
 
 
 @pytest.mark.slow

@@ -110,8 +110,11 @@ def test_unfit_arguments_are_named(fitted, tmp_path):
         _ = ArrowScorer(fitted[1], columns=["heat"]).columns
     with pytest.raises(FileNotFoundError, match="there is no model file"):
         ArrowScorer(tmp_path / "none.model")
-    with pytest.raises(ValueError, match="the model: not an exported detector"):
+    with pytest.raises(ValueError, match="'the model' is not a compactflow model"):
         ArrowScorer(b"nonsense" * 9)(batch())
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(ValueError, match="'the model' is not an exported detector"):
+        ArrowScorer(b"\x08nonsense" * 9)(batch())
 
 
 def test_importing_the_scorer_imports_no_torch():
