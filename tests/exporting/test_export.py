@@ -125,7 +125,8 @@ def test_the_command_line_scores_by_it(detector, onnx_file, tmp_path, capsys):
     assert summary["model"] == sha256(onnx_file.read_bytes()).hexdigest()
     got = pd.read_parquet(tmp_path / "scores.parquet")
     assert list(got.id) == list(range(73))
-    np.testing.assert_allclose(got.signed_distance, detector.ensemble_.signed_distance(fresh()))
+    wanted = detector.ensemble_.signed_distance(fresh())
+    np.testing.assert_allclose(got.signed_distance, wanted, rtol=1e-12, atol=1e-12)
     assert summary["outliers"] == got.is_outlier.sum()
 
 
