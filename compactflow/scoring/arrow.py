@@ -185,7 +185,9 @@ class ArrowScorer:
     def score(self, X: NDArray[np.float64]) -> list[pa.Array]:
         """The outputs alone, of the features ``(N, D)``, finite, N entries each."""
         wanted = {_source(output) for output in self._outputs}
-        found = self.model.run(X, wanted) if len(X) else dict.fromkeys(wanted, ())
+        found: dict[str, Any] = dict.fromkeys(wanted, ())
+        if len(X):
+            found = self.model.run(X, wanted)
         if "decision" in self._outputs:
             found["decision"] = -np.asarray(found["score"], np.float64)
         return [pa.array(found[output], _TYPES[output]) for output in self._outputs]
