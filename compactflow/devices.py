@@ -6,20 +6,29 @@ import contextlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, final
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar, final
 
 import torch
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 __all__ = [
+    "SMALL",
     "can_compile",
     "find_device",
     "find_dtype",
     "finest_dtype",
     "fresh_defaults",
     "single_threaded",
+    "spread",
 ]
+
+_Result = TypeVar("_Result")
+
+SMALL = 1 << 15
+"""Numbers in a batch up to which a second thread gains nothing."""
 
 _PROCESS = os.getpid()
 # What makes tensors of the default dtype. `torch.tensor` and its like do so of Python's floats.
@@ -95,6 +104,22 @@ def single_threaded(apply: bool = True) -> Iterator[None]:
             threads = _callers.pop()
             if not _callers:  # others still need one
                 torch.set_num_threads(threads)
+
+
+def spread(
+    function: Callable[[Tensor], _Result], chunks: Sequence[Tensor], device: torch.device
+) -> Iterator[_Result]:
+    """Apply a function to chunks, on the CPU in as many threads as torch has.
+
+    A thread that has a whole chunk waits for no other, as it would within each operation.
+    """
+    threads = torch.get_num_threads() if device.type == "cpu" else 1
+    if min(threads, len(chunks)) < 2:
+        with single_threaded(all(chunk.numel() <= SMALL for chunk in chunks)):
+            yield from map(function, chunks)
+        return
+    with single_threaded(), ThreadPoolExecutor(threads) as pool:
+        yield from pool.map(function, chunks)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -148,6 +149,14 @@ class Backbone(nn.Module, ABC):
         noise = normal_like(z, generator)
         shifted = self.recode(z.detach() + sigma * noise, start=x)
         return z, (noise * (shifted - z)).sum(dim=-1) / sigma
+
+    def prepared(self) -> Callable[[Tensor], Tensor]:
+        """The map from data ``(N, D)`` to latents ``(N, D)`` as it is now, without gradients.
+
+        Here it is the backbone itself. One that can prepare its weights, so that rows in bulk pass
+        in less time, overrides it; what is prepared may not change when the weights do.
+        """
+        return self
 
     def compile_passes(self) -> None:
         """Compile what a training step runs most, for good (`torch.compile`).

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.folded import FoldedBlock, FoldedChain
 from compactflow.backbones.reversible import Recode
 from compactflow.backbones.rotations import (
     Permutation,
@@ -157,6 +158,12 @@ class Coupling(Backbone):
         latents: Tensor = Recode.apply(z.detach(), self._vjp, *self.parameters())  # type: ignore[no-untyped-call]
         return latents
 
+    @torch.no_grad()
+    def prepared(self) -> Callable[[Tensor], Tensor]:
+        """See `Backbone.prepared`; here the affine maps around each subnet are multiplied out."""
+        folded = [block.folded() for block in self._blocks()]
+        return self if None in folded else FoldedChain(cast("list[FoldedBlock]", folded))
+
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`; here the inverse and the gradient of `recode` too."""
         super().compile_passes()
@@ -259,6 +266,22 @@ class _Block(nn.Module):
         grad_x1, grad_subnet = self.subnet.vjp(kept, 0.1 * grad_parameters.flatten(-2))
         x, grad_x = torch.cat([x1, x2], dim=-1), torch.cat([first + grad_x1, grad_x2], dim=-1)
         return x, grad_x, [grad_scale, grad_shift, *grad_subnet]
+
+    def folded(self) -> FoldedBlock | None:
+        """The block as matrices, if it has that form."""
+        if not isinstance(self.subnet, Subnet) or self.subnet.horizon is not None:
+            return None
+        enter, lift, predict, bias = self.subnet.folded()
+        return FoldedBlock(
+            enter=enter,
+            lift=lift,
+            smooth=self.subnet.smooth,
+            predict=0.1 * predict,
+            bias=0.1 * bias,
+            transform=self.transform,
+            leave=self.global_scale().mT * self.rotation.mT,
+            shift=(self.shift.unsqueeze(-2) @ self.rotation.mT).squeeze(-2),
+        )
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x1, x2 = x.tensor_split((self.passive,), dim=-1)

@@ -67,6 +67,18 @@ class Subnet(nn.Sequential):
             gradient.sum(dim=-2),
         ]
 
+    def folded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Matrices and biases for rows from the left, of both layers.
+
+        Between them a ``"tanh"`` is a logistic function, ``tanh(h) = 1 - 2 / (1 + exp(2 h))``,
+        whose factors are in the matrices.
+        """
+        one, two = self._layer(0), self._layer(2)
+        enter, predict = one.weight.mT, two.weight.mT
+        if not self.smooth:
+            return enter, one.bias, predict, two.bias
+        return -2 * enter, -2 * one.bias, -2 * predict, two.bias + predict.sum(dim=-2)
+
     def _layer(self, index: int) -> nn.Linear:
         layer = self[index]
         assert isinstance(layer, nn.Linear)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from math import log
-from typing import cast, final
+from typing import Any, cast, final
 
 import numpy as np
 import torch
@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
-from compactflow.devices import finest_dtype, fresh_defaults
+from compactflow.devices import finest_dtype, fresh_defaults, spread
 from compactflow.flows.flow import CompactFlow
+from compactflow.flows.frozen import Frozen
 from compactflow.flows.neighbours import Neighbours
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 
 # Rows at a time, so that memory does not grow with their number. On a CPU so few that the
 # activations stay in the cache, which makes it a third faster.
-_CHUNK, _CHUNK_CPU = 8192, 2048
+_CHUNK, _CHUNK_CPU, _CHUNK_SCORE = 8192, 2048, 256
 
 
 @final
@@ -77,6 +78,7 @@ class Ensemble(nn.Module):
         self.pull = pull
         self.neighbours = nn.ModuleList()
         self.level = 0.0
+        self._frozen: list[Frozen] = []  # one at most, shared with what `at` gives
         _ = self.flows  # which checks the dimensions
 
     @property
@@ -120,6 +122,7 @@ class Ensemble(nn.Module):
 
         The first layers keep their precision, since data may have large offsets.
         """
+        self._frozen.clear()
         self.networks.to(dtype)
         self.pull.to(dtype)
         self.neighbours.to(dtype)
@@ -135,6 +138,19 @@ class Ensemble(nn.Module):
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
         members = range(len(self.networks))
         return torch.stack([self._score(x, m) for m in members]).mean(dim=0) - self.level
+
+    def frozen(self) -> Frozen:
+        """The mean score of all flows in few operations, prepared anew if a weight has changed."""
+        if not self._frozen or not self._frozen[0].fits():
+            layers = cast("list[Preprocessing]", list(self.layers))
+            networks = cast("list[Backbone]", list(self.networks))
+            known = cast("list[Neighbours]", list(self.neighbours))
+            self._frozen[:] = [Frozen(layers, networks, known, self.latent)]
+        return self._frozen[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What follows from the weights is neither copied nor pickled.
+        return vars(self) | {"_frozen": []}
 
     def at(self, level: float) -> Ensemble:
         """The same flows with another boundary."""
@@ -155,11 +171,13 @@ class Ensemble(nn.Module):
 
     def prepare(self, rows: int) -> None:
         """Make room for so many reference rows a flow."""
+        self._frozen.clear()
         made = [Neighbours(self.dim, rows).to(self.latent.like) for _ in self.networks]
         self.neighbours = nn.ModuleList(made)
 
     def attach(self) -> None:
         """Make anew what follows from the weights, after they were loaded."""
+        self._frozen.clear()
         for flow, neighbours in zip(self.flows, self.neighbours, strict=False):
             cast("Neighbours", neighbours).attach(flow.backbone)
 
@@ -214,7 +232,9 @@ class Ensemble(nn.Module):
 
     def signed_distance(self, X: Array) -> Array:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
-        return self._in_chunks(self, X)
+        with fresh_defaults():
+            score = self.frozen()
+        return self._in_chunks(score, X, rows=_CHUNK_SCORE) - self.level
 
     def member_scores(self, X: Array, m: int) -> Array:
         """Score of data ``(N, D)`` by the flow m alone, ``(N,)``, whatever the level."""
@@ -254,13 +274,17 @@ class Ensemble(nn.Module):
         score: Tensor = self.neighbours[m](y, flow.backbone(y))
         return score
 
-    def _in_chunks(self, function: Callable[[Tensor], Tensor], X: Array) -> Array:
+    def _in_chunks(
+        self, function: Callable[[Tensor], Tensor], X: Array, rows: int = _CHUNK_CPU
+    ) -> Array:
         device = self.latent.like.device
         # Torch takes no reversed views, and warns of arrays that cannot be written.
         X = X if X.flags.writeable and min(X.strides) >= 0 else X.copy()
-        with fresh_defaults():
-            rows = _CHUNK_CPU if device.type == "cpu" else _CHUNK
-            chunks = torch.split(torch.from_numpy(X), rows)
-            dtype = finest_dtype(device)
-            parts = [function(x.to(device, dtype)).double().cpu() for x in chunks]
-            return torch.cat(parts).numpy()
+        chunks = torch.split(torch.from_numpy(X), rows if device.type == "cpu" else _CHUNK)
+        dtype = finest_dtype(device)
+
+        def compute(x: Tensor) -> Tensor:
+            with fresh_defaults():
+                return function(x.to(device, dtype)).double().cpu()
+
+        return torch.cat(list(spread(compute, chunks, device))).numpy()

@@ -8,12 +8,12 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Neighbours", "references"]
+__all__ = ["NEAREST", "SPARE", "Neighbours", "references"]
 
 _ROWS = 4096  # reference rows at most
 _NUMBERS = 3 << 17  # in the reference rows of one flow at most: 1.5 MiB of a file
-_NEAREST = 5
-_SPARE = 3  # more candidates than that, as they are found by rounded distances
+NEAREST = 5
+SPARE = 3  # more candidates than that, as they are found by rounded distances
 _OUTER = 0.95  # the quantile of the references' own distances that lies at 1
 _LEAST = 0.1  # of a unit, as a share of the reference points' spread: rounding is far below
 _CHUNK = 1 << 22  # distances at a time
@@ -120,9 +120,9 @@ class Neighbours(nn.Module):
         square = torch.addmm(known.square().sum(dim=1), asked, known.T, alpha=-2)
         if own is not None:
             square.scatter_(1, own[:, None], torch.inf)
-        near = square.topk(min(_NEAREST + _SPARE, others), dim=1, largest=False, sorted=False)
+        near = square.topk(min(NEAREST + SPARE, others), dim=1, largest=False, sorted=False)
         exact = (self.points[near.indices] - points[:, None]).norm(dim=2)
-        return exact.topk(min(_NEAREST, others), dim=1, largest=False).values.mean(dim=1)
+        return exact.topk(min(NEAREST, others), dim=1, largest=False).values.mean(dim=1)
 
 
 def references(rows: int, dim: int) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -52,6 +54,17 @@ class Preprocessing(nn.Module, ABC):
     @abstractmethod
     def inverse(self, y: Tensor) -> Tensor:
         """Map preprocessed rows ``(N, D)`` to data ``(N, D)``, in the layer's dtype."""
+
+    @classmethod
+    def joined(cls, layers: Sequence[Preprocessing]) -> Callable[[Tensor], Tensor]:
+        """The maps of M layers, as they are now, as one from data ``(N, D)`` to ``(M, N, D)``.
+
+        A class whose layers can share work overrides it.
+
+        Args:
+            layers: The layers, of this class and equal options.
+        """
+        return lambda x: torch.stack([layer(x) for layer in layers])
 
     @abstractmethod
     def log_abs_det(self, x: Tensor) -> Tensor:

@@ -83,6 +83,10 @@ class Decorrelation(nn.Module):
         """``log |det W|``, a scalar."""
         return self.stretch.log().sum() + (len(self.mean) - len(self.stretch)) * self.rest.log()
 
+    def matrix(self) -> Tensor:
+        """W, ``(D, D)``."""
+        return self._multiply(torch.eye(len(self.mean)).to(self.mean), self.stretch, self.rest)
+
     def _multiply(self, x: Tensor, stretch: Tensor, rest: Tensor) -> Tensor:
         if len(stretch) == len(self.mean):
             return (x @ self.axes * stretch) @ self.axes.T

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import final
+from collections.abc import Callable, Sequence
+from typing import cast, final
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from compactflow.preprocessing.base import Preprocessing, fence, spread
 from compactflow.preprocessing.decorrelation import Decorrelation
+from compactflow.preprocessing.joined import JoinedColumns, join_decorrelations
 from compactflow.preprocessing.linear import bend
 
 __all__ = ["Marginal"]
@@ -91,6 +93,18 @@ class Marginal(Preprocessing):
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to preprocessed rows ``(N, D)``, in the layer's dtype."""
         return self.decorrelation(self._columns(x.to(self.unit)))
+
+    @classmethod
+    def joined(cls, layers: Sequence[Preprocessing]) -> Callable[[Tensor], Tensor]:
+        """See `Preprocessing.joined`; here the knots of all are sought at once."""
+        own = cast("list[Marginal]", list(layers))
+        columns = JoinedColumns(
+            [layer.knots for layer in own],
+            [layer.heights for layer in own],
+            [layer.unit for layer in own],
+        )
+        mix = join_decorrelations([layer.decorrelation for layer in own])
+        return lambda x: mix(columns(x.to(own[0].unit)))
 
     def inverse(self, y: Tensor) -> Tensor:
         """Map preprocessed rows ``(N, D)`` to data ``(N, D)``, in the layer's dtype."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import ConvergenceError
-from compactflow.devices import can_compile, single_threaded
+from compactflow.devices import SMALL, can_compile, single_threaded
 from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -28,8 +28,6 @@ from compactflow.training.options import History, TrainingDivergedWarning, Train
 from compactflow.training.stack import Stack
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
-
-_SMALL = 1 << 15  # numbers in a batch up to which a second thread gains nothing
 
 # What a run keeps from step to step.
 _STATEFUL = ("model", "optimizer", "schedule", "judge")
@@ -95,7 +93,7 @@ def train(
     first = 1 if checkpoint is None else 1 + checkpoint.resume(run.load_state_dict)
     numbers = options.batch_size * len(flows) * x.shape[1]
     bar = progress("training, steps", options.max_steps, show=options.verbose)
-    with single_threaded(numbers <= _SMALL), bar as reach:
+    with single_threaded(numbers <= SMALL), bar as reach:
         for step in range(first, options.max_steps + 1):
             try:
                 state.losses, state.step = run.step(step), step

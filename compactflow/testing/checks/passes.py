@@ -69,6 +69,20 @@ def one_pass_gives_both(make: Make) -> None:
 
 
 @_check
+def prepared_gives_the_latents(make: Make) -> None:
+    """Prepared gives the latents of forward, near and far, one row as many."""
+    backbone = _sample(make)
+    x = torch.randn(16, _DIM, dtype=torch.float64)
+    x[8:] *= 1e3
+    encode, kept = backbone.prepared(), x.clone()
+    with torch.no_grad():
+        z = backbone(x)
+        require(equal(encode(x), z, 1e-7), "prepared gives other latents than forward")
+        require(equal(encode(x[:1]), z[:1], 1e-7), "prepared gives one row another latent")
+    require(bool((x == kept).all()), "prepared changes the rows that it is given")
+
+
+@_check
 def recode_is_that_of_the_base_class(make: Make) -> None:
     """What recode gives is what it gets, with the gradient of encoding what they decode to."""
     backbone = _sample(make)

@@ -1,0 +1,138 @@
+"""The score of an ensemble in few operations, for its weights as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from compactflow.backbones.base import Backbone
+from compactflow.backbones.stacking import stack_modules
+from compactflow.flows.neighbours import NEAREST, SPARE, Neighbours
+from compactflow.latents.base import Latent
+from compactflow.preprocessing.base import Preprocessing
+
+__all__ = ["Frozen"]
+
+_FOLD = 16  # columns in a group whose least value is found at once
+_FEW = 256  # columns that are sorted, a power of 2
+_AT_ONCE = 1 << 20  # distances at a time, so that they stay in the cache of a core
+
+
+@final
+class Frozen:
+    """Creates the mean score of an ensemble's flows, side by side.
+
+    Args:
+        layers: Their first layers.
+        networks: Their backbones.
+        known: What each knows of reference rows; none if the latent's support serves.
+        latent: Their latent.
+
+    What is prepared here does not follow their weights: `fits` says whether these are the same.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Preprocessing],
+        networks: Sequence[Backbone],
+        known: Sequence[Neighbours],
+        latent: Latent,
+    ) -> None:
+        parts = [*layers, *networks, *known]
+        self._tensors = [t for part in parts for t in [*part.parameters(), *part.buffers()]]
+        self._versions = self._now()
+        self._latent = latent
+        self._preprocess = type(layers[0]).joined(layers)
+        self._encode = _joined(networks)
+        self._nearest = _Nearest(known) if known else None
+
+    def fits(self) -> bool:
+        """Whether the ensemble has the weights for which this was made."""
+        return self._versions == self._now()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The score of data ``(N, D)``, ``(N,)``."""
+        y = self._preprocess(x).to(self._latent.like)
+        z = self._encode(y)
+        if self._nearest is not None:
+            return self._nearest(y, z).mean(dim=0)
+        return self._latent.signed_distance(z.flatten(0, 1)).view(z.shape[:2]).mean(dim=0)
+
+    def _now(self) -> list[tuple[int, int]]:
+        return [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in self._tensors]
+
+
+def _joined(networks: Sequence[Backbone]) -> Callable[[Tensor], Tensor]:
+    """The networks side by side, from ``(M, N, D)`` to ``(M, N, D)``."""
+    if networks[0].parallel and len(networks) > 1:
+        return stack_modules(networks).prepared()
+    maps = [network.prepared() for network in networks]
+    return lambda y: torch.stack([one(rows) for one, rows in zip(maps, y, strict=True)])
+
+
+@final
+class _Nearest:
+    """The scores of `Neighbours` of M flows: candidates by one product, then measured."""
+
+    def __init__(self, members: Sequence[Neighbours]) -> None:
+        points = torch.stack([member.points for member in members])
+        self._origin = points.mean(dim=1, keepdim=True)
+        self._points = points - self._origin
+        known = self._points.float()
+        square, one = known.square().sum(dim=2, keepdim=True), known.new_ones(())
+        self._known = torch.cat([-2 * known, one.expand_as(square), square], dim=2).mT
+        self._gain, self._centre, self._unit = (
+            torch.stack([getattr(member, name) for member in members]).view(-1, 1)
+            for name in ("gain", "centre", "unit")
+        )
+        rows = points.shape[1]
+        self._first = rows * torch.arange(len(members), device=points.device).view(-1, 1, 1)
+        self._near, self._candidates = min(NEAREST, rows), min(NEAREST + SPARE, rows)
+        self._rows = max(1, _AT_ONCE // (len(members) * rows))
+
+    def __call__(self, y: Tensor, z: Tensor) -> Tensor:
+        """Scores of rows and latents ``(M, N, D)``, ``(M, N)``."""
+        asked = torch.cat([y, self._gain.unsqueeze(2) * z], dim=2) - self._origin
+        distance = [self._distance(part) for part in torch.split(asked, self._rows, dim=1)]
+        return (torch.cat(distance, dim=1) - self._centre) / self._unit
+
+    def _distance(self, asked: Tensor) -> Tensor:
+        rough = asked.float()
+        square, one = rough.square().sum(dim=2, keepdim=True), rough.new_ones(())
+        augmented = torch.cat([rough, square, one.expand_as(square)], dim=2)
+        places = smallest(torch.bmm(augmented, self._known), self._candidates)
+        near = self._points.flatten(0, 1).index_select(0, (self._first + places).flatten())
+        near = near.view(*places.shape, -1).sub_(asked.unsqueeze(2))
+        distance = torch.linalg.vector_norm(near, dim=3)
+        return distance.topk(self._near, dim=2, largest=False, sorted=False).values.mean(dim=2)
+
+
+def smallest(values: Tensor, count: int) -> Tensor:
+    """Where in its row each of the `count` smallest of ``(..., C)`` stands, ``(..., count)``.
+
+    The values are float32 and at least 0, up to rounding. On a CPU some that differ by less than
+    one part in ten thousand may stand for each other.
+    """
+    columns = values.shape[-1]
+    if values.device.type != "cpu" or not columns > count:
+        return values.topk(count, dim=-1, largest=False, sorted=False).indices
+    if columns <= _FEW:
+        # Positive floats are ordered as the integers of their bits are. With its place in the
+        # last ones, a value is found again after NumPy has sorted it, which is vectorised.
+        bits = values.clamp(min=0).view(torch.int32).bitwise_and_(-_FEW)
+        bits |= torch.arange(columns, dtype=torch.int32)
+        sought = np.partition(bits.numpy(), count - 1, axis=-1)[..., :count] & (_FEW - 1)
+        return torch.from_numpy(sought.astype(np.int64))
+    # They lie in that many of the groups whose least values are the smallest.
+    groups = -(-columns // _FOLD)
+    if groups * _FOLD > columns:
+        values = pad(values, (0, groups * _FOLD - columns), value=torch.inf)
+    least = values.view(*values.shape[:-1], _FOLD, groups).amin(dim=-2)
+    places = smallest(least, min(count, groups)).unsqueeze(-1) + groups * torch.arange(_FOLD)
+    places = places.flatten(-2)
+    return places.gather(-1, smallest(values.gather(-1, places), count))

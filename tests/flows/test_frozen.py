@@ -1,0 +1,118 @@
+"""The score in few operations is the plain one's, and follows the weights."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import compactflow
+from compactflow.backbones.coupling import Coupling
+from compactflow.backbones.stacking import stack_modules
+from compactflow.flows.frozen import smallest
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(300, 4))
+X[:, 1] = RNG.integers(0, 3, size=300)  # ties
+X[:, 2] = np.exp(2 * X[:, 2])  # a heavy tail
+FAR = np.concatenate([X, 1e3 * X, X[:1] * 1e6])
+TINY = {"max_steps": 3, "members": 3, "random_state": 0}
+
+
+def fit(**options):
+    return compactflow.build(**TINY | options).fit(X)
+
+
+@pytest.fixture(scope="module")
+def ensemble():
+    return fit(backbone_options={"blocks": 2, "width": 8}).ensemble_
+
+
+@torch.no_grad()
+def plain(ensemble, rows):
+    return ensemble(torch.from_numpy(rows)).numpy()
+
+
+def agree(ensemble, rows=FAR):
+    found, exact = ensemble.signed_distance(rows), plain(ensemble, rows)
+    return bool((np.abs(found - exact) <= 1e-9 * np.maximum(1, np.abs(exact))).all())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"backbone": "iresnet", "backbone_options": {"blocks": 1, "width": 8}},
+        {"backbone_options": {"blocks": 2, "horizon": 3.0}, "preprocessing": "half-whiten"},
+        {"backbone_options": {"blocks": 2, "transform": "spline"}, "score_by": "support"},
+        {"backbone_options": {"blocks": 2, "activation": "relu"}, "members": 1},
+    ],
+)
+def test_frozen_scores_are_the_plain_ones(options):
+    assert agree(fit(**options).ensemble_)
+
+
+def test_decisions_are_the_plain_ones_at_knots_and_for_one_row(ensemble):
+    assert agree(ensemble)
+    assert ((ensemble.signed_distance(FAR) > 0) == (plain(ensemble, FAR) > 0)).all()
+    alone = [ensemble.signed_distance(row[None]) for row in FAR[:20]]
+    assert np.allclose(np.concatenate(alone), ensemble.signed_distance(FAR)[:20], atol=1e-12)
+
+
+def test_frozen_scores_follow_the_weights(ensemble):
+    ensemble = copy.deepcopy(ensemble)
+    before = ensemble.signed_distance(X)
+    moved = ensemble.at(ensemble.level + 1)
+    with torch.no_grad():
+        ensemble.networks[1].blocks[0].shift.add_(0.5)
+    assert not np.allclose(ensemble.signed_distance(X), before)
+    assert agree(ensemble)
+    assert np.allclose(moved.signed_distance(X), ensemble.signed_distance(X) - 1)
+    assert agree(pickle.loads(pickle.dumps(ensemble)))
+    ensemble.cast(torch.float32)
+    assert np.allclose(ensemble.signed_distance(X), plain(ensemble, X), atol=1e-4)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_share_the_chunks_in_order(ensemble, threads):
+    rows, before = np.tile(X, (3, 1)), torch.get_num_threads()
+    try:
+        torch.set_num_threads(threads)
+        assert agree(ensemble, rows)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("columns", [3, 8, 100, 300, 4096])
+def test_smallest_finds_the_smallest(columns):
+    values = torch.rand(50, columns)
+    values[0, :] = 1.0  # ties
+    count = min(columns, 8)
+    found = values.gather(1, smallest(values, count)).sort(dim=1).values
+    assert (smallest(values, count).sort(dim=1).values.diff(dim=1) > 0).all()
+    assert torch.allclose(found, values.sort(dim=1).values[:, :count], rtol=2e-4)
+
+
+class Calls(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+@torch.no_grad()
+def test_a_chain_takes_few_calls_and_networks_share_them():
+    networks = [Coupling(6, blocks=4, width=8).double() for _ in range(3)]
+    x = torch.randn(3, 5, 6, dtype=torch.float64)
+    calls = []
+    for call in (stack_modules(networks).prepared(), stack_modules(networks)):
+        with Calls() as counted:
+            call(x)
+        calls.append(counted.count)
+    assert calls[0] <= 20 * 4 + 5
+    assert calls[0] <= 0.6 * calls[1]
