@@ -70,6 +70,19 @@ def inverse_undoes_forward(make: Make) -> None:
 
 
 @_check
+def joined_maps_as_each_does(make: Make) -> None:
+    """What joined gives are the maps of two layers, each as its own, near and far."""
+    for name, data, layer in _cases(make):
+        other = copy.deepcopy(layer)
+        other.fit(data[::2], member=1)
+        for scale in (1.0, 1e3, 1e6):
+            x = torch.from_numpy(scale * data)
+            found = type(layer).joined([layer, other])(x)
+            exact = torch.stack([layer(x), other(x)])
+            require(equal(found, exact, 1e-9), f"joined maps {name} otherwise than its layers do")
+
+
+@_check
 def finite_far_away(make: Make) -> None:
     """Both directions and log_abs_det are finite a million units away."""
     for name, data, layer in _cases(make):
