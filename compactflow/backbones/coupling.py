@@ -269,7 +269,7 @@ class _Block(nn.Module):
 
     def folded(self) -> FoldedBlock | None:
         """The block as matrices, if it has that form."""
-        if not isinstance(self.subnet, Subnet) or self.subnet.horizon is not None:
+        if self.reflects or not isinstance(self.subnet, Subnet) or self.subnet.horizon:
             return None
         enter, lift, predict, bias = self.subnet.folded()
         return FoldedBlock(

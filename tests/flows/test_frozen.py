@@ -47,6 +47,7 @@ def agree(ensemble, rows=FAR):
         {"backbone_options": {"blocks": 2, "horizon": 3.0}, "preprocessing": "half-whiten"},
         {"backbone_options": {"blocks": 2, "transform": "spline"}, "score_by": "support"},
         {"backbone_options": {"blocks": 2, "activation": "relu"}, "members": 1},
+        {"backbone_options": {"blocks": 2, "permutation": "hartley"}},
     ],
 )
 def test_frozen_scores_are_the_plain_ones(options):
