@@ -6,7 +6,7 @@ import copy
 import io
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar, final
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
 
 __all__ = [
+    "Plain",
     "equal",
     "gradient",
     "on_meta",
@@ -36,6 +37,26 @@ __all__ = [
 ]
 
 _Module = TypeVar("_Module", bound=nn.Module)
+
+
+@final
+class Plain(Backbone):
+    """A network with the methods of the base class, in place of those that it has for speed."""
+
+    parallel: ClassVar[bool] = False
+
+    def __init__(self, inner: Backbone) -> None:
+        super().__init__(inner.dim)
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map data ``(N, D)`` to latents ``(N, D)``."""
+        z: Tensor = self.inner(x)
+        return z
+
+    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+        """Map latents ``(N, D)`` to data ``(N, D)``."""
+        return self.inner.inverse(z, start=start)
 
 
 def trained(module: nn.Module) -> list[nn.Parameter]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import ClassVar, TypeAlias, final
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,6 +22,7 @@ from compactflow.randomness import seeded
 from compactflow.testing.checks.passes import exact_log_abs_det
 from compactflow.testing.results import Checks, SkipCheck, collect, require
 from compactflow.testing.tools import (
+    Plain,
     equal,
     gradient,
     perturb,
@@ -79,7 +80,7 @@ def gradient_reaches_backbone(make: Make) -> None:
     """Its gradient moves the backbone, any that has forward and inverse."""
     push = make().double()
     for backbone, pull in _cases(push):
-        for network in (backbone, _Plain(backbone)):
+        for network in (backbone, Plain(backbone)):
             found = gradient(_term(push, network, pull, _rows(network)), network)
             require_finite("for the backbone", gradient=found)
             require(found.any(), "no gradient reaches the backbone")
@@ -106,7 +107,7 @@ def generator_decides(make: Make) -> None:
         x, before = _rows(backbone), torch.get_rng_state()
         terms = [
             copy.deepcopy(push)(network, pull, x, seeded(1))[1]
-            for network in (backbone, backbone, _Plain(backbone))
+            for network in (backbone, backbone, Plain(backbone))
         ]
         one, other = (gradient(term, backbone) for term in terms[:2])
         require(torch.equal(one, other), "the same generator gives different gradients")
@@ -165,7 +166,7 @@ def entropic_gradient_is_that_of_the_log_det(make: Make) -> None:
     if not push.entropic:
         raise SkipCheck("it is not entropic")
     for backbone, pull in _cases(push):
-        for network in (backbone, _Plain(backbone)):
+        for network in (backbone, Plain(backbone)):
             x = torch.randn(16, network.dim, dtype=torch.float64)
             exact = gradient(-exact_log_abs_det(network, x).mean(), network)
             rows = x.repeat(100, 1)
@@ -235,24 +236,6 @@ def training_brings_latents_closer(make: Make) -> None:
                 f"the energy distance of a flow's latents to the latent law goes from "
                 f"{before:.3f} to {after:.3f} in D = {dim}",
             )
-
-
-@final
-class _Plain(Backbone):
-    """The same network, with the methods of the base class only."""
-
-    parallel: ClassVar[bool] = False
-
-    def __init__(self, inner: Backbone) -> None:
-        super().__init__(inner.dim)
-        self.inner = inner
-
-    def forward(self, x: Tensor) -> Tensor:
-        z: Tensor = self.inner(x)
-        return z
-
-    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
-        return self.inner.inverse(z, start=start)
 
 
 def _cases(push: Push, dtype: torch.dtype = torch.float64) -> list[tuple[Backbone, Pull]]:
