@@ -169,13 +169,13 @@ def test_a_parameter_that_would_never_train_is_refused():
 
 @pytest.mark.parametrize("members", [1, 2])
 def test_a_push_resumes_with_its_parameters_and_state(members, tmp_path, monkeypatch):
-    options = {"push": LearnsItsShare, "members": members, "max_steps": 8, "learning_rate": 0.1}
+    options = {"push": LearnsItsShare, "members": members, "max_steps": 4, "learning_rate": 0.1}
     whole = build(**options).fit(X)
 
     step = trainer._Run.step
 
     def dies(run, number):
-        if number == 6:
+        if number == 3:
             raise KeyboardInterrupt
         return step(run, number)
 

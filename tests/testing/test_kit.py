@@ -44,10 +44,10 @@ def not_passed(results):
 
 
 def cases_of_built_ins():
-    """Those of the libraries' flows take longer."""
+    """Those of backbones take long: they train, and differentiate again and again."""
     for spec in BUILTINS:
         if spec.kind in CHECK and spec.kind != "pull" and "composition" not in spec.tags:
-            marks = [pytest.mark.slow] if ":" in spec.name else []
+            marks = [pytest.mark.slow] if spec.kind == "backbone" else []
             yield pytest.param(spec, id=f"{spec.kind}-{spec.name}", marks=marks)
 
 
@@ -869,8 +869,8 @@ PUSH_FAULTS = {
     [
         ("latent", Square),
         ("backbone", Network),
-        ("backbone", FrozenRotation),
-        ("backbone", StartsWithData),
+        pytest.param("backbone", FrozenRotation, marks=pytest.mark.slow),
+        pytest.param("backbone", StartsWithData, marks=pytest.mark.slow),
         ("push", Base),
         ("push", Spread),
     ],
