@@ -1,4 +1,4 @@
-"""Held-out scores of inliers, and what they say of new scores: thresholds and p-values."""
+"""Thresholds and p-values for new scores, from the scores of held-out inliers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9  # of a score of float64, where it is above 1: rows that differ
 
 
 class CalibrationWarning(UserWarning):
-    """The held-out rows are too few for what is asked of them."""
+    """There are too few held-out rows for the level or rate that was asked for."""
 
 
 @final
@@ -32,8 +32,8 @@ class Calibration:
 
     Attributes:
         scores: Signed distances, ``(M,)``, ascending.
-        held_out: Whether training did not see these rows; what is said of new inliers is
-            optimistic where it did.
+        held_out: Whether training did not see these rows. If it saw them, thresholds and p-values
+            are optimistic for new inliers.
 
     Examples:
         >>> import numpy as np
@@ -60,9 +60,9 @@ class Calibration:
                 support's own boundary.
 
         Returns:
-            For a level, the conformal quantile (Vovk, Gammerman, Shafer 2005): new inliers are
-            inside with at least that probability, of an ensemble about that (see
-            `OneClassFlow.p_values`), unless M is too small for it (M < level / (1 - level)).
+            For a level, the conformal quantile (Vovk, Gammerman, Shafer 2005). A new inlier is
+            inside with at least that probability; for an ensemble, with about that probability
+            (see `p_values`). M must be at least ``level / (1 - level)``.
 
         Raises:
             ValueError: If there are no scores, for a level.
@@ -135,7 +135,7 @@ class Calibration:
 
         ``(1 + #{held-out scores ≥ score}) / (M + 1)``: the share of M held-out inliers at least
         as far out. It is never below ``1 / (M + 1)``, so small p-values need many held-out rows.
-        Training does not use the rows that are held out of it, only monitors them.
+        Training is monitored on the held-out rows, but learns nothing from them.
 
         For a new inlier the p-value of a single flow is at most α with probability at most α, over
         the draw of the held-out rows and of the new one. Of an ensemble, each of whose rows is
@@ -145,7 +145,7 @@ class Calibration:
         Args:
             scores: Signed distances of new rows.
             rounding: Scores that differ by less than this, as a share of those above 1, are
-                equal. The same row scores a little different in another batch.
+                equal. The same row may score a little differently in another batch.
 
         Raises:
             ValueError: If no rows were held out, as p-values would then mean nothing.

@@ -41,7 +41,7 @@ def change_features(
     """
     values = np.quantile(typical, np.linspace(0, 1, _VALUES), axis=0).T
     X, found = X.copy(), np.zeros(len(X), dtype=bool)
-    # Twice as fast, and right but where two rows score alike.
+    # Twice as fast, and it chooses another change only where two score almost alike.
     quick = ensemble.in_precision(torch.float32)
     rows_at_once = max(1, _CHUNK * _STEP // (values.size * X.shape[1]))
     for _ in range(changes):
@@ -94,8 +94,8 @@ def _best_change(ensemble: Ensemble, X: Array, values: Array) -> tuple[NDArray[n
 def project(ensemble: Ensemble, X: Array, typical: Array) -> Array:
     """Make outliers inliers by moving their latents to the nearest point of the support.
 
-    Where the boundary lies inside the support, on from there towards the nearest latent of an
-    inlier.
+    Where the boundary lies inside the support, the latent moves on towards the nearest latent of
+    an inlier.
 
     Args:
         ensemble: The fitted flows.
@@ -120,7 +120,7 @@ def shorten(
     goal: Array,
     decode: Callable[[Array], Array],
 ) -> Array:
-    """The decoded points just inside the boundary on the ways from outliers to inliers.
+    """Find points just inside the boundary on the lines from outliers to inliers, by bisection.
 
     Args:
         ensemble: The fitted flows.

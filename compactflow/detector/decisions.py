@@ -1,4 +1,4 @@
-"""What a fitted ensemble answers, in scikit-learn's words."""
+"""The methods of a fitted detector, in scikit-learn's conventions."""
 
 from __future__ import annotations
 
@@ -141,7 +141,8 @@ class EnsembleDetector(
         With ``boundary="natural"`` it is the mean over the flows of the distance to the latent's
         support (Schmier et al. 2024, eq. 2-4), in latent units. With a level, the boundary is that
         of a larger or smaller support, which holds so many inliers. With ``score_by="neighbours"``
-        the unit is the distance from the median of the inliers to what 95 % of them keep: see
+        the unit is the difference between the distance within which 95 % of the inliers lie and
+        their median distance: see
         `compactflow.flows.neighbours.Neighbours`.
         """
         rows = self.check_rows(X)
@@ -150,8 +151,8 @@ class EnsembleDetector(
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
 
-        That of the mixture of the ensemble's flows in equal shares. Of a single flow, minus this
-        is the loss of the likelihood push.
+        It is the density of the mixture of the flows, in equal shares. For a single flow its
+        negative is the loss of the likelihood push.
         """
         rows = self.check_rows(X)
         return self.ensemble_.log_density(rows)
@@ -172,7 +173,8 @@ class EnsembleDetector(
         """Conformal p-value of each row, ``(N,)``: see `Calibration.p_values`.
 
         Raises:
-            ValueError: If no rows were held out, as the data or `validation_fraction` are small.
+            ValueError: If no rows were held out, because there are few or `validation_fraction` is
+                small.
         """
         scores = self.signed_distance(X) + self.ensemble_.level
         return self.calibration_.p_values(scores, rounding=self.ensemble_.rounding)
@@ -203,7 +205,8 @@ class EnsembleDetector(
             seed: Of the chance that settles ties.
 
         Raises:
-            ValueError: If no rows were held out, as the data or `validation_fraction` are small.
+            ValueError: If no rows were held out, because there are few or `validation_fraction` is
+                small.
         """
         check_is_fitted(self)
         self.calibration_.check_held_out("watches")

@@ -86,9 +86,9 @@ class OneClassFlow(EnsembleDetector):
             flows each pair leaves out others, so that all rows train. ``"auto"`` is a tenth, or up
             to a quarter of few rows. If that makes fewer than 5 rows, the training rows serve.
         score_by: How far a row is from the inliers: ``"neighbours"`` is the mean distance to the
-            nearest of up to 4096 training rows, which the detector keeps, in the flows' eyes (see
-            `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed distance of its
-            latent to the latent's support, and what ``boundary="natural"`` means.
+            nearest of up to 4096 training rows, which the detector keeps, measured on the flows'
+            graphs (see `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed
+            distance of its latent to the latent's support, which ``boundary="natural"`` needs.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
             keep inside, or ``"natural"`` for the latent's own boundary, signed distance 0.
         device: ``"auto"`` (CUDA if there is one, else the CPU) or a torch device, as ``"cuda:1"``.
@@ -101,8 +101,9 @@ class OneClassFlow(EnsembleDetector):
         ensemble_: The fitted flows, in float64 if the device has it.
         calibration_: Held-out signed distances with which new ones are compared.
         ranges_: The range of each column in training.
-        settings_: What the arguments came to.
-        history_: Per check of training: step, loss and `compactflow.training.monitors`.
+        settings_: The resolved arguments.
+        history_: For each check of training the step, the loss and the values of
+            `compactflow.training.monitors`.
         n_features_in_: The number of features D.
         feature_names_in_: Column names, when fitted on a data frame.
 
@@ -212,7 +213,7 @@ class OneClassFlow(EnsembleDetector):
             compactflow.detector.screening.SuspectColumnWarning: If columns look like identifiers,
                 labels or have a code for missing values among theirs.
         """
-        # The features are learned on a copy: this detector changes when all has succeeded.
+        # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
         data: Array = validate_data(checked, select(X), dtype=np.float64, ensure_min_samples=2)
         if np.abs(data).max() > _LARGEST:
@@ -246,7 +247,7 @@ class OneClassFlow(EnsembleDetector):
             sklearn.exceptions.NotFittedError: If the detector is not fitted.
             ValueError: If a component was given as an instance, or as a class that has no name, or
                 if a weight is not finite.
-            TypeError: If an argument is nothing that a file can hold.
+            TypeError: If an argument has a type that a file cannot hold.
             FileNotFoundError: If the folder does not exist.
         """
         check_is_fitted(self)

@@ -49,8 +49,8 @@ class Explanation:
         spread: Standard deviation of each feature among inliers, in data units, ``(D,)``.
         signed_distance: The scores, ``(N,)``.
         outlier: Which rows are outliers, ``(N,)``.
-        constraint: Index of the latent constraint that is broken most, of a cube the latent
-            coordinate, ``(N,)``; -1 where none is broken.
+        constraint: Index of the latent constraint that is broken most, ``(N,)``; -1 where none is
+            broken. Constraint k of a cube bounds latent coordinate k.
         violation: By how much, in latent units; negative where none is broken, ``(N,)``.
         features: The features' names.
 
@@ -129,10 +129,10 @@ class Explanation:
 def explain(ensemble: Ensemble, X: Array, names: Sequence[str] | None = None) -> Explanation:
     """Explain rows by counterfactuals: inliers that are near.
 
-    For each outlier, up to three single features are set to other values, that which lowers the
-    signed distance most first: so it is blamed on few features where that is possible. Else its
-    latent is moved to the nearest point of the support. The change is then shortened until the
-    counterfactual lies just inside the boundary.
+    For each outlier, up to three features are set to other values, one after the other; each time
+    the change is made that lowers the signed distance most. So few features are blamed where few
+    suffice. Otherwise the latent is moved to the nearest point of the support. The change is then
+    shortened until the counterfactual lies just inside the boundary.
 
     Args:
         ensemble: The fitted flows.

@@ -38,10 +38,10 @@ class Fitted:
     """What a fit gives.
 
     Attributes:
-        settings: What the fit was asked for.
+        settings: The resolved arguments of the fit.
         ensemble: The trained flows, in the device's finest precision.
         calibration: Signed distances of the rows that were held out.
-        history: What training recorded.
+        history: What the checks of training found.
 
     Examples:
         >>> import numpy as np
@@ -72,8 +72,8 @@ def fit_ensemble(
         callbacks: What looks on while the flows train.
 
     Raises:
-        TypeError: If an argument has the wrong type, or an option is nothing that a model file
-            can hold.
+        TypeError: If an argument has the wrong type, or an option has a type that a model file
+            cannot hold.
         ValueError: If an argument is out of range, if a component refuses its options or the
             data, or if the checkpoint is of another run.
     """

@@ -1,4 +1,4 @@
-"""Columns that are no measurements, and rows that are not like the training rows."""
+"""Warnings of columns that are no measurements, and of rows unlike the training rows."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ _Choice = TypeVar("_Choice")
 @final
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What the arguments of `OneClassFlow` come to, with the preset's where there is none.
+    """The arguments of `OneClassFlow`, resolved: the preset's value stands where one is left out.
 
     Attributes:
         arguments: These, as they were given.

@@ -1,4 +1,4 @@
-"""What is asked of a component before it is used, so that a broken promise is named."""
+"""Checks of a component before it is used, so that an error names the broken promise."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_call(
     arguments: tuple[Any, ...],
     options: Mapping[str, Any],
 ) -> None:
-    """Check that a class or function can be called so. What it raises inside is its own.
+    """Check that a class or function takes these arguments; it is not called here.
 
     Raises:
         ValueError: If the class is abstract or the options do not fit.
@@ -53,7 +53,7 @@ def check_made(kind: Kind, component: Any, made: object, base: type) -> None:  #
 
 
 def check_backbone(network: Backbone) -> None:
-    """Check that the methods of which a backbone may have its own can be called as they are.
+    """Check that the methods which a backbone may override take the arguments that they get.
 
     Raises:
         ValueError: If the inverse takes no `start`, or the divergence no `generator`.
@@ -85,7 +85,7 @@ def check_latent(latent: Latent) -> None:
 
 
 def check_push(push: Any) -> None:  # noqa: ANN401
-    """Check that a push, or a class of pushes, says of which sort it is.
+    """Check that a push, or a class of pushes, says whether it maximises entropy.
 
     Raises:
         ValueError: If it does not.

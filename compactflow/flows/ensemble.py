@@ -35,7 +35,7 @@ class Ensemble(nn.Module):
     """M flows into one latent, with the pull they were trained with. Arrays in, arrays out.
 
     Each flow is a bijection of its own, and gives a row a score: how far its latent lies from the
-    latent's support, or how far the row lies from reference rows in the flow's eyes. The support
+    latent's support, or how far the row lies from reference rows, on the flow's graph. The support
     of the ensemble is the set of data whose mean score is at most its level, and the mean score
     above that its signed distance. Of a single flow that scores by the latent's support it is the
     image of that support grown, or shrunk, to the level; of others it has no such image. The first
@@ -48,7 +48,7 @@ class Ensemble(nn.Module):
         pull: The pull, on the latent that all flows share.
 
     Attributes:
-        neighbours: What each flow knows of reference rows; empty if the latent's support serves.
+        neighbours: For each flow its reference rows; empty if the flows score by the support.
         level: The mean score at which the support of the ensemble ends.
 
     Raises:
@@ -106,7 +106,7 @@ class Ensemble(nn.Module):
 
     @property
     def rounding(self) -> float:
-        """By how much scores may differ with the batch, as a share of those above 1, at most."""
+        """Bound on how much the batch changes a score, as a share of scores above 1."""
         return 1e-9 if self.latent.like.dtype == torch.float64 else 1e-4
 
     def place(self, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""How far a row lies from the inliers, by a flow: the distance to the nearest on its graph."""
+"""A score of rows by their distance to the nearest inliers, measured on the graph of a flow."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Neighbours(nn.Module):
     """Creates a score of rows: the mean distance to the five nearest of the reference rows.
 
     The distance is between points ``(y, g T(y))`` of the graph of a flow: y is a preprocessed row,
-    T(y) its latent, and g brings both to one scale. So a row is near the inliers if it is so in
-    the data and in the latents. The score is 0 at the median of the reference rows, each compared
-    with the others, and 1 at the distance that 95 % of them keep.
+    T(y) its latent, and g brings both to one scale. So a row is near the inliers if it is near
+    them both as data and as a latent. The score is 0 at the median of the reference rows, each
+    compared with the others, and 1 at the distance within which 95 % of them lie.
 
     The rows within a score form a compact set: all lie near one of finitely many points.
 

@@ -57,17 +57,17 @@ class Latent(nn.Module, ABC):
         """Width, in latent units, of the soft edge that the barrier gives the support.
 
         The latents of an entropic push settle at ``exp(-barrier)/Z``, and spill over the boundary
-        by about the edge in each direction. Where the support gets thinner with D, as a simplex
-        does, its edge must too, or hardly any of them lie inside.
+        by about the edge in each direction. A support that gets thinner with D, as a simplex
+        does, needs a thinner edge, or hardly any latents lie inside.
         """
         return 0.4
 
     def adapt(self, x: Tensor) -> Tensor | None:
         """Fit the support to preprocessed inliers ``(N, D)``, once, before training.
 
-        Optional, for a support whose shape or parts depend on the data. Here it does nothing. What
-        it sets must be registered as buffers, whose shape may change with it: a model file then
-        has it. The pull is made and weighed afterwards.
+        Override it for a support whose shape or parts depend on the data; by default it does
+        nothing. Register as buffers what it sets, so that a model file keeps it; their shapes may
+        change. The pull is made and weighed afterwards.
 
         Returns:
             For each row the latent, ``(N, D)``, to which a first stage of training carries it,

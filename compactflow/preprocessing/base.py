@@ -21,8 +21,8 @@ _REACH = 3.0  # how far beyond the other rows a fence stands, in their ranges
 class Preprocessing(nn.Module, ABC):
     """A bijection of data, fitted to the rows that train a flow and then fixed.
 
-    What it learns are buffers, whose shapes follow from the dimension and the options: a saved
-    model has nothing else of it.
+    What it learns must be buffers, whose shapes follow from the dimension and the options: a model
+    file keeps nothing else of it.
 
     Args:
         dim: The number of features D, at least 1.
@@ -43,8 +43,8 @@ class Preprocessing(nn.Module, ABC):
 
         Args:
             X: Data, ``(N, D)``, finite.
-            member: Which flow of an ensemble the layer is for. A layer may show the data to each
-                in another view, so that their mistakes differ.
+            member: Which flow of an ensemble the layer is for. A layer may show each flow another
+                view of the data, so that their mistakes differ.
         """
 
     @abstractmethod

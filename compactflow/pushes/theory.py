@@ -1,4 +1,4 @@
-"""Which pull goes with which push, seen numerically in milliseconds, and with what weight."""
+"""Numerical checks that a pull and a push go together, and the weight of the pull."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def balance(pull: Pull, push: Push) -> None:
 
 @torch.no_grad()
 def convexity_violation(pull: Pull) -> str | None:
-    """Look for a chord in the support K below which the pull rises: convex is what mirror needs.
+    """Look for a chord in the support K above which the pull rises, as no convex function does.
 
     The pairs are latent samples, near and far; those with an end or the middle outside K do not
     count. It draws from a generator of its own.

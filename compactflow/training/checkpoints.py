@@ -1,4 +1,4 @@
-"""Training that goes on where it was killed."""
+"""Files from which a training that was killed resumes."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ _FREE = ("device", "verbose", "random_state", "boundary")
 class Checkpoint:
     """The last state of one run, in a folder of its own that it locks while it is open.
 
-    It is a context manager that closes itself; a process that ends, however, gives up its lock.
+    It is a context manager. A process that ends in whatever way gives up its lock.
 
     Args:
         folder: Where the file is or is to be; made if it is not there.
-        identity: What the run is of, by names: a checkpoint of anything else is refused.
+        identity: What makes the run, by names: a checkpoint of any other run is refused.
         random_state: The run's seed or generator. A run that goes on keeps the seed it had.
 
     Attributes:
@@ -129,7 +129,7 @@ class Checkpoint:
 
 
 def identify(params: Mapping[str, Any], data: NDArray[np.float64]) -> dict[str, str]:
-    """What a run is of: its data, its settings and the versions that compute it.
+    """What makes a run: its data, its settings and the versions of the code that computes it.
 
     Args:
         params: A detector's arguments.
@@ -144,7 +144,7 @@ def identify(params: Mapping[str, Any], data: NDArray[np.float64]) -> dict[str, 
 
 
 def check_like(own: object, saved: object, name: str) -> None:
-    """Check that a saved state has the types and shapes of one's own, where that is not empty.
+    """Check that a saved state has the types and shapes of the present one, where that has any.
 
     Raises:
         ValueError: If it has others; what computes with them could end the process.

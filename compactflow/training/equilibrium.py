@@ -1,4 +1,4 @@
-"""Where the latents settle: samples of the distribution that pull and push hold in balance."""
+"""Samples of the distribution at which the latents settle, where pull and push balance."""
 
 from __future__ import annotations
 

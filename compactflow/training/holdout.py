@@ -19,10 +19,11 @@ _MIN_ROWS = 5  # fewer held-out rows than this say too little: then all rows tra
 class HoldOut:
     """N rows in random order, of which each of M networks leaves out some of its own.
 
-    Networks go in pairs, as two in a row may see the data in different views, and only the mean of
-    both is like the score of a new row. Pair p of P leaves out the rows from ``p N // P`` on, and
-    after the last from the first again. So of four networks or more every row trains some,
-    although many are held out of a pair, as in cross-conformal prediction (Vovk 2015). A single
+    Networks go in pairs: two in a row may see the data in different views, and only the mean of
+    their scores is like the score of a new row. Pair p of P leaves out the rows from ``p N // P``
+    on, and after the last from the first again. So with four networks or more every row trains
+    some of them, although many rows are held out of each pair, as in cross-conformal prediction
+    (Vovk 2015). A single
     pair or network leaves out the first rows.
 
     Indices are ``(K, M)``: column m is of network m, so that all of them, flattened, are in the

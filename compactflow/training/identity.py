@@ -1,4 +1,4 @@
-"""Text that is the same for equal settings in any process, code of one's own included."""
+"""Text that is the same for equal settings in any process; a user's own code counts too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of the weights that training passes to keep, and when to stop."""
+"""Which weights training keeps, and when it stops."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Judge:
         self._kept = copy.deepcopy(model.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        """All that its further decisions depend on."""
+        """Everything that later decisions depend on."""
         return {
             "reference": self._reference,
             "history": self.history,

@@ -1,4 +1,4 @@
-"""The loss of an ensemble: the pull, weighed, and the push."""
+"""The loss of an ensemble: the weighed pull plus the push."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _NO_STATE = {"_parameters", "_buffers", "_modules", "training"}
 
 @final
 class Objective(nn.Module):
-    """Creates the loss of M networks side by side: the mean of each one's.
+    """Creates the loss of M networks side by side: the mean of their losses.
 
-    A push whose term is no mean over rows has a copy for each network, with a state of its own.
+    If the push's term is no mean over rows, each network has a copy of the push, with its own
+    state.
 
     Args:
         pull: Draws latents into the support.

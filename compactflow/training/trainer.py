@@ -48,7 +48,7 @@ def train(
 ) -> History:
     """Train M flows in place, side by side, and keep their last good weights.
 
-    What trains are the backbones, and the parameters that pull, push and latent may have. A
+    The backbones train, and so do parameters of the pull, the push and the latent. A
     detector does more: it fits the first layers and the latent, weighs the pull
     (`compactflow.pushes.theory.balance`), and calibrates what comes of it.
 
@@ -159,7 +159,7 @@ class _Run:
         self.guard = drawing_from(generator) if others and not compiled else nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the further course depends on."""
+        """Everything that later steps depend on."""
         parts = {name: getattr(self, name).state_dict() for name in _STATEFUL}
         return parts | {"random": self.generator.get_state()}
 
