@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["Note", "cause_of", "message_of", "one_line", "printable"]
+__all__ = ["Note", "cause_of", "message_of", "one_line", "printable", "shown"]
 
 # Control characters, lone surrogates, and what reorders or hides text. Joiners, which some
 # scripts need, can do neither.
@@ -17,6 +17,18 @@ _LONGEST = 4000  # characters of a message
 
 class Note(UserWarning):
     """A choice that was made for the user, such as how a file is read; all may be well."""
+
+
+def shown(value: object, digits: int = 4) -> str:
+    """A cell as it is shown to a reader: a number with few digits, text that is `printable`.
+
+    Examples:
+        >>> shown(3.14159), shown("Oslo"), shown(None)
+        ('3.142', 'Oslo', 'missing')
+    """
+    if value is None:
+        return "missing"
+    return f"{value:.{digits}g}" if isinstance(value, float) else printable(value)
 
 
 def printable(text: object) -> str:

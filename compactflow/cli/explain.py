@@ -31,6 +31,7 @@ from compactflow.cli.options import (
 )
 from compactflow.cli.output import check_out, print_json, print_line, printable, write_json
 from compactflow.terminal import Terminal
+from compactflow.text import shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,12 +78,14 @@ def explain(
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     detector = open_model(model, device)
     kept = check_kept(keep, RECORD)
-    types = {**RECORD, **tables.column_types(new, kept, dialect)}
+    cells = dict.fromkeys(("value", "counterfactual"), "string") if detector.encoder_ else {}
+    types = {**RECORD, **cells, **tables.column_types(new, kept, dialect)}
     show = not (quiet or as_json)
     batches = read_rows(
         new,
         *columns_of(detector),
         "explaining",
+        encoder=detector.encoder_,
         keep=kept,
         dialect=dialect,
         show=show,
@@ -132,11 +135,14 @@ def report(
         new,
         *columns_of(detector),
         "reading",
+        encoder=detector.encoder_,
         dialect=dialect,
         show=not (quiet or as_json),
         quiet=quiet,
     )
-    survey = Survey.of(detector, (rows.X for rows in batches))
+    survey = Survey.of(
+        detector, (rows.X if rows.table is None else rows.table for rows in batches)
+    )
     text = render(detector, survey, model=model.name, table=new.name)
     files.write_atomically(out, lambda temporary: _write_text(temporary, text))
     if as_json:
@@ -155,10 +161,10 @@ def _records(
     """The records of each batch, with the rows of all batches counted from 1, and what is kept."""
     from compactflow.detector.explanation import explain as explain_rows
 
-    names = [str(name) for name in detector.feature_names_in_]
+    names, encoder = detector.names_, detector.encoder_
     first = 1
-    for X, _, kept in batches:
-        explanation = explain_rows(detector.ensemble_, X, names)
+    for X, table, _, kept in batches:
+        explanation = explain_rows(detector.ensemble_, X, names, encoder=encoder, table=table)
         yield [
             record | {"row": first + record["row"]} | kept.slice(record["row"], 1).to_pylist()[0]
             for record in explanation.records(top)
@@ -172,9 +178,14 @@ def _as_batches(
     """Make tables of records, and collect the rows of the outliers on the way."""
     import pyarrow as pa
 
+    texts = [name for name in ("value", "counterfactual") if types[name] == "string"]
     for records in parts:
         outliers.update(record["row"] for record in records)
-        yield pa.RecordBatch.from_pylist(records, schema=pa.schema(types))
+        spelled = [
+            record | {name: None if record[name] is None else str(record[name]) for name in texts}
+            for record in records
+        ]
+        yield pa.RecordBatch.from_pylist(spelled, schema=pa.schema(types))
 
 
 def _print_list(records: Iterable[dict[str, Any]]) -> None:
@@ -203,7 +214,7 @@ def _print_table(records: Iterable[dict[str, Any]]) -> None:
                 str(record["row"]) if begins else "",
                 f"{record['signed_distance']:.4g}" if begins else "",
                 Text(printable(record["feature"])),
-                *(f"{record[name]:.4g}" for name in ("value", "counterfactual", "deviation")),
+                *(Text(shown(record[name])) for name in ("value", "counterfactual", "deviation")),
                 *(Text(printable(record[name]) if begins else "") for name in kept),
             )
     if table:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from compactflow.detector.estimator import OneClassFlow
-    from compactflow.detector.screening import Ranges
+    from compactflow.detector.screening import Watch
+    from compactflow.encoding.encoder import TableEncoder
     from compactflow.tables import Dialect
 
 _LABELS = (
@@ -77,11 +78,13 @@ class Rows(NamedTuple):
 
     Attributes:
         X: The features, ``(N, D)``.
+        table: The columns of the features as they came, if they took an encoder.
         labels: The label of each row, ``(N,)``, if there is one.
         kept: The columns to keep.
     """
 
     X: NDArray[np.float64]
+    table: pa.Table | None
     labels: NDArray[np.float64] | None
     kept: pa.RecordBatch
 
@@ -92,6 +95,7 @@ def read_rows(
     ranges: Ranges | None,
     title: str,
     *,
+    encoder: TableEncoder | None,
     label: str | None = None,
     keep: Sequence[str] = (),
     dialect: Dialect,
@@ -105,6 +109,7 @@ def read_rows(
         names: The columns.
         ranges: Theirs in training, if known.
         title: What is being done.
+        encoder: What makes features of the columns; ``None`` if they are numbers.
         label: A column of labels.
         keep: Columns to carry along.
         dialect: How the table is spelled.
@@ -121,35 +126,49 @@ def read_rows(
     """
     from compactflow import tables
 
-    names = list(names)
-    columns = names if label is None else [*names, label]
-    batches = tables.read_batches(path, columns, keep=keep, dialect=dialect)
+    features = list(names)
+    columns, cells = (features, []) if encoder is None else ([], features)
+    labelled = [] if label is None else [label]
+    batches = tables.read_batches(
+        path, [*labelled, *columns], cells=cells, keep=keep, dialect=dialect
+    )
     total = tables.count_rows(path, dialect) if show else None
     if label is not None:
         batches = _labelled(batches, label)
-    return _watched(
-        batches, None if quiet else ranges, names, len(columns), progress(title, total, show=show)
-    )
+    titles = features if encoder is None else encoder.titles
+    watch = None if quiet or ranges is None else ranges.watch(titles)
+    bar = progress(title, total, show=show)
+    return _watched(batches, str(path), encoder, watch, len(labelled), len(features), bar)
 
 
 def _watched(
     batches: Iterable[pa.RecordBatch],
-    ranges: Ranges | None,
-    names: Sequence[str],
-    numbers: int,
+    path: str,
+    encoder: TableEncoder | None,
+    watch: Watch | None,
+    labelled: int,
+    features: int,
     bar: AbstractContextManager[Callable[[int], None]],
 ) -> Iterator[Rows]:
     import numpy as np
+    import pyarrow as pa
 
-    watch = ranges.watch(names) if ranges is not None else None
-    done, features = 0, len(names)
+    done, end = 0, labelled + features
     with bar as reach:
         for batch in filter(len, batches):
-            X = np.column_stack([column.to_numpy() for column in batch.columns[:features]])
+            labels = batch.column(0).to_numpy() if labelled else None
+            if encoder is None:
+                table = None
+                X = np.column_stack([each.to_numpy() for each in batch.columns[labelled:end]])
+                amounts = X
+            else:
+                table = pa.Table.from_batches([batch.select(range(labelled, end))])
+                with _in_file(path, done):
+                    codes = encoder.codes(table)
+                X, amounts = encoder.features(codes), encoder.amounts(codes)
             if watch is not None:
-                watch.add(X)
-            labels = batch.column(features).to_numpy() if numbers > features else None
-            yield Rows(X, labels, batch.select(range(numbers, batch.num_columns)))
+                watch.add(amounts)
+            yield Rows(X, table, labels, batch.select(range(end, batch.num_columns)))
             done += len(batch)
             reach(done)
     if watch is not None:
@@ -157,12 +176,18 @@ def _watched(
 
 
 def read_inliers(
-    path: Path, drop: Sequence[str], label: str | None, dialect: Dialect
+    path: Path,
+    drop: Sequence[str],
+    label: str | None,
+    dialect: Dialect,
+    *,
+    categorical: Sequence[str] = (),
 ) -> tuple[pa.Table, int]:
     """Read a training table without the rows that a column calls outliers.
 
     Returns:
-        The table, and how many rows were left out.
+        The table, of numbers if it has nothing else and no column is to be a category, and how
+        many rows were left out.
 
     Raises:
         ValueError: As `compactflow.tables.read_table`, or if the label cannot be understood.
@@ -171,10 +196,19 @@ def read_inliers(
     import numpy as np
 
     from compactflow import tables
+    from compactflow.encoding.inference import FEWEST_ROWS
 
+    left_out = [*drop, *([] if label is None else [label])]
+    try:
+        table = tables.read_table(path, without=left_out, dialect=dialect)
+        if categorical:
+            table = tables.read_cells(path, without=left_out, dialect=dialect)
+    except tables.CellError:
+        table = tables.read_cells(path, without=left_out, dialect=dialect)
+        if len(table) < FEWEST_ROWS:  # too few to say what the column is
+            raise
     if label is None:
-        return tables.read_table(path, without=drop, dialect=dialect), 0
-    table = tables.read_table(path, without=[*drop, label], dialect=dialect)
+        return table, 0
     with _explaining(label):
         batches = tables.read_batches(path, [label], dialect=dialect)
         values = [np.empty(0), *(batch.column(0).to_numpy() for batch in batches)]
@@ -213,3 +247,15 @@ def _explaining(label: str) -> Iterator[None]:
     except TableError as error:
         hint = f"; {_LABELS}" if f"column {label!r}" in str(error) else ""
         raise TableError(f"{error}{hint}") from error
+
+
+@contextmanager
+def _in_file(path: str, rows: int) -> Iterator[None]:
+    """Name the file, and count the rows before, in errors of single cells."""
+    from compactflow.encoding.parts import UnfitCellError
+    from compactflow.tables import TableError
+
+    try:
+        yield
+    except UnfitCellError as error:
+        raise TableError(f"{path}: {error.after(rows)}") from error

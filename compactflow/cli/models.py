@@ -12,6 +12,7 @@ from compactflow.cli.app import app
 from compactflow.cli.inputs import read_inliers
 from compactflow.cli.options import (
     AsJson,
+    Categorical,
     Decimal,
     Device,
     Drop,
@@ -42,6 +43,7 @@ def fit(
     train: Train,
     out: Out,
     drop: Drop = None,
+    categorical: Categorical = None,
     label: Label = None,
     sep: Sep = None,
     decimal: Decimal = None,
@@ -69,18 +71,22 @@ def fit(
 ) -> None:
     """Train a detector on a table of inliers and write it to one file.
 
-    Every column must hold finite numbers; columns that are no features, such as an id, are left
-    out with --drop. With --label, that column is left out, and so are the rows that it calls
-    outliers. 'compactflow plugins' lists the components by name. Rows are
-    outliers beyond the boundary: that which keeps the given share of held-out inliers inside, or
-    with 'natural' that of the latent support. With --checkpoint, the same command goes on where
-    it was killed, to the same model; the folder can be removed once the model is written.
+    Columns may hold numbers, true and false, categories, text, dates, times and gaps: what each
+    was taken for is printed where there is other than numbers, and --categorical changes it.
+    Columns that are no features, such as an id, are left out with --drop. With --label, that
+    column is left out, and so are the rows that it calls outliers. 'compactflow plugins' lists
+    the components by name. Rows are outliers beyond the boundary: that which keeps the given
+    share of held-out inliers inside, or with 'natural' that of the latent support. With
+    --checkpoint, the same command goes on where it was killed, to the same model; the folder can
+    be removed once the model is written.
     """
     check_out(out, force=force, inputs=[train])
     from compactflow import tables
 
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
-    table, labelled = read_inliers(train, drop or [], label, dialect)
+    table, labelled = read_inliers(
+        train, drop or [], label, dialect, categorical=categorical or []
+    )
     from compactflow.detector.building import build
 
     given: dict[str, Any] = {
@@ -95,6 +101,7 @@ def fit(
         "learning_rate": learning_rate,
         "validation_fraction": validation_fraction,
         "boundary": _share("--boundary", boundary),
+        "categorical": categorical,
         "random_state": seed,
         "device": device,
         "verbose": not (quiet or as_json),
@@ -156,13 +163,18 @@ def _share(name: str, text: str | None) -> float | str | None:
 def _summarise_fit(
     detector: OneClassFlow, table: pa.Table, train: Path, out: Path
 ) -> dict[str, Any]:
-    import numpy as np
-
+    ranges, parts = detector.ranges_, detector.encoder_ and detector.encoder_.parts
+    assert ranges is not None
     return {
         "train": str(train),
         "rows": len(table),
-        "features": table.column_names,
-        "constant": [name for name in table.column_names if np.ptp(table[name].to_numpy()) == 0],
+        "features": [str(name) for name in detector.feature_names_in_],
+        "columns": detector.columns_,
+        "constant": [
+            name
+            for p, name in enumerate(detector.names_)
+            if ranges.low[p] == ranges.high[p] and (parts is None or parts[p].kind == "number")
+        ],
         **_summarise_boundary(detector, out),
     }
 
@@ -185,6 +197,9 @@ def _print_fit(summary: dict[str, Any]) -> None:
     )
     if summary["labelled_outliers"]:
         print_line("left out", f"{summary['labelled_outliers']} rows that are labelled outliers")
+    if set(summary["columns"].values()) != {"number"}:
+        for name, taken in summary["columns"].items():
+            print_line(name, taken)
     if summary["constant"]:
         names = ", ".join(summary["constant"])
         print_line("constant", f"{names}; a later deviation counts in its own unit")

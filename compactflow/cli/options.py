@@ -12,6 +12,7 @@ from compactflow.text import Note
 
 __all__ = [
     "AsJson",
+    "Categorical",
     "Decimal",
     "Device",
     "Drop",
@@ -51,6 +52,9 @@ New = Annotated[Path, typer.Argument(metavar="NEW", help=f"New rows: {_FORMATS}.
 Out = Annotated[Path, typer.Option("--out", "-o", help="What to write.")]
 Drop = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Leave out a column, '' if unnamed.")
+]
+Categorical = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Take a column for a category.")
 ]
 Label = Annotated[
     str | None,

@@ -99,6 +99,7 @@ def score(
         columns,
         ranges,
         "scoring",
+        encoder=scorer.model.encoder,
         label=label,
         keep=kept,
         dialect=dialect,
@@ -178,7 +179,7 @@ def _scores(
     """Score rows; the columns to keep come first."""
     import pyarrow as pa
 
-    for X, labels, kept in batches:
+    for X, _, labels, kept in batches:
         distance, decision, outlier = scorer.score(X)
         tally.add(distance.to_numpy(), outlier.to_numpy(zero_copy_only=False), labels)
         columns = [*kept.columns, distance, decision, outlier]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from abc import ABC
 from numbers import Integral
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,14 +16,16 @@ from sklearn.base import (
     TransformerMixin,
 )
 from sklearn.utils import check_random_state, check_scalar
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_is_fitted
 
-from compactflow.columns import names_of, select
 from compactflow.detector.calibration import Calibration
 from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
+from compactflow.detector.rows import take, titles_of
 from compactflow.detector.screening import Ranges
 from compactflow.detector.settings import check_share
+from compactflow.encoding.encoder import TableEncoder
+from compactflow.encoding.frames import as_arrow
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
@@ -46,7 +48,8 @@ class EnsembleDetector(
         calibration_: Held-out signed distances with which new ones are compared.
         ranges_: The range of each column in training; ``None`` if the detector was saved by a
             version that did not keep it.
-        n_features_in_: The number of features D.
+        encoder_: What makes numbers of a table's columns; ``None`` if they are numbers.
+        n_features_in_: The number of columns: that of features D, if there is no encoder.
 
     Examples:
         `OneClassFlow` is one:
@@ -64,6 +67,7 @@ class EnsembleDetector(
     ensemble_: Ensemble
     calibration_: Calibration
     ranges_: Ranges | None
+    encoder_: TableEncoder | None
     n_features_in_: int
     boundary: float | Literal["natural"] | None
 
@@ -72,6 +76,20 @@ class EnsembleDetector(
         """Decision threshold on `score_samples`: 0, as the signed distance has the boundary."""
         check_is_fitted(self)
         return 0.0
+
+    @property
+    def names_(self) -> list[str]:
+        """The names of what an explanation can blame: columns, or their numbers and words."""
+        check_is_fitted(self)
+        return titles_of(self, self.n_features_in_)
+
+    @property
+    def columns_(self) -> dict[str, str]:
+        """What each column was taken for, in words."""
+        check_is_fitted(self)
+        if self.encoder_ is not None:
+            return self.encoder_.describe()
+        return dict.fromkeys(self.names_, "number")
 
     @property
     def flows_(self) -> list[CompactFlow]:
@@ -93,7 +111,8 @@ class EnsembleDetector(
     def check_rows(self, X: ArrayLike) -> Array:
         """Check that rows go with the fitted detector; their values as an array ``(N, D)``.
 
-        Of a table, the columns that the detector was fitted on are taken, by their names.
+        Of a table, the columns that the detector was fitted on are taken, by their names. What is
+        not a number comes as the encoder's features, of which D then is the number.
 
         Warns:
             compactflow.detector.screening.OutOfRangeWarning: If in a column most are outside the
@@ -104,36 +123,36 @@ class EnsembleDetector(
             ValueError: If they do not go with it; the message says why.
         """
         check_is_fitted(self)
-        names = getattr(self, "feature_names_in_", None)
-        rows: Array = validate_data(self, select(X, names), dtype=np.float64, reset=False)
-        if self.ranges_ is not None:
-            self.ranges_.watch(names_of(self, rows.shape[1])).add(rows).warn()
-        return rows
+        return take(self, X)
 
     def transform(self, X: ArrayLike) -> Array:
         """Encode by the first flow: the latents of data ``(N, D)``, ``(N, D)``."""
         rows = self.check_rows(X)
         return self.ensemble_.encode(rows)
 
-    def inverse_transform(self, X: ArrayLike) -> Array:
+    def inverse_transform(self, X: ArrayLike) -> Any:  # noqa: ANN401
         """Decode by the first flow: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
         check_is_fitted(self)
         Z = check_array(X, dtype=np.float64, input_name="X")
-        if Z.shape[1] != self.n_features_in_:
+        if Z.shape[1] != self.ensemble_.dim:
             raise ValueError(
                 f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
-                f"{self.n_features_in_}"
+                f"{self.ensemble_.dim}"
             )
-        return self.ensemble_.decode(Z)
+        return self._as_came(self.ensemble_.decode(Z))
 
     def sample(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
-    ) -> Array:
-        """Draw inliers by decoding latent samples, ``(n_samples, D)``, in data units."""
+    ) -> Any:  # noqa: ANN401
+        """Draw inliers by decoding latent samples, ``(n_samples, D)``, in data units.
+
+        Where the detector was fitted on a table with categories, dates or gaps they come as a
+        table, and so does what `inverse_transform` gives.
+        """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = int(check_random_state(random_state).randint(2**31))
-        return self.ensemble_.sample(int(n_samples), seed)
+        return self._as_came(self.ensemble_.sample(int(n_samples), seed))
 
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row to the boundary, ``(N,)``: at most 0 for inliers.
@@ -222,8 +241,9 @@ class EnsembleDetector(
         Raises:
             ValueError: If `X` is unfit, or if the boundary leaves no inliers.
         """
-        rows, names = self.check_rows(X), getattr(self, "feature_names_in_", None)
-        return explain(self.ensemble_, rows, names)
+        rows = self.check_rows(X)
+        table = None if self.encoder_ is None else as_arrow(X)
+        return explain(self.ensemble_, rows, self.names_, encoder=self.encoder_, table=table)
 
     def set_boundary(
         self,
@@ -277,12 +297,18 @@ class EnsembleDetector(
 
         Raises:
             sklearn.exceptions.NotFittedError: If the detector is not fitted.
-            ValueError: If the suffix is another, or a component cannot be exported.
+            ValueError: If the suffix is another, if a component cannot be exported, or if the
+                detector was fitted on a table with other than numbers.
             ImportError: If ``compactflow[onnx]`` is not installed.
         """
         from compactflow.exporting.files import export  # which takes seconds
 
         check_is_fitted(self)
+        if self.encoder_ is not None:
+            raise ValueError(
+                "a graph takes numbers, and this detector was fitted on a table with other "
+                "columns: " + "; ".join(f"{k!r} {v}" for k, v in self.columns_.items())
+            )
         calibration, ranges = self.calibration_, self.ranges_
         export(
             path,
@@ -292,6 +318,10 @@ class EnsembleDetector(
             ranges=ranges and (ranges.low, ranges.high),
         )
 
+    def _as_came(self, rows: Array) -> Any:  # noqa: ANN401
+        """Features ``(N, D)`` as the rows of training came: an array or a table."""
+        return rows if self.encoder_ is None else self.encoder_.inverse_transform(rows)
+
     @property
     def _n_features_out(self) -> int:
-        return self.n_features_in_
+        return self.ensemble_.dim

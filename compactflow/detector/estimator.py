@@ -10,14 +10,13 @@ from typing import Any, Literal, TypeAlias, TypeVar, final
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import check_is_fitted, validate_data
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_is_fitted
 
 from compactflow.backbones.base import Backbone
-from compactflow.columns import names_of, select
 from compactflow.detector.decisions import EnsembleDetector
 from compactflow.detector.fitting import fit_ensemble
-from compactflow.detector.screening import Ranges, screen
+from compactflow.detector.rows import take_inliers
 from compactflow.detector.settings import Settings
 from compactflow.latents.base import Latent
 from compactflow.persistence.components import describe_parts
@@ -30,13 +29,11 @@ from compactflow.training.optimisation import OptimizerChoice, ScheduleChoice
 
 __all__ = ["OneClassFlow"]
 
-Array = NDArray[np.float64]
 Options = Mapping[str, Any] | None
 Component = TypeVar("Component")
 Chosen: TypeAlias = str | type[Component] | Component
 Link: TypeAlias = str | type[Component] | Mapping[str, Any]
 
-_LARGEST = 1e100  # the square of what is larger would overflow somewhere
 _FEATURES = ("n_features_in_", "feature_names_in_")
 
 
@@ -91,6 +88,8 @@ class OneClassFlow(EnsembleDetector):
             distance of its latent to the latent's support, which ``boundary="natural"`` needs.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
             keep inside, or ``"natural"`` for the latent's own boundary, signed distance 0.
+        categorical: Columns of a table to take for categories, though they hold numbers, or a
+            different text in nearly every row.
         device: ``"auto"`` (CUDA if there is one, else the CPU) or a torch device, as ``"cuda:1"``.
         compile: Compile the training steps (`torch.compile`), which makes them up to 40 % shorter
             after a start of up to a minute: for long trainings. Needs a compiler on the machine.
@@ -101,6 +100,8 @@ class OneClassFlow(EnsembleDetector):
         ensemble_: The fitted flows, in float64 if the device has it.
         calibration_: Held-out signed distances with which new ones are compared.
         ranges_: The range of each column in training.
+        encoder_: What makes numbers of a table's columns; ``None`` if they are numbers.
+        columns_: What each column was taken for.
         settings_: The resolved arguments.
         history_: For each check of training the step, the loss and the values of
             `compactflow.training.monitors`.
@@ -148,6 +149,7 @@ class OneClassFlow(EnsembleDetector):
         validation_fraction: float | Literal["auto"] = "auto",
         score_by: Literal["neighbours", "support"] | None = None,
         boundary: float | Literal["natural"] | None = None,
+        categorical: Sequence[str] | None = None,
         device: str = "auto",
         compile: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -176,6 +178,7 @@ class OneClassFlow(EnsembleDetector):
         self.validation_fraction = validation_fraction
         self.score_by = score_by
         self.boundary = boundary
+        self.categorical = categorical
         self.device = device
         self.compile = compile
         self.random_state = random_state
@@ -192,7 +195,8 @@ class OneClassFlow(EnsembleDetector):
         """Train on inliers.
 
         Args:
-            X: Inliers, ``(N, D)``, N ≥ 2, finite; arrays and data frames of numbers.
+            X: Inliers, ``(N, D)``, N ≥ 2: an array of finite numbers, or a table of pandas, polars
+                or Arrow, which may have categories, text, dates, times and gaps as well.
             y: Ignored.
             checkpoint: A folder to keep the state of training in. A fit that was killed goes on
                 from it, when called again with the same data and arguments, and on the CPU ends
@@ -215,15 +219,13 @@ class OneClassFlow(EnsembleDetector):
         """
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
-        data: Array = validate_data(checked, select(X), dtype=np.float64, ensure_min_samples=2)
-        if np.abs(data).max() > _LARGEST:
-            raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")
-        screen(data, names_of(checked, data.shape[1]))
+        data, encoder, ranges = take_inliers(checked, X, self.categorical)
         fitted = fit_ensemble(data, self.get_params(deep=False), checkpoint, callbacks)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
         learned = {f"{name}_": value for name, value in vars(fitted).items()} | {
-            "ranges_": Ranges.of(data),
+            "encoder_": encoder,
+            "ranges_": ranges,
         }
         self.__dict__ = own | features | learned
         self.calibration_.warn(self.settings_.boundary)
@@ -276,6 +278,7 @@ class OneClassFlow(EnsembleDetector):
             scores=torch.from_numpy(self.calibration_.scores),
             held_out=self.calibration_.held_out,
             history=self.history_,
+            encoder=self.encoder_ and self.encoder_.to_plain(),
             ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
         )
         write(path, model, folder=folder)

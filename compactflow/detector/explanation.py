@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from compactflow.detector.counterfactuals import change_features, project, shorten
+from compactflow.encoding.encoder import TableEncoder
 from compactflow.flows.ensemble import Ensemble
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 __all__ = ["RECORD", "Explanation", "explain"]
 
@@ -41,18 +44,25 @@ _CHANGES = 3  # features changed one by one before all are changed at once
 class Explanation:
     """What separates rows from the inliers.
 
+    Of a table with categories, dates or gaps, a feature here is a column, and its values in the
+    arrays are codes (see `compactflow.encoding.parts`); `values` has the cells.
+
     Attributes:
         X: The explained rows, ``(N, D)``.
         counterfactual: For each outlier an inlier near it, in data units; inliers themselves,
             ``(N, D)``.
-        difference: ``counterfactual - X``, in data units, 0 for inliers, ``(N, D)``.
-        spread: Standard deviation of each feature among inliers, in data units, ``(D,)``.
+        difference: ``counterfactual - X``, in data units, 0 for inliers, ``(N, D)``; NaN where a
+            gap is filled, which is only where gaps themselves tell something.
+        deviation: How far each feature is off, ``-difference`` in standard deviations among
+            inliers, ``(N, D)``; of a category or a date without a sign.
         signed_distance: The scores, ``(N,)``.
         outlier: Which rows are outliers, ``(N,)``.
         constraint: Index of the latent constraint that is broken most, ``(N,)``; -1 where none is
             broken. Constraint k of a cube bounds latent coordinate k.
         violation: By how much, in latent units; negative where none is broken, ``(N,)``.
         features: The features' names.
+        encoder: What made numbers of the columns, if something did.
+        table: The explained rows as they came, if they came as a table.
 
     Examples:
         >>> import numpy as np
@@ -69,17 +79,14 @@ class Explanation:
     X: Array
     counterfactual: Array
     difference: Array
-    spread: Array
+    deviation: Array
     signed_distance: Array
     outlier: NDArray[np.bool_]
     constraint: NDArray[np.int64]
     violation: Array
     features: list[str]
-
-    @property
-    def deviation(self) -> Array:
-        """How far each feature is off, ``-difference`` in units of `spread`, ``(N, D)``."""
-        return -self.difference / self.spread
+    encoder: TableEncoder | None = None
+    table: pa.Table | None = None
 
     @property
     def ranking(self) -> NDArray[np.int64]:
@@ -94,22 +101,38 @@ class Explanation:
         Args:
             top: Features per outlier at most; all that are off if not given.
         """
-        deviation, ranking = self.deviation, self.ranking
+        ranking = self.ranking
         for i in np.flatnonzero(self.outlier):
             for j in ranking[i, :top]:
                 if self.difference[i, j] == 0:
                     break
+                value, counterfactual, difference = self.values(int(i), int(j))
                 yield {
                     "row": int(i),
                     "signed_distance": float(self.signed_distance[i]),
                     "constraint": int(self.constraint[i]),
                     "violation": float(self.violation[i]),
                     "feature": self.features[j],
-                    "value": float(self.X[i, j]),
-                    "counterfactual": float(self.counterfactual[i, j]),
-                    "difference": float(self.difference[i, j]),
-                    "deviation": float(deviation[i, j]),
+                    "value": value,
+                    "counterfactual": counterfactual,
+                    "difference": difference,
+                    "deviation": float(self.deviation[i, j]),
                 }
+
+    def values(self, row: int, feature: int) -> tuple[Any, Any, float | None]:
+        """The value of a feature in a row, that of the inlier near it, and the step between them.
+
+        The step has the unit of the data; of dates it is in days. Between categories, and from a
+        gap, there is none.
+        """
+        codes = self.X[row, feature], self.counterfactual[row, feature]
+        if self.encoder is None:
+            return float(codes[0]), float(codes[1]), float(self.difference[row, feature])
+        part = self.encoder.parts[feature]
+        value, counterfactual = (part.cells(np.array([code]))[0].as_py() for code in codes)
+        if self.table is not None and part.unknown(codes[0]):
+            value = self.table[part.name][row].as_py()
+        return value, counterfactual, part.step(*codes)
 
     def to_frame(self, top: int | None = None) -> pd.DataFrame:
         """`records` as a data frame: one row per outlier and feature that is off.
@@ -126,7 +149,14 @@ class Explanation:
         return pd.DataFrame(list(self.records(top)), columns=list(RECORD))
 
 
-def explain(ensemble: Ensemble, X: Array, names: Sequence[str] | None = None) -> Explanation:
+def explain(
+    ensemble: Ensemble,
+    X: Array,
+    names: Sequence[str] | None = None,
+    *,
+    encoder: TableEncoder | None = None,
+    table: pa.Table | None = None,
+) -> Explanation:
     """Explain rows by counterfactuals: inliers that are near.
 
     For each outlier, up to three features are set to other values, one after the other; each time
@@ -134,10 +164,15 @@ def explain(ensemble: Ensemble, X: Array, names: Sequence[str] | None = None) ->
     suffice. Otherwise the latent is moved to the nearest point of the support. The change is then
     shortened until the counterfactual lies just inside the boundary.
 
+    Of a table with categories, dates or gaps, columns change instead of features, to what an
+    inlier has. A gap stays one, unless gaps themselves tell something.
+
     Args:
         ensemble: The fitted flows.
         X: Rows, ``(N, D)``.
-        names: The features' names; ``x0``, ``x1``, … if not given.
+        names: The features' names, or the encoder's titles; ``x0``, ``x1``, … if not given.
+        encoder: What made the features of columns, if something did.
+        table: The rows as they came, if an encoder made features of them.
 
     Raises:
         ValueError: If the boundary leaves out all of 2000 decoded latents.
@@ -151,28 +186,67 @@ def explain(ensemble: Ensemble, X: Array, names: Sequence[str] | None = None) ->
         )
     distance = ensemble.signed_distance(X)
     outlier = distance > 0
-    counterfactual = X.copy()
+    near = X.copy()
     if outlier.any():
-        counterfactual[outlier] = _inliers_near(ensemble, X[outlier], typical)
+        near[outlier] = _inliers_near(ensemble, X[outlier], typical, encoder)
     constraints = ensemble.constraints(ensemble.encode(X))
     worst = constraints.max(axis=1)
+    spread = typical.std(axis=0)
+    if encoder is None:
+        deviation = (X - near) / np.maximum(spread, np.finfo(np.float64).tiny)
+    else:
+        deviation = (X - near) / np.where(spread > 0, spread, 1)
+        codes = encoder.restore(X) if table is None else encoder.codes(table)
+        deviation = _of_groups(deviation, encoder.groups)
+        X, near = codes, np.where(deviation == 0, codes, encoder.restore(near))
+    same = (near == X) | (np.isnan(X) & np.isnan(near))
     return Explanation(
         X=X,
-        counterfactual=counterfactual,
-        difference=counterfactual - X,
-        spread=np.maximum(typical.std(axis=0), np.finfo(np.float64).tiny),
+        counterfactual=near,
+        difference=np.where(same, 0, near - X),
+        deviation=np.where(same, 0, deviation),
         signed_distance=distance,
         outlier=outlier,
         constraint=np.where(worst > 0, constraints.argmax(axis=1), -1),
         violation=worst,
         features=[f"x{j}" for j in range(X.shape[1])] if names is None else list(names),
+        encoder=encoder,
+        table=table,
     )
 
 
-def _inliers_near(ensemble: Ensemble, X: Array, typical: Array) -> Array:
-    near, found = change_features(ensemble, X, typical, changes=_CHANGES)
+def _of_groups(deviation: Array, groups: Sequence[Sequence[int]]) -> Array:
+    """Deviations of features as those of groups: with a sign only of a group of one."""
+    known = np.nan_to_num(deviation)
+    each = [
+        known[:, group[0]] if len(group) == 1 else np.abs(known[:, group]).max(axis=1)
+        for group in groups
+    ]
+    return np.column_stack(each)
+
+
+def _inliers_near(
+    ensemble: Ensemble, X: Array, typical: Array, encoder: TableEncoder | None
+) -> Array:
+    groups = None if encoder is None else encoder.groups
+    near, found = change_features(ensemble, X, typical, changes=_CHANGES, groups=groups)
+    if encoder is not None:
+        # Where few changes do not help, all are made. Only a number can go part of the way.
+        near[~found] = _nearest(ensemble, X[~found], typical)
+        start = X.copy()
+        start[:, encoder.leaps] = near[:, encoder.leaps]
+        return shorten(ensemble, start, near, lambda rows: rows)
     if found.any():
         near[found] = shorten(ensemble, X[found], near[found], lambda rows: rows)
     if not found.all():
         near[~found] = project(ensemble, X[~found], typical)
     return near
+
+
+def _nearest(ensemble: Ensemble, X: Array, typical: Array) -> Array:
+    """The inlier nearest to each row in latent space, with the row's gaps, ``(N, D)``."""
+    if not len(X):
+        return X
+    Z, goals = (torch.from_numpy(ensemble.encode(rows)) for rows in (X, typical))
+    goal = typical[torch.cdist(Z, goals).argmin(dim=1).numpy()]
+    return np.where(np.isnan(X), np.nan, goal)

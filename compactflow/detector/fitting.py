@@ -18,6 +18,7 @@ from compactflow.detector.settings import Settings
 from compactflow.devices import find_device, finest_dtype, fresh_defaults
 from compactflow.flows.assembly import adapt, compose, make_latent, make_layers, make_networks
 from compactflow.flows.ensemble import Ensemble
+from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import references
 from compactflow.persistence.components import check_options
 from compactflow.pushes.theory import balance, check_theory
@@ -30,6 +31,8 @@ from compactflow.training.trainer import History, train
 __all__ = ["Fitted", "fit_ensemble"]
 
 Array = NDArray[np.float64]
+
+_DONORS = 4096  # rows, in random order, to fill the gaps of training from
 
 
 @final
@@ -66,7 +69,7 @@ def fit_ensemble(
     """Make an ensemble, train it on inliers and calibrate it.
 
     Args:
-        data: Inliers, ``(N, D)``.
+        data: Inliers, ``(N, D)``, with NaN in gaps.
         arguments: Those of `OneClassFlow`.
         checkpoint: The folder to go on from and to keep the state in.
         callbacks: What looks on while the flows train.
@@ -110,7 +113,9 @@ def _train(
     callbacks: Iterable[Callback],
 ) -> tuple[Ensemble, History, HoldOut]:
     parts, dim, generator = settings.parts, data.shape[1], seeded(seed)
-    x = torch.from_numpy(data).to(device, finest_dtype(device))
+    x = torch.from_numpy(data)
+    x = fill(x, x[:_DONORS])
+    data, x = x.numpy(), x.to(device, finest_dtype(device))
     with drawing_from(generator):
         networks = make_networks(parts, dim, settings.members)
         hold_out = HoldOut.of(len(data), len(networks), settings.validation_fraction)

@@ -15,6 +15,7 @@ from compactflow.detector.estimator import OneClassFlow
 from compactflow.detector.screening import Ranges
 from compactflow.detector.settings import Settings
 from compactflow.devices import find_device, find_dtype
+from compactflow.encoding.encoder import TableEncoder
 from compactflow.persistence import model as models
 from compactflow.persistence.archive import ArchiveError
 from compactflow.persistence.components import describe_parts
@@ -65,9 +66,13 @@ def load(
 
 def _detector(model: Model) -> OneClassFlow:
     detector = OneClassFlow(**_spell_out(model))
-    fitted = {
+    encoder = None if model.encoder is None else TableEncoder.of_plain(model.encoder)
+    if encoder is not None and encoder.dim != model.ensemble.dim:
+        raise ValueError(f"its encoder makes {encoder.dim} features of {model.ensemble.dim}")
+    fitted: dict[str, Any] = {
         "settings_": Settings.of(detector.get_params(deep=False)),
-        "n_features_in_": model.ensemble.dim,
+        "encoder_": encoder,
+        "n_features_in_": model.ensemble.dim if encoder is None else len(encoder.columns),
         "ensemble_": model.ensemble,
         "calibration_": Calibration.of(model.scores.numpy(), held_out=model.held_out),
         "history_": dict(model.history),

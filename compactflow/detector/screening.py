@@ -74,6 +74,9 @@ def find_suspects(X: Array, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     if len(X) < _FEWEST_ROWS or X.shape[1] < 2:
         return
     for name, column in zip(names, X.T, strict=True):
+        column = column[~np.isnan(column)]
+        if len(column) < _FEWEST_ROWS:
+            continue
         values, counts = np.unique(column, return_counts=True)
         if _is_identifier(column, values):
             yield name, "numbers the rows (an id, a time or a rank)"
@@ -153,8 +156,8 @@ class Ranges:
 
     @classmethod
     def of(cls, X: Array) -> Ranges:
-        """Of rows ``(N, D)``."""
-        return cls(X.min(axis=0), X.max(axis=0))
+        """Of rows ``(N, D)``, in which a gap is NaN."""
+        return cls(np.nanmin(X, axis=0), np.nanmax(X, axis=0))
 
     def watch(self, names: Sequence[str]) -> Watch:
         """A count, still of no rows, of those outside."""

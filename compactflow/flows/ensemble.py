@@ -16,6 +16,7 @@ from compactflow.backbones.base import Backbone
 from compactflow.devices import finest_dtype, fresh_defaults, spread
 from compactflow.flows.flow import CompactFlow
 from compactflow.flows.frozen import Frozen
+from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import Neighbours
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
@@ -28,6 +29,7 @@ Array = NDArray[np.float64]
 # Rows at a time, so that memory does not grow with their number. On a CPU so few that the
 # activations stay in the cache, which makes it a third faster.
 _CHUNK, _CHUNK_CPU, _CHUNK_SCORE = 8192, 2048, 256
+_DONORS = 1024  # rows to sample, where there are no reference rows to fill gaps from
 
 
 @final
@@ -41,6 +43,9 @@ class Ensemble(nn.Module):
     image of that support grown, or shrunk, to the level; of others it has no such image. The first
     flow encodes and decodes. Nothing here depends on what the caller has set in torch, such as the
     default device: see `compactflow.devices.fresh_defaults`.
+
+    A value may be NaN, a gap. Each flow fills it from the nearest of its reference rows, or of
+    rows that it samples, every second flow from the second nearest: the mean is over draws.
 
     Args:
         networks: The flows' backbones, of dimension D.
@@ -183,7 +188,8 @@ class Ensemble(nn.Module):
 
     def encode(self, X: Array) -> Array:
         """The latents of data ``(N, D)`` by the first flow, ``(N, D)``."""
-        return self._in_chunks(self.flows[0].encode, X)
+        flow = self.flows[0]
+        return self._in_chunks(lambda x: flow.encode(self._without_gaps(x, 0)), X)
 
     def decode(self, Z: Array) -> Array:
         """The data of latents ``(N, D)`` by the first flow, ``(N, D)``.
@@ -232,13 +238,15 @@ class Ensemble(nn.Module):
 
     def signed_distance(self, X: Array) -> Array:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
+        if np.isnan(X).any():
+            return self._in_chunks(self._through_gaps, X)
         with fresh_defaults():
             score = self.frozen()
         return self._in_chunks(score, X, rows=_CHUNK_SCORE) - self.level
 
     def member_scores(self, X: Array, m: int) -> Array:
         """Score of data ``(N, D)`` by the flow m alone, ``(N,)``, whatever the level."""
-        return self._in_chunks(lambda x: self._score(x, m), X)
+        return self._in_chunks(lambda x: self._score(self._without_gaps(x, m), m), X)
 
     def log_density(self, X: Array) -> Array:
         """Log-density of data ``(N, D)`` in nats up to a constant of the pull, ``(N,)``.
@@ -248,7 +256,8 @@ class Ensemble(nn.Module):
         flows = self.flows
 
         def mixture(x: Tensor) -> Tensor:
-            densities = torch.stack([flow.log_density(self.pull, x) for flow in flows])
+            each = ((flow, self._without_gaps(x, m)) for m, flow in enumerate(flows))
+            densities = torch.stack([flow.log_density(self.pull, x) for flow, x in each])
             return densities.logsumexp(dim=0) - log(len(flows))
 
         return self._in_chunks(mixture, X)
@@ -273,6 +282,24 @@ class Ensemble(nn.Module):
         y = flow.preprocess(x)
         score: Tensor = self.neighbours[m](y, flow.backbone(y))
         return score
+
+    def _through_gaps(self, x: Tensor) -> Tensor:
+        """`forward` of rows with gaps."""
+        members = range(len(self.networks))
+        scores = [self._score(self._without_gaps(x, m), m) for m in members]
+        return torch.stack(scores).mean(dim=0) - self.level
+
+    def _without_gaps(self, x: Tensor, m: int) -> Tensor:
+        """The rows ``(N, D)`` as the flow m sees them."""
+        if not x.isnan().any():
+            return x
+        layer = cast("Preprocessing", self.layers[m])
+        if self.neighbours:
+            donors = layer.inverse(cast("Neighbours", self.neighbours[m]).rows)
+        else:
+            generator = torch.Generator(x.device).manual_seed(m)
+            donors = self.flows[m].sample(_DONORS, generator)
+        return fill(x, donors.to(x), rank=m % 2)
 
     def _in_chunks(
         self, function: Callable[[Tensor], Tensor], X: Array, rows: int = _CHUNK_CPU

@@ -64,6 +64,8 @@ class Model:
         history: What training recorded.
         ranges: The least and the largest value of each column in training, ``(D,)`` each;
             ``None`` where an older version did not keep them.
+        encoder: What makes numbers of the columns: see
+            `compactflow.encoding.encoder.TableEncoder.to_plain`; ``None`` if they are numbers.
 
     Examples:
         >>> import tempfile
@@ -86,6 +88,7 @@ class Model:
     held_out: bool
     history: Mapping[str, list[float]]
     ranges: tuple[Tensor, Tensor] | None
+    encoder: Mapping[str, Any] | None
 
 
 def write(path: str | os.PathLike[str], model: Model, *, folder: bool = False) -> None:
@@ -121,6 +124,8 @@ def write(path: str | os.PathLike[str], model: Model, *, folder: bool = False) -
         "calibration": calibration,
         "history": model.history,
     }
+    if model.encoder is not None:
+        content["encoder"] = model.encoder
     archive.write(path, "model", VERSION, content, folder=folder)
 
 
@@ -177,7 +182,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _check_types(content: Mapping[str, Any]) -> None:
-    if content.keys() != _TYPES.keys():
+    if content.keys() - {"encoder"} != _TYPES.keys():  # which a table of numbers does not have
         odd = ", ".join(sorted(map(repr, content.keys() ^ _TYPES.keys())))
         raise ValueError(f"the entries {odd} are missing or unknown")
     for name, types in _TYPES.items():
@@ -190,7 +195,10 @@ def _check_types(content: Mapping[str, Any]) -> None:
         raise ValueError("it has no features or no flows")
     if not all(isinstance(name, str) for name in content["feature_names"]):
         raise ValueError("feature_names are not all strings")
-    if len(content["feature_names"]) not in (0, content["dim"]):
+    encoder = content.get("encoder")
+    if not isinstance(encoder, dict | None):
+        raise ValueError(f"encoder is a {type(encoder).__name__}")
+    if encoder is None and len(content["feature_names"]) not in (0, content["dim"]):
         names = len(content["feature_names"])
         raise ValueError(f"it has {names} feature names for {content['dim']} features")
     for values in content["history"].values():
@@ -216,7 +224,7 @@ def _check_types(content: Mapping[str, Any]) -> None:
 
 
 def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> Model:
-    scores = content["calibration"]["scores"]
+    scores, encoder = content["calibration"]["scores"], content.get("encoder")
     if scores.ndim != 1 or scores.dtype != torch.float64 or not scores.isfinite().all():
         raise ValueError("its calibration scores are not finite numbers")
     return Model(
@@ -227,15 +235,17 @@ def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> Model:
         scores=scores,
         held_out=content["calibration"]["held_out"] is True,
         history=content["history"],
-        ranges=_ranges(content["calibration"], content["dim"]),
+        ranges=_ranges(content["calibration"], content["dim"] if encoder is None else None),
+        encoder=encoder,
     )
 
 
-def _ranges(calibration: Mapping[str, Any], dim: int) -> tuple[Tensor, Tensor] | None:
+def _ranges(calibration: Mapping[str, Any], dim: int | None) -> tuple[Tensor, Tensor] | None:
     """The ranges of the training columns, which older files do not have."""
     if "low" not in calibration:
         return None
     low, high = calibration["low"], calibration["high"]
+    dim = len(low) if dim is None else dim
     for bound in (low, high):
         if bound.shape != (dim,) or bound.dtype != torch.float64 or not bound.isfinite().all():
             raise ValueError(f"the ranges of its columns are not {dim} finite numbers")

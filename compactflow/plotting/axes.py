@@ -32,6 +32,8 @@ def ink() -> str:
 def make_rows(detector: OneClassFlow, X: ArrayLike) -> NDArray[np.float64]:
     """Rows as an array ``(N, D)``: an array as it is, a data frame's columns checked by name.
 
+    An array has the features of the encoder, if the detector has one.
+
     Raises:
         ValueError: If the rows do not go with the detector.
     """
@@ -39,9 +41,11 @@ def make_rows(detector: OneClassFlow, X: ArrayLike) -> NDArray[np.float64]:
     named = hasattr(detector, "feature_names_in_") and not isinstance(X, np.ndarray | list)
     if named:
         return detector.check_rows(X)
-    rows: NDArray[np.float64] = check_array(X, dtype=np.float64, input_name="X")
-    if rows.shape[1] != detector.n_features_in_:
-        raise ValueError(
-            f"X has {rows.shape[1]} features, but the detector has {detector.n_features_in_}"
-        )
+    gaps = "allow-nan" if detector.encoder_ else True
+    rows: NDArray[np.float64] = check_array(
+        X, dtype=np.float64, ensure_all_finite=gaps, input_name="X"
+    )
+    dim = detector.ensemble_.dim
+    if rows.shape[1] != dim:
+        raise ValueError(f"X has {rows.shape[1]} features, but the detector has {dim}")
     return rows

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from compactflow.plotting.axes import INLIER, OUTLIER, ink, make_axes
 from compactflow.plotting.labels import drawable, style_of
+from compactflow.text import shown
 
 if TYPE_CHECKING:
     from compactflow.detector.explanation import Explanation
@@ -31,17 +32,17 @@ def plot_counterfactual(
         IndexError: If there is no such row.
     """
     ax = make_axes(ax)
-    shown = [j for j in explanation.ranking[row][:top] if explanation.difference[row, j] != 0]
-    off = explanation.deviation[row, shown]
-    places = np.arange(len(shown))
+    changed = [j for j in explanation.ranking[row][:top] if explanation.difference[row, j] != 0]
+    off = explanation.deviation[row, changed]
+    places = np.arange(len(changed))
     ax.barh(places, off, color=np.where(off > 0, OUTLIER, INLIER))
     ax.axvline(0, color=ink(), linewidth=0.8)
-    labels = [
-        f"{drawable(explanation.features[j])}: {explanation.X[row, j]:.3g} → "
-        f"{explanation.counterfactual[row, j]:.3g}"
-        for j in shown
-    ]
-    ax.set_yticks(places, labels, **style_of(explanation.features[j] for j in shown))
+    labels = []
+    for j in changed:
+        value, counterfactual, _ = explanation.values(row, j)
+        step = f"{shown(value, 3)} → {shown(counterfactual, 3)}"
+        labels.append(f"{drawable(explanation.features[j])}: {drawable(step)}")
+    ax.set_yticks(places, labels, **style_of(explanation.features[j] for j in changed))
     ax.set(title=f"row {row}")
     ax.set(xlabel="off by (standard deviations of inliers)")
     ax.invert_yaxis()

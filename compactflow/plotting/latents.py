@@ -97,7 +97,7 @@ def plot_latent_pairs(detector: OneClassFlow, X: ArrayLike, coordinates: int = 4
         The figure.
     """
     check_is_fitted(detector)
-    n = min(coordinates, detector.n_features_in_)
+    n = min(coordinates, detector.ensemble_.dim)
     figure = Figure(figsize=(2.2 * n + 0.5, 2.2 * n + 0.5), layout="constrained")
     for m, row in enumerate(figure.subplots(n, n, squeeze=False)):
         for k, ax in enumerate(row):
@@ -122,7 +122,7 @@ def _range(z: Array, reference: Array) -> tuple[float, float]:
 
 def _check_coordinates(detector: OneClassFlow, *coordinates: int) -> None:
     check_is_fitted(detector)
-    dim = detector.n_features_in_
+    dim = detector.ensemble_.dim
     for k in coordinates:
         if not 0 <= k < dim:
             raise ValueError(f"there is no latent coordinate {k}; the detector has 0 to {dim - 1}")

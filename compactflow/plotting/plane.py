@@ -151,8 +151,7 @@ def _parts(latents: NDArray[np.float64]) -> list[slice]:
 
 def _check_two_features(detector: OneClassFlow) -> None:
     check_is_fitted(detector)
-    if detector.n_features_in_ != 2:
+    if detector.ensemble_.dim != 2:
         raise ValueError(
-            f"detector must have 2 features to be drawn in the plane, got "
-            f"{detector.n_features_in_}"
+            f"detector must have 2 features to be drawn in the plane, got {detector.ensemble_.dim}"
         )

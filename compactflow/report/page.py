@@ -20,7 +20,7 @@ from compactflow._version import __version__
 from compactflow.detector.explanation import explain
 from compactflow.plotting.labels import label_axes
 from compactflow.report.survey import Survey
-from compactflow.text import printable
+from compactflow.text import printable, shown
 from compactflow.training.verdict import judge_history
 
 if TYPE_CHECKING:
@@ -54,9 +54,9 @@ def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) ->
     """
     if not survey.rows:
         raise ValueError(f"{table} has no rows to report on")
-    names = [str(name) for name in getattr(detector, "feature_names_in_", [])]
+    names = detector.names_ if hasattr(detector, "feature_names_in_") else []
     parts = [_summary(detector, survey), *_pictures(detector, survey.sample, names)]
-    parts.extend(_outliers(detector, survey, names))
+    parts.extend(_outliers(detector, survey))
     template = Template(
         resources.files("compactflow.report").joinpath("page.html").read_text("utf-8")
     )
@@ -76,7 +76,7 @@ def _summary(detector: OneClassFlow, survey: Survey) -> str:
         if sampled < survey.rows
         else "all rows",
         "calibration": calibration.describe(detector.ensemble_.level),
-        "features": detector.n_features_in_,
+        "columns" if detector.encoder_ else "features": detector.n_features_in_,
         "backbone": detector.backbone,
         "latent": detector.latent,
         "preset": detector.preset or "default",
@@ -91,7 +91,7 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         "How far rows lie from the support's boundary: negative inside, positive outside.",
         lambda: _single(lambda ax: plotting.plot_scores(detector, X, ax)),
     )
-    if detector.n_features_in_ == 2:
+    if detector.ensemble_.dim == 2 and detector.encoder_ is None:
 
         def plane() -> Figure:
             figure = Figure(figsize=(6, 5), layout="constrained")
@@ -134,7 +134,7 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         )
 
 
-def _outliers(detector: OneClassFlow, survey: Survey, names: list[str]) -> Iterator[str]:
+def _outliers(detector: OneClassFlow, survey: Survey) -> Iterator[str]:
     places = survey.places
     yield "<h2>The furthest outliers</h2>"
     if not len(places):
@@ -144,14 +144,20 @@ def _outliers(detector: OneClassFlow, survey: Survey, names: list[str]) -> Itera
         "<p>For each an inlier near it, and what would have to change to get there, in standard "
         "deviations among inliers.</p>"
     )
-    explanation = explain(detector.ensemble_, survey.furthest, names or None)
+    explanation = explain(
+        detector.ensemble_,
+        survey.furthest,
+        detector.names_,
+        encoder=detector.encoder_,
+        table=survey.cells,
+    )
     header = ["row", "signed distance", "feature", "value", "inlier at", "off by"]
     records = [
         [
             str(places[record["row"]] + 1),
             f"{record['signed_distance']:.4g}",
             record["feature"],
-            *(f"{record[name]:.4g}" for name in ("value", "counterfactual", "deviation")),
+            *(shown(record[name]) for name in ("value", "counterfactual", "deviation")),
         ]
         for record in explanation.records(_TOP)
     ]

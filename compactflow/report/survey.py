@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
@@ -32,6 +33,7 @@ class Survey:
         sample: Rows drawn at random, in the table's order, ``(S, D)``; all if there are few.
         furthest: The furthest outliers, the furthest first, ``(K, D)``.
         places: Where they are in the table, counted from 0, ``(K,)``.
+        cells: The furthest outliers as they came, if there are tables.
 
     Examples:
         >>> import numpy as np
@@ -48,12 +50,13 @@ class Survey:
     sample: Array
     furthest: Array
     places: NDArray[np.int64]
+    cells: pa.Table | None
 
     @classmethod
     def of(
         cls,
         detector: OneClassFlow,
-        batches: Iterable[Array],
+        batches: Iterable[Any],
         *,
         sampled: int = _SAMPLED,
         furthest: int = _FURTHEST,
@@ -62,8 +65,8 @@ class Survey:
 
         Args:
             detector: A fitted detector.
-            batches: The table's rows, ``(N, D)`` each, with the detector's features in their
-                order.
+            batches: The table's rows: ``(N, D)`` each, with the detector's features in their
+                order, or as they came, if the detector has an encoder.
             sampled: Rows to keep.
             furthest: Outliers to keep.
         """
@@ -71,14 +74,20 @@ class Survey:
         rng = np.random.default_rng(0)
         sample, worst = _Lowest(sampled), _Lowest(furthest)
         rows = outliers = 0
-        for X in batches:
-            if not len(X):
+        cells: pa.Table | None = None
+        encoder = detector.encoder_
+        for batch in batches:
+            if not len(batch):
                 continue
+            X = batch if encoder is None else encoder.transform(batch)
             distance = detector.ensemble_.signed_distance(X)
             outlier = distance > 0
             places = np.arange(rows, rows + len(X))
             sample.add(rng.random(len(X)), places, X)
-            worst.add(-distance[outlier], places[outlier], X[outlier])
+            kept = worst.add(-distance[outlier], places[outlier], X[outlier])
+            if encoder is not None and outlier.any():
+                found = batch.filter(outlier)
+                cells = pa.concat_tables([found] if cells is None else [cells, found]).take(kept)
             rows += len(X)
             outliers += int(outlier.sum())
         return cls(
@@ -87,6 +96,7 @@ class Survey:
             sample=sample.rows[np.argsort(sample.places)],
             furthest=worst.rows,
             places=worst.places,
+            cells=cells,
         )
 
 
@@ -99,10 +109,12 @@ class _Lowest:
         self.rows: Array = np.empty((0, 0))
         self._size = size
 
-    def add(self, keys: Array, places: NDArray[np.int64], rows: Array) -> None:
+    def add(self, keys: Array, places: NDArray[np.int64], rows: Array) -> NDArray[np.int64]:
+        """Add rows; the indices of those that stay, in the old ones followed by the new."""
         if len(self.keys):
             keys = np.concatenate([self.keys, keys])
             places = np.concatenate([self.places, places])
             rows = np.concatenate([self.rows, rows])
         kept = np.argsort(keys, kind="stable")[: self._size]
         self.keys, self.places, self.rows = keys[kept], places[kept], rows[kept]
+        return kept

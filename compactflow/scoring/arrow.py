@@ -175,7 +175,13 @@ class ArrowScorer:
                 f"the column {clash[0]!r} has the name of an output; rename it, or give outputs= "
                 "a mapping to other names"
             )
-        added = self.score(_matrix(batch, columns))
+        encoder, features = self.model.encoder, self.model.features
+        if encoder is None:
+            X = _matrix(batch, columns)
+        else:
+            cells = [batch.column(name) for name in columns]
+            X = encoder.transform(pa.table(cells, names=list(features)))
+        added = self.score(X)
         arrays = [batch.column(batch.schema.get_field_index(name)) for name in kept]
         fields = [batch.schema.field(name) for name in kept]
         fields += [pa.field(name, type_) for name, type_ in self.types.items()]

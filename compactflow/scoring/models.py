@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from compactflow.detector.screening import Ranges
+from compactflow.encoding.encoder import TableEncoder
 from compactflow.text import cause_of
 
 __all__ = ["Exported", "Saved", "ScoringModel", "open_model"]
@@ -37,6 +38,7 @@ class ScoringModel(ABC):
     features: Sequence[str]
     dim: int
     outputs: Collection[str]
+    encoder: TableEncoder | None = None
     ranges: Ranges | None = None
 
     @abstractmethod
@@ -116,10 +118,13 @@ class Saved(ScoringModel):
             except ValueError as error:
                 message = str(error).replace(repr(os.fspath(path)), repr(name))
                 raise type(error)(message) from error
+        self.encoder = self.detector.encoder_
         self.features = [str(name) for name in getattr(self.detector, "feature_names_in_", ())]
         self.dim = self.detector.n_features_in_
         held_out = self.detector.calibration_.held_out
-        self.outputs = ["score", "outlier", *(["p_value"] * held_out), "explanation"]
+        self.outputs = ["score", "outlier", *(["p_value"] * held_out)]
+        if self.encoder is None:  # whose explanations have words for values
+            self.outputs.append("explanation")
         self.ranges = self.detector.ranges_
 
     def run(self, X: Array, outputs: Collection[str]) -> dict[str, Any]:

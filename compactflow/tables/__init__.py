@@ -1,17 +1,19 @@
-"""Tables of numbers on disk (text, Parquet, Arrow), read and written in bounded batches."""
+"""Tables on disk (text, Parquet, Arrow), read and written in bounded batches."""
 
-from compactflow.tables.dialect import Dialect, TableError
+from compactflow.tables.dialect import CellError, Dialect, TableError
 from compactflow.tables.reading import (
     check_format,
     column_names,
     column_types,
     count_rows,
     read_batches,
+    read_cells,
     read_table,
 )
 from compactflow.tables.writing import check_output, defuse, write
 
 __all__ = [
+    "CellError",
     "Dialect",
     "TableError",
     "check_format",
@@ -21,6 +23,7 @@ __all__ = [
     "count_rows",
     "defuse",
     "read_batches",
+    "read_cells",
     "read_table",
     "write",
 ]

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from compactflow.tables.dialect import NUMBER, THOUSANDS
 
-__all__ = ["Fault", "describe", "to_numbers"]
+__all__ = ["Fault", "as_numbers", "describe", "to_numbers", "with_point"]
 
 
 @final
@@ -46,7 +46,7 @@ def to_numbers(
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
-    numbers = _cast(column, decimal)
+    numbers = as_numbers(column, decimal)
     if numbers is None:
         return None, Fault(row=0, found=str(column.type), count=len(column))
     finite = pc.fill_null(pc.is_finite(numbers), False)
@@ -59,7 +59,8 @@ def to_numbers(
     return None, Fault(row=first_row + bad, found=found, count=pc.sum(pc.invert(finite)).as_py())
 
 
-def _cast(column: pa.Array, decimal: str) -> pa.DoubleArray | None:
+def as_numbers(column: pa.Array, decimal: str) -> pa.DoubleArray | None:
+    """Cells as float64, null where text is no number; ``None`` if the type holds no numbers."""
     is_type = pa.types
     text = (is_type.is_string, is_type.is_large_string, is_type.is_string_view)
     if any(is_text(column.type) for is_text in text):
@@ -68,6 +69,15 @@ def _cast(column: pa.Array, decimal: str) -> pa.DoubleArray | None:
     if not any(is_kind(column.type) for is_kind in (*kinds, is_type.is_null)):
         return None
     return column.cast(pa.float64(), safe=False)
+
+
+def with_point(column: pa.Array, decimal: str) -> pa.Array:
+    """Text in which the numbers, but nothing else, have a point for the decimal mark."""
+    if decimal == "." or not pa.types.is_string(column.type):
+        return column
+    comma = "^ *" + NUMBER.replace(r"\.", ",") + " *$"
+    number = pc.match_substring_regex(column, comma)
+    return pc.if_else(number, pc.replace_substring(column, ",", "."), column)
 
 
 def _parse(text: pa.LargeStringArray, decimal: str) -> pa.DoubleArray:

@@ -12,7 +12,7 @@ from typing import final
 
 from compactflow.text import printable
 
-__all__ = ["NUMBER", "THOUSANDS", "Dialect", "Found", "TableError"]
+__all__ = ["NUMBER", "THOUSANDS", "CellError", "Dialect", "Found", "TableError"]
 
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 THOUSANDS = r"[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+"  # a comma that may part thousands
@@ -26,6 +26,10 @@ _LINES = 100  # looked at
 
 class TableError(ValueError):
     """A file is not a table of numbers, or lacks a column."""
+
+
+class CellError(TableError):
+    """A table has a cell that is not a finite number."""
 
 
 @final

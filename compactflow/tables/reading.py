@@ -13,8 +13,8 @@ from typing import NoReturn
 
 import pyarrow as pa
 
-from compactflow.tables.cells import Fault, describe, to_numbers
-from compactflow.tables.dialect import Dialect, TableError
+from compactflow.tables.cells import Fault, describe, to_numbers, with_point
+from compactflow.tables.dialect import CellError, Dialect, TableError
 from compactflow.tables.formats import Format, open_table
 from compactflow.text import Note
 
@@ -24,6 +24,7 @@ __all__ = [
     "column_types",
     "count_rows",
     "read_batches",
+    "read_cells",
     "read_table",
 ]
 
@@ -80,14 +81,21 @@ def count_rows(path: Path, dialect: Dialect = _FOUND) -> int | None:
 
 
 def read_batches(
-    path: Path, columns: Sequence[str], *, keep: Sequence[str] = (), dialect: Dialect = _FOUND
+    path: Path,
+    columns: Sequence[str],
+    *,
+    cells: Sequence[str] = (),
+    keep: Sequence[str] = (),
+    dialect: Dialect = _FOUND,
 ) -> Iterator[pa.RecordBatch]:
     """Read some columns of a table as float64, without holding the table in memory.
 
     Args:
         path: The table. Blanks around a number are fine; true and false are 1 and 0.
         columns: The names of the columns to read; the others may hold anything.
-        keep: The names of columns that follow them as they are.
+        cells: The names of columns that follow them, whatever they hold: of text, numbers have a
+            decimal point.
+        keep: The names of columns that follow those as they are.
         dialect: How the table is spelled, if it is text. What is found is told by a `Note`.
 
     Returns:
@@ -101,9 +109,9 @@ def read_batches(
             of each (the first is 1).
     """
     table, names = _open(path, dialect)
-    _check_columns(path, [*columns, *keep], names)
+    _check_columns(path, [*columns, *cells, *keep], names)
     _tell(path, table.notes)
-    return _batches(table, columns, keep, drop=False)
+    return _batches(table, columns, cells, keep, drop=False)
 
 
 def read_table(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _FOUND) -> pa.Table:
@@ -111,9 +119,33 @@ def read_table(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _F
 
     Raises:
         FileNotFoundError: If there is no such file.
-        TableError: If a column has no name or is not unique, if one to leave out is missing, if
-            none is left, or if a value is not a finite number.
+        TableError: If a column has no name or is not unique, if one to leave out is missing, or
+            if none is left.
+        CellError: If a value is not a finite number.
     """
+    table, kept = _choose(path, without, dialect)
+    schema = pa.schema([(name, pa.float64()) for name in kept])
+    return pa.Table.from_batches(_batches(table, kept, (), (), drop=True), schema)
+
+
+def read_cells(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _FOUND) -> pa.Table:
+    """Read a table as it is, all columns but those in `without` and the index of pandas.
+
+    Of text all columns are text, in which numbers have a decimal point.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        TableError: As `read_table`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Note)  # this is the second look at the file
+        table, kept = _choose(path, without, dialect)
+    batches = list(_batches(table, (), kept, (), drop=True))
+    return pa.Table.from_batches(batches, pa.schema(table.types(kept)))
+
+
+def _choose(path: Path, without: Sequence[str], dialect: Dialect) -> tuple[Format, list[str]]:
+    """The table, and its columns but some."""
     table, names = _open(path, dialect)
     _check_present(path, without, names)
     index = [name for name in table.index if name in names and name not in without]
@@ -127,8 +159,7 @@ def read_table(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _F
         _refuse_unnamed(table, named)
     out = [f"the index {', '.join(map(repr, index))} is left out"] if index else []
     _tell(path, table.notes + out)
-    schema = pa.schema([(name, pa.float64()) for name in kept])
-    return pa.Table.from_batches(_batches(table, kept, (), drop=True), schema)
+    return table, kept
 
 
 def _refuse_unnamed(table: Format, named: Sequence[str]) -> NoReturn:
@@ -136,7 +167,7 @@ def _refuse_unnamed(table: Format, named: Sequence[str]) -> NoReturn:
     place = table.names.index("") + 1
     unnamed = f"column {place} has no name; give it one, or leave it out with --drop ''"
     try:
-        for _ in _batches(table, named, (), drop=True):
+        for _ in _batches(table, named, (), (), drop=True):
             pass
     except TableError as error:
         raise TableError(f"{error}; and {unnamed}") from error
@@ -164,7 +195,7 @@ def _reading(path: Path) -> Iterator[None]:
     except (pa.ArrowException, OSError, UnicodeError, OverflowError) as error:
         raise TableError(f"{path} cannot be read: {error}{_advice(error)}") from error
     except TableError as error:
-        raise TableError(f"{path}: {error}") from error.__cause__
+        raise type(error)(f"{path}: {error}") from error.__cause__
 
 
 def _advice(error: Exception) -> str:
@@ -208,28 +239,34 @@ def _check_columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> 
 
 
 def _batches(
-    table: Format, columns: Sequence[str], keep: Sequence[str], *, drop: bool
+    table: Format,
+    columns: Sequence[str],
+    cells: Sequence[str],
+    keep: Sequence[str],
+    *,
+    drop: bool,
 ) -> Iterator[pa.RecordBatch]:
     """The batches up to the first fault; then the rest is searched for others."""
     faults: dict[str, Fault] = {}
     row = 1
     with _reading(table.path):
-        for batch in table.batches(list(dict.fromkeys([*columns, *keep]))):
+        for batch in table.batches(list(dict.fromkeys([*columns, *cells, *keep]))):
             arrays = []
-            cells = dict(zip(batch.schema.names, batch.columns, strict=True))
+            found = dict(zip(batch.schema.names, batch.columns, strict=True))
             for name in columns:
-                numbers, fault = to_numbers(cells[name], row, table.decimal)
+                numbers, fault = to_numbers(found[name], row, table.decimal)
                 arrays.append(numbers)
                 if fault is not None:
                     known = faults.get(name)
                     faults[name] = known.and_more(fault.count) if known else fault
             if not faults:
-                arrays += [cells[name] for name in keep]
-                yield pa.RecordBatch.from_arrays(arrays, names=[*columns, *keep])
+                arrays += [with_point(found[name], table.decimal) for name in cells]
+                arrays += [found[name] for name in keep]
+                yield pa.RecordBatch.from_arrays(arrays, names=[*columns, *cells, *keep])
             row += batch.num_rows
         if faults:
             message = describe(faults, drop=drop, decimal=table.decimal)
-            raise TableError(message + _advice_on_separator(table.names))
+            raise CellError(message + _advice_on_separator(table.names))
 
 
 def _advice_on_separator(names: Sequence[str]) -> str:

@@ -1,0 +1,103 @@
+"""Rows as they come, as the numbers a detector works on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.utils.validation import validate_data
+
+from compactflow.columns import names_of, select
+from compactflow.detector.screening import Ranges, screen
+from compactflow.encoding.encoder import TableEncoder
+from compactflow.encoding.frames import as_arrow, library_of
+from compactflow.encoding.inference import FEWEST_ROWS, is_plain
+
+__all__ = ["take", "take_inliers", "titles_of"]
+
+Array = NDArray[np.float64]
+
+_LARGEST = 1e100  # the square of what is larger would overflow somewhere
+
+
+def take_inliers(
+    detector: Any,  # noqa: ANN401
+    X: ArrayLike,
+    categorical: Sequence[str] | None,
+) -> tuple[Array, TableEncoder | None, Ranges]:
+    """The features of training rows, what encodes them, and the ranges of the columns.
+
+    A table of numbers without gaps needs no encoder, and one of fewer than ten rows gets none.
+
+    Args:
+        detector: Learns the number and the names of its features.
+        X: The rows.
+        categorical: Columns to take for categories.
+
+    Raises:
+        ValueError: If the rows are unfit; the message says why.
+    """
+    X = select(X)
+    table = None if library_of(X) is None else as_arrow(X)
+    few = table is None or len(table) < FEWEST_ROWS
+    if table is not None and not few and (categorical or not is_plain(table)):
+        encoder, codes = TableEncoder.fit(X, categorical=categorical or ())
+        validate_data(detector, _only(X, encoder), skip_check_array=True)
+        _check_size(codes)
+        numbers = [p for p, part in enumerate(encoder.parts) if part.kind == "number"]
+        screen(codes[:, numbers], [encoder.titles[p] for p in numbers])
+        return encoder.features(codes, own=True), encoder, Ranges.of(encoder.amounts(codes))
+    if categorical:
+        raise ValueError(
+            "categorical names columns of a table, of pandas, polars or Arrow, with at least "
+            f"{FEWEST_ROWS} rows"
+        )
+    data = validate_data(detector, X, dtype=np.float64, ensure_min_samples=2)
+    _check_size(data)
+    screen(data, names_of(detector, data.shape[1]))
+    return data, None, Ranges.of(data)
+
+
+def take(detector: Any, X: ArrayLike) -> Array:  # noqa: ANN401
+    """The features of new rows, ``(N, D)``: see `EnsembleDetector.check_rows`."""
+    X = select(X, getattr(detector, "feature_names_in_", None))
+    encoder = detector.encoder_
+    if encoder is None:
+        data: Array = validate_data(detector, X, dtype=np.float64, reset=False)
+        _watch(detector, data)
+        return data
+    if library_of(X) is None:
+        raise ValueError(
+            "X must be a table with the columns "
+            f"{', '.join(map(repr, encoder.columns[:5]))}{', ...' * (len(encoder.columns) > 5)}, "
+            "as the detector was fitted on one with categories, dates or gaps"
+        )
+    X = _only(X, encoder)
+    validate_data(detector, X, skip_check_array=True, reset=False)
+    codes = encoder.codes(as_arrow(X))
+    _watch(detector, encoder.amounts(codes))
+    return encoder.features(codes)
+
+
+def titles_of(detector: Any, dim: int) -> list[str]:  # noqa: ANN401
+    """The names of what an explanation can blame: columns, or their parts."""
+    return names_of(detector, dim) if detector.encoder_ is None else detector.encoder_.titles
+
+
+def _watch(detector: Any, data: Array) -> None:  # noqa: ANN401
+    """Warn if most of the rows are outside the ranges of training."""
+    if detector.ranges_ is not None:
+        detector.ranges_.watch(titles_of(detector, data.shape[1])).add(data).warn()
+
+
+def _only(X: Any, encoder: TableEncoder) -> Any:  # noqa: ANN401
+    """The columns of a table that are features, as the table names them."""
+    labels = {str(label): label for label in getattr(X, "column_names", X.columns)}
+    return select(X, [labels[name] for name in encoder.columns if name in labels])
+
+
+def _check_size(data: Array) -> None:
+    if np.nanmax(np.abs(data)) > _LARGEST:
+        raise ValueError(f"X has values beyond {_LARGEST:g}; rescale its columns")

@@ -1,0 +1,1 @@
+"""Tables of any columns as numbers and back: categories, dates, words, gaps."""

@@ -1,0 +1,99 @@
+"""Cells of any type as numbers, words and moments, with null for gaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from compactflow.tables.cells import as_numbers
+
+__all__ = ["FORMATS", "floats", "is_text", "to_moments", "to_numbers", "to_texts", "to_times"]
+
+Array = NDArray[np.float64]
+
+_GAPS = ["", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?"]
+_ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?$"
+_TIME = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
+# What dates may look like, ISO's first. Of two that fit, the first is taken.
+_DAYS = ["%d.%m.%Y", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%dT%H%M%S"]
+FORMATS = ["iso", *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS)]
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(is_kind(type_) for is_kind in kinds)
+
+
+def floats(numbers: pa.Array) -> Array:
+    """Arrow's numbers as an array, ``(N,)``, with NaN for null."""
+    return np.array(numbers.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+
+
+def to_texts(column: pa.Array) -> pa.LargeStringArray:
+    """Cells as text without blanks around it; what stands for a missing value is null.
+
+    A whole number has no point, whatever type holds it.
+    """
+    if pa.types.is_floating(column.type):
+        values = floats(column)
+        known = values[np.isfinite(values)]
+        if (known == np.floor(known)).all() and (np.abs(known) < 1e15).all():
+            column = pa.array(values, from_pandas=True).cast(pa.int64())
+    text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
+    gap = pc.is_in(pc.utf8_lower(text), value_set=pa.array(_GAPS, pa.large_string()))
+    return pc.if_else(gap, None, text)
+
+
+def to_numbers(column: pa.Array) -> pa.DoubleArray:
+    """Cells as numbers; null where a cell is none, as a gap is. Durations count in seconds."""
+    if pa.types.is_duration(column.type):
+        return pc.divide(column.cast(pa.duration("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
+    column = to_texts(column) if is_text(column.type) else column
+    numbers = as_numbers(column, ".")
+    if numbers is None:
+        return pa.nulls(len(column), pa.float64())
+    return pc.if_else(pc.is_nan(numbers), None, numbers)
+
+
+def to_moments(column: pa.Array, form: str) -> pa.TimestampArray:
+    """Cells as moments by the clock on the wall; null where a cell is none.
+
+    Args:
+        column: Dates, timestamps or text.
+        form: How text is spelled: one of `FORMATS`.
+    """
+    type_ = column.type
+    if pa.types.is_timestamp(type_) and type_.tz:
+        column = pc.local_timestamp(column)
+    if not is_text(type_):
+        return column.cast(pa.timestamp("us"), safe=False)
+    text = to_texts(column)
+    if form != "iso":
+        return pc.strptime(text, form, "us", error_is_null=True)
+    text = pc.replace_substring_regex(text, r"(Z|[+-]\d\d:?\d\d)$", "")
+    text = pc.if_else(pc.match_substring_regex(text, _ISO), text, None)
+    try:
+        return text.cast(pa.timestamp("us"))
+    except pa.ArrowInvalid:  # such as the 31st of April
+        day = pc.utf8_slice_codeunits(text, 0, 10)
+        real = pc.equal(pc.strftime(pc.strptime(day, "%Y-%m-%d", "s", True), "%Y-%m-%d"), day)
+        return pc.if_else(real, text, None).cast(pa.timestamp("us"))
+
+
+def to_times(column: pa.Array) -> pa.DoubleArray:
+    """Times of day as seconds; null where a cell is none."""
+    if not is_text(column.type):
+        return pc.divide(column.cast(pa.time64("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
+    text = to_texts(column)
+    text = pc.if_else(pc.match_substring_regex(text, _TIME), text, None)
+    parts = pc.split_pattern(text, ":")
+    seconds = [None if p is None else _seconds(p) for p in parts.to_pylist()]
+    return pa.array(seconds, pa.float64())
+
+
+def _seconds(parts: list[str]) -> float:
+    hours, minutes, *rest = parts
+    return 3600 * int(hours) + 60 * int(minutes) + (float(rest[0]) if rest else 0.0)

@@ -1,0 +1,261 @@
+"""A table of any columns in front of a detector: its features, and its cells back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import sqrt
+from typing import Any, final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from compactflow.encoding.frames import as_arrow, as_frame, library_of
+from compactflow.encoding.inference import take
+from compactflow.encoding.parts import PARTS, Part
+
+__all__ = ["TableEncoder"]
+
+Array = NDArray[np.float64]
+
+_CHANCE = 0.001  # that a gap which tells nothing is taken for one that does
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TableEncoder:
+    """Numbers, categories, dates, times and gaps of a table as numeric features, and back.
+
+    A cell is first a code (see `compactflow.encoding.parts`), then one or more features. A gap is
+    NaN. Where gaps depend on other columns, or on their gaps, the column has one more feature,
+    which is 1 in a gap and else 0.
+
+    Attributes:
+        parts: What the columns were taken for; a column of numbers and words has two.
+        masks: The indices of the parts whose gaps are a feature.
+        left_out: The columns that are no features, and why.
+        library: Of the table it was fitted on: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
+
+    Examples:
+        >>> import pyarrow as pa
+        >>> table = pa.table({"shop": ["A", "B"] * 8, "sold": [3.0, None] * 8})
+        >>> encoder, codes = TableEncoder.fit(table)
+        >>> X = encoder.features(codes, own=True)
+        >>> encoder.describe()
+        {'shop': 'category: 2 values', 'sold': 'number, gaps count'}
+        >>> encoder.inverse_transform(X[:2]).to_pylist()
+        [{'shop': 'A', 'sold': 3.0}, {'shop': 'B', 'sold': None}]
+    """
+
+    parts: list[Part]
+    masks: list[int]
+    left_out: dict[str, str]
+    library: str
+
+    @classmethod
+    def fit(
+        cls,
+        X: Any,  # noqa: ANN401
+        *,
+        categorical: Sequence[str] = (),
+    ) -> tuple[TableEncoder, Array]:
+        """The encoder of a table of training, and the table's codes, ``(N, P)``.
+
+        The features of these codes take ``own=True``: see `Part.features`.
+
+        Args:
+            X: The table, of pandas, polars or Arrow.
+            categorical: Columns to take for categories, whatever they hold.
+
+        Raises:
+            ValueError: If a column cannot be a feature, or there is none left.
+        """
+        table = as_arrow(X)
+        unknown = [name for name in categorical if name not in table.column_names]
+        if unknown:
+            raise ValueError(f"categorical names {', '.join(map(repr, unknown))}, no column")
+        parts: list[Part] = []
+        left_out: dict[str, str] = {}
+        for name in table.column_names:
+            taken = take(name, _cells(table, name), categorical=name in categorical)
+            if isinstance(taken, str):
+                left_out[name] = taken
+            else:
+                parts.extend(taken)
+        if not parts:
+            raise ValueError(f"no column is left as a feature: {left_out}")
+        bare = cls(parts=parts, masks=[], left_out=left_out, library=library_of(X) or "pyarrow")
+        codes = bare.codes(table)
+        telling = _telling_gaps([part.features(c) for part, c in zip(parts, codes.T, strict=True)])
+        # Between numbers and words, the words tell where there is no number.
+        masks = [p for p in telling if not getattr(parts[p], "words", False)]
+        encoder = cls(parts=parts, masks=masks, left_out=left_out, library=bare.library)
+        return encoder, codes
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns that are features."""
+        return list(dict.fromkeys(part.name for part in self.parts))
+
+    @property
+    def titles(self) -> list[str]:
+        """The names of the parts."""
+        return [part.title for part in self.parts]
+
+    @property
+    def groups(self) -> list[list[int]]:
+        """The indices of the features of each part."""
+        probe = np.zeros(1)
+        widths = [part.features(probe).shape[1] for part in self.parts]
+        widths = [width + (p in self.masks) for p, width in enumerate(widths)]
+        ends = np.cumsum(widths)
+        return [list(range(end - w, end)) for end, w in zip(ends, widths, strict=True)]
+
+    @property
+    def leaps(self) -> list[int]:
+        """The features which have nothing between two values, or change with others."""
+        pairs = zip(self.parts, self.groups, strict=True)
+        return [j for part, group in pairs if len(group) > 1 or part.whole for j in group]
+
+    @property
+    def dim(self) -> int:
+        """The number of features D."""
+        return self.groups[-1][-1] + 1
+
+    def describe(self) -> dict[str, str]:
+        """What each column was taken for."""
+        said: dict[str, str] = {}
+        for p, part in enumerate(self.parts):
+            text = part.describe() + ", gaps count" * (p in self.masks)
+            said[part.name] = f"{said[part.name]}; {text}" if part.name in said else text
+        return said | {name: f"left out: {why}" for name, why in self.left_out.items()}
+
+    def transform(self, X: Any) -> Array:  # noqa: ANN401
+        """The features of new rows, ``(N, D)``, with NaN in gaps.
+
+        Args:
+            X: A table with the columns of training, in any order.
+
+        Raises:
+            ValueError: If a column is missing, or a cell is of another kind than in training.
+        """
+        return self.features(self.codes(as_arrow(X)))
+
+    def inverse_transform(self, features: Array) -> Any:  # noqa: ANN401
+        """The table that features ``(N, D)`` are of, or near to."""
+        cells = self.cells(self.restore(features))
+        for p, part in enumerate(self.parts):
+            if part.kind == "category" and part.words:  # type: ignore[attr-defined]
+                word = np.array(cells[p].to_pylist(), dtype=object)
+                numbers = [*map(str, cells[p - 1].to_pylist())]
+                is_number = self.restore(features)[:, p] == 0
+                cells[p - 1] = pa.array(np.where(is_number, numbers, word), pa.string())
+        whole = dict(zip(reversed([p.name for p in self.parts]), reversed(cells), strict=True))
+        return as_frame(pa.table({name: whole[name] for name in self.columns}), self.library)
+
+    def codes(self, table: pa.Table) -> Array:
+        """The codes of a table's cells, ``(N, P)``."""
+        missing = [name for name in self.columns if name not in table.column_names]
+        if missing:
+            raise ValueError(f"the table has no columns {', '.join(map(repr, missing))}")
+        columns = [part.codes(_cells(table, part.name)) for part in self.parts]
+        return np.column_stack(columns)
+
+    def cells(self, codes: Array) -> list[pa.Array]:
+        """The cells of codes ``(N, P)``, part by part."""
+        return [part.cells(column) for part, column in zip(self.parts, codes.T, strict=True)]
+
+    def features(self, codes: Array, *, own: bool = False) -> Array:
+        """The features of codes ``(N, P)``, ``(N, D)``: see `Part.features`."""
+        blocks = []
+        for p, (part, column) in enumerate(zip(self.parts, codes.T, strict=True)):
+            blocks.append(part.features(column, own=own))
+            if p in self.masks:
+                blocks.append(np.isnan(column)[:, None])
+        return np.column_stack(blocks).astype(np.float64)
+
+    def amounts(self, codes: Array) -> Array:
+        """Of codes ``(N, P)`` those that have a range; 0 for the others. A date is its year."""
+        amounts = [part.amounts(column) for part, column in zip(self.parts, codes.T, strict=True)]
+        return np.column_stack(amounts)
+
+    def restore(self, features: Array) -> Array:
+        """The codes of features ``(N, D)``, ``(N, P)``."""
+        codes = []
+        for p, (part, group) in enumerate(zip(self.parts, self.groups, strict=True)):
+            masked = p in self.masks
+            column = part.restore(features[:, group[: len(group) - masked]])
+            codes.append(
+                np.where(features[:, group[-1]] > 0.5, np.nan, column) if masked else column
+            )
+        return np.column_stack(codes)
+
+    def to_plain(self) -> dict[str, Any]:
+        """What it is, in values that JSON has."""
+        return {
+            "parts": [{"kind": part.kind, **asdict(part)} for part in self.parts],
+            "masks": self.masks,
+            "left_out": self.left_out,
+            "library": self.library,
+        }
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> TableEncoder:
+        """What `to_plain` has written.
+
+        Raises:
+            ValueError: If it is not that.
+        """
+        parts = [_part(dict(each)) for each in plain["parts"]]
+        masks = [int(p) for p in plain["masks"]]
+        if not parts or not all(0 <= p < len(parts) for p in masks):
+            raise ValueError("the encoder has no parts, or gaps of others")
+        left_out = {str(name): str(why) for name, why in plain["left_out"].items()}
+        encoder = cls(parts=parts, masks=masks, left_out=left_out, library=str(plain["library"]))
+        probe = encoder.features(np.zeros((1, len(parts))))
+        encoder.cells(encoder.restore(probe))  # fields of a wrong type fail here
+        return encoder
+
+
+def _part(fields: dict[str, Any]) -> Part:
+    part = PARTS[fields.pop("kind")](**fields)
+    if not isinstance(part.name, str):
+        raise ValueError("a part of the encoder has no name")
+    return part
+
+
+def _cells(table: pa.Table, name: str) -> pa.Array:
+    column = table[name].combine_chunks()
+    column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+def _telling_gaps(blocks: list[Array]) -> list[int]:
+    """The parts whose gaps depend on the values or the gaps of others.
+
+    Args:
+        blocks: The features of each part, ``(N, K)``.
+    """
+    gaps = np.column_stack([np.isnan(block[:, 0]) for block in blocks]).astype(np.float64)
+    parts = np.arange(len(blocks))
+    owner = np.concatenate([parts, parts.repeat([block.shape[1] for block in blocks])])
+    others = np.column_stack([gaps, *(_filled(block) for block in blocks)])
+    bound = -ndtri(_CHANCE / (2 * others.shape[1])) / sqrt(len(gaps))
+    related = np.abs(_standardised(gaps).T @ _standardised(others)) / len(gaps) > bound
+    related &= owner != parts[:, None]
+    return np.flatnonzero(related.any(axis=1)).tolist()
+
+
+def _filled(block: Array) -> Array:
+    gaps = np.isnan(block)
+    known = np.where(gaps, 0, block)
+    mean = known.sum(axis=0) / np.maximum((~gaps).sum(axis=0), 1)
+    return np.where(gaps, mean, known)
+
+
+def _standardised(X: Array) -> Array:
+    centred = X - X.mean(axis=0)
+    scale = centred.std(axis=0)
+    return centred / np.where(scale > 0, scale, 1)

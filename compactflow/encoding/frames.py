@@ -1,0 +1,58 @@
+"""Data frames of any library as Arrow tables, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+__all__ = ["as_arrow", "as_frame", "library_of"]
+
+
+def library_of(X: Any) -> str | None:  # noqa: ANN401
+    """The library that a table is of, ``"pandas"``, ``"polars"`` or such; ``None`` of no table."""
+    columns = getattr(X, "columns", None)
+    if isinstance(X, pa.Table | pa.RecordBatch):
+        return "pyarrow"
+    if columns is None or not hasattr(X, "shape"):
+        return None
+    return type(X).__module__.partition(".")[0]
+
+
+def as_arrow(X: Any) -> pa.Table:  # noqa: ANN401
+    """A table as Arrow's, its columns named by strings; values of mixed types become text.
+
+    Args:
+        X: Of pandas, polars or Arrow, or with the interface ``__arrow_c_stream__``.
+
+    Raises:
+        TypeError: If it is no table.
+    """
+    if isinstance(X, pa.RecordBatch):
+        return pa.Table.from_batches([X])
+    if isinstance(X, pa.Table):
+        return X
+    if library_of(X) == "pandas":
+        columns = [_column(X.iloc[:, j]) for j in range(X.shape[1])]
+        return pa.table(columns, names=[str(name) for name in X.columns])
+    return pa.table(X)
+
+
+def _column(series: Any) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401
+    try:
+        return pa.Array.from_pandas(series)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        gaps = series.isna()
+        cells = [None if gap else str(v) for gap, v in zip(gaps, series, strict=True)]
+        return pa.array(cells, pa.string())
+
+
+def as_frame(table: pa.Table, library: str) -> Any:  # noqa: ANN401
+    """An Arrow table as that of a library, if this is pandas or polars; else as it is."""
+    if library == "pandas":
+        return table.to_pandas()
+    if library == "polars":
+        from polars import from_arrow  # type: ignore[import-not-found,unused-ignore]
+
+        return from_arrow(table)
+    return table

@@ -1,0 +1,110 @@
+"""What a column is taken for, by its type and its cells."""
+
+from __future__ import annotations
+
+import reprlib
+import shlex
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from compactflow.encoding.cells import FORMATS, is_text, to_moments, to_numbers, to_texts, to_times
+from compactflow.encoding.parts import Category, Moment, Number, Part, TimeOfDay, UnfitCellError
+
+__all__ = ["FEWEST_ROWS", "is_plain", "take"]
+
+FEWEST_ROWS = 10  # that tell what a column is
+
+_MIXED = 0.5  # the share of numbers from which a column is one of numbers, with some words
+_UNIQUE = 0.5  # the share of values that come once from which text names its row
+
+
+def is_plain(table: pa.Table) -> bool:
+    """Whether all columns are numbers, or true and false, without a gap."""
+    return all(_is_number(column.type) and not _has_gap(column) for column in table.columns)
+
+
+def take(name: str, column: pa.Array, *, categorical: bool = False) -> list[Part] | str:
+    """What a column is taken for: its parts, or why it is left out.
+
+    Args:
+        name: The column's.
+        column: Its cells.
+        categorical: Whether it is to be a category.
+
+    Raises:
+        ValueError: If the column cannot be a feature, or a number seems to be misspelled.
+    """
+    type_ = column.type
+    if pa.types.is_nested(type_) or pa.types.is_binary(type_) or pa.types.is_large_binary(type_):
+        raise ValueError(f"column {name!r} holds {type_}, not numbers, words or dates; drop it")
+    texts = to_texts(column)
+    if texts.null_count == len(texts):
+        return "has no values"
+    if categorical:
+        return [Category.of(name, column)]
+    if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
+        return [Moment.of(name, column, "iso")]
+    if pa.types.is_time(type_):
+        return [TimeOfDay(name=name)]
+    if is_text(type_):
+        return _take_text(name, column, texts)
+    numbers = to_numbers(column)
+    if numbers.null_count == len(numbers):
+        raise ValueError(f"column {name!r} holds {type_}, not numbers, words or dates; drop it")
+    return [Number(name=name, form=_form(type_))]
+
+
+def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str:
+    known = texts.drop_null()
+    numbers = to_numbers(known)
+    share = 1 - numbers.null_count / len(known)
+    if share == 1:
+        boolean = pc.all(pc.is_in(pc.utf8_lower(known), pa.array(["true", "false"]))).as_py()
+        whole = pc.all(pc.match_substring_regex(known, r"^[+-]?\d+$")).as_py()
+        return [Number(name=name, form="boolean" if boolean else "integer" if whole else "number")]
+    for form in FORMATS:
+        if to_moments(known, form).null_count == 0:
+            return [Moment.of(name, column, form)]
+    if to_times(known).null_count == 0:
+        return [TimeOfDay(name=name)]
+    if share >= _MIXED:
+        _refuse_odd_numbers(name, texts)
+        words = Category.of(name, column, words=True)
+        return [Number(name=name, form="number", words=True), words]
+    counts = pc.value_counts(known).field("counts")
+    if pc.sum(pc.equal(counts, 1)).as_py() > _UNIQUE * len(known):
+        return "has another text in nearly every row (an id or free text)"
+    return [Category.of(name, column)]
+
+
+def _refuse_odd_numbers(name: str, texts: pa.Array) -> None:
+    """Refuse, among numbers, text with digits: more likely a number that was spelled otherwise."""
+    odd = pc.and_(to_numbers(texts).is_null(), pc.match_substring_regex(texts, r"\d"))
+    row = pc.index(odd, True).as_py()
+    if row >= 0:
+        cell = reprlib.repr(texts[row].as_py())
+        what = (
+            f"{cell} among numbers; mend it, leave out the column (--drop {shlex.quote(name)}), "
+            f"or take it as a category (--categorical {shlex.quote(name)})"
+        )
+        raise UnfitCellError(name, row + 1, what)
+
+
+def _form(type_: pa.DataType) -> str:
+    if pa.types.is_boolean(type_):
+        return "boolean"
+    if pa.types.is_duration(type_):
+        return "duration"
+    return "integer" if pa.types.is_integer(type_) else "number"
+
+
+def _is_number(type_: pa.DataType) -> bool:
+    kinds = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    return any(is_kind(type_) for is_kind in kinds)
+
+
+def _has_gap(column: pa.ChunkedArray) -> bool:
+    return bool(
+        column.null_count or pc.any(pc.is_nan(column.cast(pa.float64(), safe=False))).as_py()
+    )

@@ -1,0 +1,149 @@
+"""What the columns of a table are taken for, and that cells come back."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from compactflow.encoding.encoder import TableEncoder
+from compactflow.encoding.parts import UnfitCellError
+
+N = 200
+
+
+def text(values):
+    return pa.array([None if value is None else str(value) for value in values])
+
+
+@pytest.fixture(scope="module")
+def frame():
+    rng = np.random.default_rng(0)
+    minutes = rng.integers(0, 1440, N)
+    frame = pd.DataFrame(
+        {
+            "id": [f"run-{i}" for i in range(N)],
+            "amount": rng.lognormal(size=N),
+            "count": rng.poisson(3, N),
+            "vip": rng.random(N) < 0.3,
+            "shop": rng.choice(["Oslo", "Rome", *"abcdefghij"], N, p=[0.4, 0.4, *[0.02] * 10]),
+            "born": pd.Timestamp("1960-01-01") + pd.to_timedelta(rng.integers(0, 9000, N), "D"),
+            "when": pd.date_range("2024-01-01", periods=N, freq="7h"),
+            "at": [f"{m // 60:02}:{m % 60:02}" for m in minutes],
+            "size": [
+                "ERR" if r < 0.1 else "low" if r < 0.2 else f"{r:.3f}" for r in rng.random(N)
+            ],
+            "took": pd.to_timedelta(rng.integers(0, 500, N), "s"),
+        }
+    )
+    frame.loc[::7, "amount"] = np.nan
+    frame.loc[3, "shop"] = None
+    return frame
+
+
+def test_columns_are_taken_for_what_they_hold(frame):
+    encoder, _ = TableEncoder.fit(frame)
+    said = encoder.describe()
+    begins = {
+        "amount": "number",
+        "count": "integer",
+        "vip": "boolean",
+        "shop": "category: 12 values",
+        "born": "date: cycle of the week, cycle of the year, trend",
+        "when": "date: cycle of the day, cycle of the week",  # in order, so without a trend
+        "at": "time of day",
+        "size": "number; words among numbers: 3 values",
+        "took": "duration",
+        "id": "left out: has another text in nearly every row",
+    }
+    assert said.keys() == begins.keys()
+    for name, begin in begins.items():
+        assert said[name].startswith(begin), (name, said[name])
+    assert "trend" not in said["when"]
+
+
+def test_text_is_taken_as_a_typed_table_is(frame):
+    columns = [text(frame[name].astype(object).where(frame[name].notna(), None)) for name in frame]
+    spelled = pa.table(columns, names=list(frame)).drop(["took"])
+    said = TableEncoder.fit(spelled)[0].describe()
+    typed = TableEncoder.fit(frame.drop(columns="took"))[0].describe()
+    assert said == typed
+
+
+def test_cells_come_back_from_the_features_of_a_reloaded_encoder(frame):
+    encoder, codes = TableEncoder.fit(frame)
+    again = TableEncoder.of_plain(json.loads(json.dumps(encoder.to_plain())))
+    features = again.transform(frame)
+    np.testing.assert_array_equal(features, encoder.features(codes))
+    back = again.inverse_transform(features)
+    assert (back["took"] == frame["took"]).all()
+    for name in ("amount", "count", "vip"):
+        np.testing.assert_allclose(back[name].astype(float), frame[name].astype(float))
+    common = frame["shop"].isin(["Oslo", "Rome"])
+    assert (back["shop"][common] == frame["shop"][common]).all()
+    assert back["shop"].isna().tolist() == frame["shop"].isna().tolist()
+    assert (pd.to_datetime(back["born"]) == frame["born"]).all()
+    assert (back["when"] == frame["when"]).all()
+    assert back["at"].astype(str).str[:5].tolist() == frame["at"].tolist()
+    numbers = pd.to_numeric(frame["size"], errors="coerce")
+    np.testing.assert_allclose(pd.to_numeric(back["size"], errors="coerce"), numbers)
+    assert (back["size"][numbers.isna()] == frame["size"][numbers.isna()]).all()
+
+
+def test_rare_and_unseen_values_differ_and_a_row_does_not_tell_its_own():
+    values = ["a"] * 20 + ["b"] * 20 + ["c", "c", "d"]
+    encoder, codes = TableEncoder.fit(pa.table({"x": values}))
+    new = encoder.transform(pa.table({"x": ["a", "c", "d", "zzz"]}))
+    rarity = new[:, -1]
+    assert rarity[0] == 0 < rarity[1] < rarity[2] < rarity[3]
+    own = encoder.features(codes, own=True)
+    np.testing.assert_array_equal(own[-1], new[-1])  # the only "d" is a value never seen before
+
+
+def test_gaps_count_only_where_they_depend_on_something():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 400))
+    by_chance, by_value = x.copy(), y.copy()
+    by_chance[rng.random(400) < 0.3] = np.nan
+    by_value[x > 1] = np.nan
+    encoder, _ = TableEncoder.fit(pd.DataFrame({"x": x, "chance": by_chance, "value": by_value}))
+    assert [encoder.titles[p] for p in encoder.masks] == ["value"]
+    assert encoder.describe()["value"] == "number, gaps count"
+
+
+def test_columns_come_in_any_order_and_categories_on_request(frame):
+    encoder, _ = TableEncoder.fit(frame, categorical=["count", "id"])
+    assert encoder.describe()["count"].startswith("category")
+    assert encoder.describe()["id"] == "category: 200 values, 200 of them rare"
+    shuffled = frame[frame.columns[::-1]]
+    np.testing.assert_array_equal(encoder.transform(shuffled), encoder.transform(frame))
+
+
+@pytest.mark.parametrize("library", ["pyarrow", "pandas"])
+def test_tables_come_back_as_they_came(frame, library):
+    table = frame if library == "pandas" else pa.Table.from_pandas(frame)
+    encoder, codes = TableEncoder.fit(table)
+    assert type(encoder.inverse_transform(encoder.features(codes))) is type(table)
+
+
+@pytest.mark.parametrize(
+    ("column", "new", "said"),
+    [
+        (list(range(20)), "high", "column 'x', row 2 is 'high', not a number"),
+        (["2024-01-01", "2024-02-01"] * 10, "2024-02-30", "row 2 is '2024-02-30', not a date"),
+        (["01:00", "02:00"] * 10, "25:00", "row 2 is '25:00', not a time"),
+    ],
+)
+def test_a_cell_of_another_kind_is_named(column, new, said):
+    encoder, _ = TableEncoder.fit(pa.table({"x": text(column)}))
+    with pytest.raises(UnfitCellError, match=said):
+        encoder.transform(pa.table({"x": text([column[0], new])}))
+
+
+@pytest.mark.parametrize("cell", ["1,5", "12 kg", "1;2"])
+def test_a_misspelled_number_is_no_word(cell):
+    with pytest.raises(
+        ValueError, match=f"column 'x', row 21 is '{cell}' among numbers.*--drop x"
+    ):
+        TableEncoder.fit(pa.table({"x": text([*range(20), cell])}))
