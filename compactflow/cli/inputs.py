@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from compactflow.detector.estimator import OneClassFlow
-    from compactflow.detector.screening import Watch
+    from compactflow.detector.screening import Ranges, Watch
     from compactflow.encoding.encoder import TableEncoder
     from compactflow.tables import Dialect
 
