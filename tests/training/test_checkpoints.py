@@ -113,6 +113,7 @@ def undisturbed():
     return build().fit(X)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_with_the_same_weights(killed, undisturbed):
     folders = [folder for folder in killed.iterdir() if folder.name != "unseeded"]
     assert len(folders) == 10
@@ -123,6 +124,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(killed, undisturbed):
         assert {path.name for path in folder.iterdir()} == {FILE, "model"}
 
 
+@pytest.mark.slow
 def test_a_run_without_a_seed_keeps_the_one_it_drew(killed, tmp_path):
     again = tmp_path / "again"
     shutil.copytree(killed / "unseeded", again)
