@@ -25,7 +25,8 @@ __all__ = ["Settings", "check_share"]
 
 # The kinds of which a list is a chain, with the option that names its links.
 _CHAINED: dict[Kind, str] = {"backbone": "links", "preprocessing": "layers"}
-_CHECKS = 20  # while training
+_CHECKS = 20  # while training, or fewer of a short one, whose time they would take
+_STEPS_A_CHECK = 25
 
 _Choice = TypeVar("_Choice")
 
@@ -44,7 +45,7 @@ class Settings:
             side by side, given by name or class, and 1 of any other.
         max_steps: Optimiser steps at most, or ``"auto"`` for 2000 of one flow and 400 of
             several, and ``64/D`` times as many in more than 64 dimensions, as a step's cost grows
-            with D.
+            with D; at most 200 of several that score by neighbours.
         batch_size: Rows per step.
         learning_rate: Peak of the schedule.
         optimizer: What makes the steps: see `compactflow.training.options.TrainingOptions`.
@@ -129,7 +130,10 @@ class Settings:
         steps, checks = self.max_steps, _CHECKS
         if steps == "auto":
             most = 2000 if members == 1 else 400  # the mean of several needs less of each
-            steps, checks = (max(1, min(k, k * 64 // dim)) for k in (most, _CHECKS))
+            steps = max(1, min(most, most * 64 // dim))
+            if members > 1 and self.score_by == "neighbours":
+                steps = min(steps, 200)  # distances are right before densities are
+            checks = max(1, min(_CHECKS, steps // _STEPS_A_CHECK))
         return TrainingOptions(
             max_steps=steps,
             checks=checks,

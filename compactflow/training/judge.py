@@ -19,7 +19,7 @@ from compactflow.training.options import History, TrainingOptions
 
 __all__ = ["Judge"]
 
-_REFERENCE_ROWS = 1024
+_REFERENCE_ROWS = 512
 _REFERENCE_NUMBERS = 1 << 17  # at most so many in these, as every check passes them through
 _DRAWS = 20
 _NOISE_FLOOR = 0.1  # of the energy distance, with few rows, per distance of two latents

@@ -82,8 +82,16 @@ def test_the_table_of_settings_is_current():
 
 
 @pytest.mark.parametrize(
-    ("dim", "steps", "checks"), [(1, 400, 20), (64, 400, 20), (512, 50, 2), (2000, 12, 1)]
+    ("dim", "by_neighbours", "by_support"),
+    [
+        (1, (200, 8), (400, 16)),
+        (64, (200, 8), (400, 16)),
+        (512, (50, 2), (50, 2)),
+        (2000, (12, 1), (12, 1)),
+    ],
 )
-def test_many_features_have_fewer_steps_and_checks(dim, steps, checks):
-    options = Settings.of({}).training_options(2000, dim, members=4)
-    assert (options.max_steps, options.checks) == (steps, checks)
+def test_many_features_have_fewer_steps_and_checks(dim, by_neighbours, by_support):
+    for score_by, expected in (("neighbours", by_neighbours), ("support", by_support)):
+        settings = Settings.of({"score_by": score_by})
+        options = settings.training_options(2000, dim, members=4)
+        assert (options.max_steps, options.checks) == expected
