@@ -127,8 +127,9 @@ class Settings:
 
     def training_options(self, n: int, dim: int, *, members: int) -> TrainingOptions:
         """How to train flows on data ``(n, dim)``: what is ``"auto"`` is decided here."""
-        steps, checks = self.max_steps, _CHECKS
-        if isinstance(steps, str):
+        if isinstance(self.max_steps, int):
+            steps, checks = self.max_steps, _CHECKS
+        else:
             most = 2000 if members == 1 else 400  # the mean of several needs less of each
             steps = max(1, min(most, most * 64 // dim))
             if members > 1 and self.score_by == "neighbours":
