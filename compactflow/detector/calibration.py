@@ -8,6 +8,7 @@ from math import ceil
 from typing import final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.stats import false_discovery_control
 
@@ -203,6 +204,11 @@ def calibrate(ensemble: Ensemble, data: Array, hold_out: HoldOut) -> Calibration
         data: The rows, ``(N, D)``.
         hold_out: Which of them trained which flow, its first layer included.
     """
+    if not hold_out.apart:
+        judged = data[hold_out.judging_rows()[:, 0].numpy()]
+        each = [ensemble.member_scores(judged, m) for m in range(hold_out.members)]
+        scores = ensemble.combine(torch.from_numpy(np.stack(each))).numpy()
+        return Calibration.of(scores, held_out=hold_out.left_out > 0)
     sums, counts = np.zeros((2, len(data)))
     for m, rows in enumerate(hold_out.judging_rows().T.numpy()):
         sums[rows] += ensemble.member_scores(data[rows], m)

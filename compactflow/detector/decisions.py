@@ -279,10 +279,10 @@ class EnsembleDetector(
         elif level != "natural":
             level = check_share("level", level)
         assert level is not None
-        if level == "natural" and len(self.ensemble_.neighbours):
+        if level == "natural" and not self.ensemble_.natural:
             raise ValueError(
                 "level='natural' is the boundary of the latent's support, and this detector "
-                "scores by neighbours; fit with score_by='support' or boundary='natural'"
+                "scores by something else; fit with score_by='support' or boundary='natural'"
             )
         moved = self.ensemble_.at(self.calibration_.threshold(level))
         self.__dict__.update(boundary=level, ensemble_=moved)

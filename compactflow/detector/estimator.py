@@ -17,7 +17,8 @@ from compactflow.backbones.base import Backbone
 from compactflow.detector.decisions import EnsembleDetector
 from compactflow.detector.fitting import fit_ensemble
 from compactflow.detector.rows import take_inliers
-from compactflow.detector.settings import Settings
+from compactflow.detector.settings import Settings, argument_of
+from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.persistence.components import describe_parts
 from compactflow.persistence.model import Model, write
@@ -86,7 +87,11 @@ class OneClassFlow(EnsembleDetector):
         score_by: How far a row is from the inliers: ``"neighbours"`` is the mean distance to the
             nearest of up to 4096 training rows, which the detector keeps, measured on the flows'
             graphs (see `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed
-            distance of its latent to the latent's support, which ``boundary="natural"`` needs.
+            distance of its latent to the latent's support, which ``boundary="natural"`` needs. Further
+            ``"density"``, ``"blend"`` and ``"quantile"``, or a
+            `compactflow.flows.scores.Score` of your own. Whatever the score, held-out rows place
+            its boundary.
+        score_options: Keyword arguments of the score, given by name or class.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
             keep inside, or ``"natural"`` for the latent's own boundary, signed distance 0.
         categorical: Columns of a table to take for categories, though they hold numbers, or a
@@ -148,7 +153,8 @@ class OneClassFlow(EnsembleDetector):
         clip: float | None = None,
         patience: int | None = None,
         validation_fraction: float | Literal["auto"] = "auto",
-        score_by: Literal["neighbours", "support"] | None = None,
+        score_by: Chosen[Score] | None = None,
+        score_options: Options = None,
         boundary: float | Literal["natural"] | None = None,
         categorical: Sequence[str] | None = None,
         device: str = "auto",
@@ -178,6 +184,7 @@ class OneClassFlow(EnsembleDetector):
         self.patience = patience
         self.validation_fraction = validation_fraction
         self.score_by = score_by
+        self.score_options = score_options
         self.boundary = boundary
         self.categorical = categorical
         self.device = device
@@ -260,8 +267,8 @@ class OneClassFlow(EnsembleDetector):
         components = describe_parts(settings.parts)
         params = dict(settings.arguments) | free | {"boundary": self.boundary}
         for kind, component in components.items():
-            if not isinstance(params[kind], str | None):
-                params[kind] = component["name"]
+            if not isinstance(params[argument_of(kind)], str | None):
+                params[argument_of(kind)] = component["name"]
             given = params[f"{kind}_options"]  # which may name components by their classes
             params[f"{kind}_options"] = given and {
                 name: component["options"][name] for name in given

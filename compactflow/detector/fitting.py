@@ -16,10 +16,18 @@ from sklearn.utils import check_random_state
 from compactflow.detector.calibration import Calibration, calibrate
 from compactflow.detector.settings import Settings
 from compactflow.devices import find_device, finest_dtype, fresh_defaults
-from compactflow.flows.assembly import adapt, compose, make_latent, make_layers, make_networks
+from compactflow.flows.assembly import (
+    adapt,
+    compose,
+    find_class,
+    make_latent,
+    make_layers,
+    make_networks,
+)
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import references
+from compactflow.flows.scores import Nearness, Score
 from compactflow.persistence.components import check_options
 from compactflow.pushes.theory import balance, check_theory
 from compactflow.randomness import drawing_from, seeded
@@ -118,7 +126,10 @@ def _train(
     data, x = x.numpy(), x.to(device, finest_dtype(device))
     with drawing_from(generator):
         networks = make_networks(parts, dim, settings.members)
-        hold_out = HoldOut.of(len(data), len(networks), settings.validation_fraction)
+        score = find_class("score", parts["score"].choice)
+        scoring: Any = score if isinstance(score, type) else type(score)
+        apart = scoring.combine is Score.combine
+        hold_out = HoldOut.of(len(data), len(networks), settings.validation_fraction, apart=apart)
         layers = make_layers(parts, dim, len(networks))
         for m, rows in enumerate(hold_out.training_rows().T.numpy()):
             layers[m].fit(data[rows], member=m)
@@ -145,8 +156,11 @@ def _train(
         callbacks=callbacks,
     )
     ensemble.eval().place(device)
-    if settings.score_by == "neighbours":
-        # The data are in random order.
-        known = hold_out.training_rows()[: references(len(data) - hold_out.left_out, dim)]
-        ensemble.remember([x[rows.to(device)] for rows in known.T])
+    # The data are in random order.
+    known = hold_out.training_rows()
+    if score is Nearness:
+        few = known[: references(len(known), dim)]
+        ensemble.remember([x[rows.to(device)] for rows in few.T])
+    for m in range(len(ensemble.scores)):
+        ensemble.fit_score(m, x[known[:, m].to(device)])
     return ensemble, history, hold_out

@@ -13,7 +13,7 @@ from torch import Tensor
 from compactflow.detector.calibration import Calibration
 from compactflow.detector.estimator import OneClassFlow
 from compactflow.detector.screening import Ranges
-from compactflow.detector.settings import Settings
+from compactflow.detector.settings import Settings, argument_of
 from compactflow.devices import find_device, find_dtype
 from compactflow.encoding.encoder import TableEncoder
 from compactflow.persistence import model as models
@@ -92,7 +92,7 @@ def _spell_out(model: Model) -> dict[str, Any]:
     params = dict(model.params)
     for kind, now in describe_parts(Settings.of(params).parts).items():
         if now["name"] != model.components[kind]["name"]:
-            params[kind] = model.components[kind]["name"]
+            params[argument_of(kind)] = model.components[kind]["name"]
     for kind, now in describe_parts(Settings.of(params).parts).items():
         changed = {
             name: value

@@ -29,7 +29,7 @@ class Preset:
         schedule: How the learning rate changes.
         clip: Bound on the gradient's norm.
         patience: Checks that are worse than the best, after which to stop.
-        score_by: How far a row is from the inliers: ``"neighbours"`` or ``"support"``.
+        score_by: How far a row is from the inliers.
         boundary: ``"natural"`` or the share of inliers to keep inside.
         backbone_options: Options per backbone name.
         push_options: Options per push name.
@@ -47,7 +47,7 @@ class Preset:
     max_steps: int | Literal["auto"]
     batch_size: int
     learning_rate: float
-    score_by: Literal["neighbours", "support"]
+    score_by: str
     boundary: float | Literal["natural"]
     optimizer: OptimizerChoice = "adam"
     schedule: ScheduleChoice = "one-cycle"

@@ -21,7 +21,7 @@ from compactflow.training.optimisation import (
 )
 from compactflow.training.options import TrainingOptions
 
-__all__ = ["Settings", "check_share"]
+__all__ = ["Settings", "argument_of", "check_share"]
 
 # The kinds of which a list is a chain, with the option that names its links.
 _CHAINED: dict[Kind, str] = {"backbone": "links", "preprocessing": "layers"}
@@ -38,7 +38,7 @@ class Settings:
 
     Attributes:
         arguments: These, as they were given.
-        parts: The five components with their options.
+        parts: The six components with their options.
         noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
             ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
         members: Flows in the ensemble, or ``"auto"`` for 4 of a backbone whose networks train
@@ -54,7 +54,6 @@ class Settings:
         patience: Checks in a row, worse than the best, after which to stop.
         validation_fraction: Share of the rows that each flow leaves out, in [0, 1), or
             ``"auto"``: see `compactflow.training.holdout.HoldOut.of`.
-        score_by: ``"neighbours"`` or ``"support"``.
         boundary: ``"natural"`` or the share of inliers to keep inside, in (0, 1).
         device: Name of the device to compute on.
         compile: Whether to compile the training steps.
@@ -78,7 +77,6 @@ class Settings:
     clip: float
     patience: int
     validation_fraction: float | Literal["auto"]
-    score_by: Literal["neighbours", "support"]
     boundary: float | Literal["natural"]
     device: str
     compile: bool
@@ -107,7 +105,7 @@ class Settings:
             chosen["score_by"] = "support"
         return cls(
             arguments=dict(arguments),
-            parts=_parts(preset, given),
+            parts=_parts(preset, given | {"score": _score(chosen["score_by"], boundary)}),
             noise=_real("noise", chosen, inf, zero=True, word="auto"),
             members=_count("members", chosen, word="auto"),
             max_steps=_count("max_steps", chosen, word="auto"),
@@ -118,7 +116,6 @@ class Settings:
             clip=inf if chosen["clip"] == inf else _real("clip", chosen, inf),
             patience=_count("patience", chosen),
             validation_fraction=_real("validation_fraction", chosen, 1, zero=True, word="auto"),
-            score_by=_score_by(chosen["score_by"], boundary),
             boundary=boundary,
             device=given.get("device", "auto"),
             compile=bool(given.get("compile", False)),
@@ -150,22 +147,30 @@ class Settings:
         )
 
 
-def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
-    """The five components and their options.
+def argument_of(kind: Kind) -> str:
+    """The argument that names a component of a kind."""
+    return "score_by" if kind == "score" else kind
 
-    A pull left open is the latent's: the confining one for an entropic push, else the default.
+
+def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
+    """The six components and their options.
+
+    A pull left open is the latent's: the default for a push that compares with samples and needs
+    it, else the confining one, of which the latent's density is made.
     """
     backbone, latent = given.get("backbone", "coupling"), given.get("latent", "cube")
     push, pull = given.get("push", preset.push), given.get("pull", preset.pull)
     if pull is None:
         of_latent, of_push = find_class("latent", latent), find_class("push", push)
-        pull = of_latent.confining_pull if of_push.entropic else of_latent.default_pull
+        compares = of_push.pulled and not of_push.entropic
+        pull = of_latent.default_pull if compares else of_latent.confining_pull
     choices: dict[Kind, Any] = {
         "backbone": backbone,
         "latent": latent,
         "pull": pull,
         "push": push,
         "preprocessing": given.get("preprocessing", preset.preprocessing),
+        "score": given["score"],
     }
     presets = {
         "backbone": preset.backbone_options.get(_name("backbone", backbone), {}),
@@ -205,10 +210,13 @@ def _checked(value: _Choice, check: Callable[[object], object]) -> _Choice:
     return value
 
 
-def _score_by(value: object, boundary: float | str) -> Literal["neighbours", "support"]:
-    if value not in ("neighbours", "support"):
-        raise ValueError(f"score_by must be 'neighbours' or 'support', got {value!r}")
-    if boundary == "natural" and value != "support":
+def _score(value: Any, boundary: float | str) -> Any:  # noqa: ANN401
+    """What score_by names, checked."""
+    try:
+        found = find_class("score", value)
+    except ValueError as error:
+        raise ValueError(f"score_by does not serve: {error}") from error
+    if boundary == "natural" and not found.natural:
         raise ValueError(
             "boundary='natural' is the boundary of the latent's support, so it goes with "
             "score_by='support' only; leave out score_by, or give boundary a level"

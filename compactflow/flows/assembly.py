@@ -21,6 +21,7 @@ from compactflow.flows.contracts import (
     check_push,
 )
 from compactflow.flows.ensemble import Ensemble
+from compactflow.flows.scores import Nearness, Score, Support
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind, registry
 from compactflow.preprocessing.base import Preprocessing
@@ -39,6 +40,9 @@ __all__ = [
     "with_makers",
 ]
 
+# The scores that an ensemble has without a module for each flow.
+OF_THE_ENSEMBLE = (Nearness, Support)
+
 _MEMBERS = 4  # beyond which more gain little
 
 # What a mapping that names a component may have; a model file has all of it.
@@ -50,6 +54,7 @@ _BASES: dict[Kind, type] = {
     "pull": Pull,
     "push": Push,
     "preprocessing": Preprocessing,
+    "score": Score,
 }
 
 
@@ -223,7 +228,9 @@ def compose(
     """
     pull = _make("pull", parts, latent)
     pull.latent = latent  # the flows' own, if the pull was given as an instance
-    return Ensemble(networks, layers, pull), _make("push", parts)
+    own = find_class("score", parts["score"].choice) not in OF_THE_ENSEMBLE
+    scores = [_make("score", parts, latent.dim) for _ in networks] if own else []
+    return Ensemble(networks, layers, pull, scores), _make("push", parts)
 
 
 def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:
@@ -232,7 +239,7 @@ def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:
     Raises:
         ValueError: If a component is unknown, not of its kind, or refuses its options.
     """
-    for kind in ("backbone", "preprocessing"):
+    for kind in ("backbone", "preprocessing", "score"):
         find_class(kind, parts[kind].choice)
     latent = _probe_latent(parts)
     return _make("pull", parts, latent), _make("push", parts)

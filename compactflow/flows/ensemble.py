@@ -18,6 +18,7 @@ from compactflow.flows.flow import CompactFlow
 from compactflow.flows.frozen import Frozen
 from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import Neighbours
+from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
@@ -51,6 +52,7 @@ class Ensemble(nn.Module):
         networks: The flows' backbones, of dimension D.
         layers: Their fixed first layers.
         pull: The pull, on the latent that all flows share.
+        scores: For each flow what scores rows by it, if that is not one of its own two ways.
 
     Attributes:
         neighbours: For each flow its reference rows; empty if the flows score by the support.
@@ -75,13 +77,18 @@ class Ensemble(nn.Module):
     """
 
     def __init__(
-        self, networks: Sequence[Backbone], layers: Sequence[Preprocessing], pull: Pull
+        self,
+        networks: Sequence[Backbone],
+        layers: Sequence[Preprocessing],
+        pull: Pull,
+        scores: Sequence[Score] = (),
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.layers = nn.ModuleList(layers)
         self.pull = pull
         self.neighbours = nn.ModuleList()
+        self.scores = nn.ModuleList(scores)
         self.level = 0.0
         self._frozen: list[Frozen] = []  # one at most, shared with what `at` gives
         _ = self.flows  # which checks the dimensions
@@ -102,7 +109,12 @@ class Ensemble(nn.Module):
     @property
     def mapped(self) -> bool:
         """Whether the support is the image of a set in latent space: see `boundary`."""
-        return len(self.networks) == 1 and not self.neighbours
+        return len(self.networks) == 1 and self.natural
+
+    @property
+    def natural(self) -> bool:
+        """Whether rows are scored by the latent's support."""
+        return not self.neighbours and not self.scores
 
     @property
     def dim(self) -> int:
@@ -131,6 +143,7 @@ class Ensemble(nn.Module):
         self.networks.to(dtype)
         self.pull.to(dtype)
         self.neighbours.to(dtype)
+        self.scores.to(dtype)
 
     def in_precision(self, dtype: torch.dtype) -> Ensemble:
         """A copy that is `cast`."""
@@ -142,7 +155,11 @@ class Ensemble(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
         members = range(len(self.networks))
-        return torch.stack([self._score(x, m) for m in members]).mean(dim=0) - self.level
+        return self.combine(torch.stack([self._score(x, m) for m in members])) - self.level
+
+    def combine(self, scores: Tensor) -> Tensor:
+        """The score from those of the flows ``(M, N)``, ``(N,)``: their mean, unless it is own."""
+        return self._own(0).combine(scores) if self.scores else scores.mean(dim=0)
 
     def frozen(self) -> Frozen:
         """The mean score of all flows in few operations, prepared anew if a weight has changed."""
@@ -185,6 +202,13 @@ class Ensemble(nn.Module):
         self._frozen.clear()
         for flow, neighbours in zip(self.flows, self.neighbours, strict=False):
             cast("Neighbours", neighbours).attach(flow.backbone)
+        for m in range(len(self.scores)):
+            self._own(m).attach(self.flows[m])
+
+    @torch.no_grad()
+    def fit_score(self, m: int, x: Tensor) -> None:
+        """Let flow m's own score learn from data ``(N, D)`` that trained it."""
+        self._own(m).fit(self.flows[m], self.pull, x)
 
     def encode(self, X: Array) -> Array:
         """The latents of data ``(N, D)`` by the first flow, ``(N, D)``."""
@@ -240,6 +264,8 @@ class Ensemble(nn.Module):
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
         if np.isnan(X).any():
             return self._in_chunks(self._through_gaps, X)
+        if self.scores:
+            return self._in_chunks(self, X)
         with fresh_defaults():
             score = self.frozen()
         return self._in_chunks(score, X, rows=_CHUNK_SCORE) - self.level
@@ -269,14 +295,19 @@ class Ensemble(nn.Module):
     def project(self, Z: Array) -> Array:
         """A point of the latent's support near each latent of ``(N, D)``, ``(N, D)``.
 
-        The support is grown, or shrunk, to the level, unless reference rows give the scores.
+        The support is grown, or shrunk, to the level, if it gives the scores.
         """
-        level = 0.0 if self.neighbours else self.level
+        level = self.level if self.natural else 0.0
         project = self.latent.level_project
         return self._in_chunks(lambda z: project(z.to(self.latent.like), level), Z)
 
+    def _own(self, m: int) -> Score:
+        return cast("Score", self.scores[m])
+
     def _score(self, x: Tensor, m: int) -> Tensor:
         flow = self.flows[m]
+        if self.scores:
+            return cast("Tensor", self.scores[m](flow, self.pull, x))
         if not self.neighbours:
             return flow.signed_distance(x)
         y = flow.preprocess(x)

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from compactflow.buffers import Resizable
 
 __all__ = ["NEAREST", "SPARE", "Neighbours", "references"]
 
@@ -20,7 +22,7 @@ _CHUNK = 1 << 22  # distances at a time
 
 
 @final
-class Neighbours(nn.Module):
+class Neighbours(Resizable):
     """Creates a score of rows: the mean distance to the five nearest of the reference rows.
 
     The distance is between points ``(y, g T(y))`` of the graph of a flow: y is a preprocessed row,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from compactflow.buffers import Resizable
 from compactflow.latents import levels
 
 __all__ = ["Latent", "sphere"]
 
 
-class Latent(nn.Module, ABC):
+class Latent(Resizable, ABC):
     """A compact support ``K = {z : c_m(z) ≤ 0 for all m}`` with a distribution on it.
 
     A subclass gives the constraints ``c_m``, each an (unsquared) distance in latent units, and
@@ -144,22 +145,6 @@ class Latent(nn.Module, ABC):
     @abstractmethod
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of each row in nats, ``(N,)``."""
-
-    def _load_from_state_dict(
-        self,
-        state_dict: dict[str, Any],
-        prefix: str,
-        *args: Any,  # noqa: ANN401
-    ) -> None:
-        # What `adapt` set may have another shape, or not have been there.
-        for name, value in self._buffers.items():
-            saved = state_dict.get(prefix + name)
-            if isinstance(saved, Tensor) and (value is None or value.shape != saved.shape):
-                dtype = saved.dtype if value is None else value.dtype
-                self._buffers[name] = saved.new_empty(
-                    saved.shape, dtype=dtype, device=self.like.device
-                )
-        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _normal(self, n: int, generator: torch.Generator | None) -> Tensor:
         like = self.like

@@ -141,9 +141,10 @@ def _from_5(content: Content) -> Content:
     kept = content.keys() - {"flows", "pull"}
     params = content["params"]
     layer = params["preprocessing"] or _LAYERS_5[params["preset"]]
-    own: Content = {"name": layer, "distribution": "", "version": "", "target": "", "options": {}}
+    origin: Content = {"distribution": "", "version": "", "target": "", "options": {}}
     return {name: content[name] for name in kept} | {
-        "components": content["components"] | {"preprocessing": own},
+        "components": content["components"]
+        | {"preprocessing": {"name": layer} | origin, "score": {"name": "support"} | origin},
         "params": params | {"preprocessing_options": None, "score_by": "support"},
         "dim": len(flows[0]["preprocessing.mean"]),
         "members": len(flows),

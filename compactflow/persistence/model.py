@@ -30,7 +30,7 @@ from compactflow.text import message_of
 
 __all__ = ["Model", "read", "write"]
 
-_KINDS: tuple[Kind, ...] = ("backbone", "latent", "pull", "push", "preprocessing")
+_KINDS: tuple[Kind, ...] = ("backbone", "latent", "pull", "push", "preprocessing", "score")
 
 # The types of a model file's entries.
 _TYPES: dict[str, type | tuple[type, ...]] = {

@@ -26,11 +26,12 @@ __all__ = [
     "PreprocessingSpec",
     "PullSpec",
     "PushSpec",
+    "ScoreSpec",
     "hookimpl",
     "hookspec",
 ]
 
-Kind: TypeAlias = Literal["backbone", "latent", "pull", "push", "preprocessing", "engine"]
+Kind: TypeAlias = Literal["backbone", "latent", "pull", "push", "preprocessing", "score", "engine"]
 """The kinds of component."""
 
 API = 1
@@ -112,6 +113,14 @@ class PreprocessingSpec(ComponentSpec):
     """Names a first layer, which prepares rows for the backbone."""
 
     kind: ClassVar[Kind] = "preprocessing"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ScoreSpec(ComponentSpec):
+    """Names a `compactflow.flows.scores.Score`."""
+
+    kind: ClassVar[Kind] = "score"
 
 
 @final

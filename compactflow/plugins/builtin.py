@@ -9,6 +9,7 @@ from compactflow.plugins import (
     PreprocessingSpec,
     PullSpec,
     PushSpec,
+    ScoreSpec,
 )
 
 __all__ = ["BUILTINS"]
@@ -29,6 +30,11 @@ _BRIDGES = (
 _PAPER = (
     "Schmier, Köthe, Straehle (2024), Towards reliable outlier detection using invertible "
     "one-class networks"
+)
+
+_FREE_FORM = (
+    "Draxler, Sorrenson, Zimmermann, Rousselot, Köthe (2024), Free-form flows: make any "
+    "architecture a normalizing flow"
 )
 
 _WHITEN = (
@@ -164,6 +170,28 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         tags=("entropic", "log-det"),
         reference="Dinh, Sohl-Dickstein, Bengio (2017), Density estimation using Real NVP",
     ),
+    PushSpec(
+        name="transport",
+        target="compactflow.pushes.transport:Transport",
+        summary="Latents regressed onto samples that optimal transport assigns to them",
+        tags=("jacobian-free", "inverse-free"),
+        reference="Salimans, Zhang, Radford, Metaxas (2018), Improving GANs using optimal "
+        "transport",
+    ),
+    PushSpec(
+        name="free-form",
+        target="compactflow.pushes.freeform:FreeForm",
+        summary="The log-determinant's gradient by Hutchinson's trace and the inverse",
+        tags=("entropic",),
+        reference=_FREE_FORM,
+    ),
+    PushSpec(
+        name="free-form-learnt",
+        target="compactflow.pushes.freeform:LearntFreeForm",
+        summary="The same with a network that learns the inverse",
+        tags=("entropic", "inverse-free"),
+        reference=_FREE_FORM,
+    ),
     PreprocessingSpec(
         name="marginal",
         target="compactflow.preprocessing.marginal:Marginal",
@@ -202,5 +230,37 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         target="compactflow.preprocessing.linear:Identity",
         summary="The identity",
         tags=("linear",),
+    ),
+    ScoreSpec(
+        name="neighbours",
+        target="compactflow.flows.scores:Nearness",
+        summary="Mean distance to the nearest reference rows, in the flow's eyes",
+        reference="Ramaswamy, Rastogi, Shim (2000), Efficient algorithms for mining outliers from "
+        "large data sets",
+    ),
+    ScoreSpec(
+        name="support",
+        target="compactflow.flows.scores:Support",
+        summary="The signed distance of the latent to the latent's support",
+        tags=("natural",),
+        reference=_PAPER,
+    ),
+    ScoreSpec(
+        name="density",
+        target="compactflow.flows.scores:Density",
+        summary="Minus the log-density",
+        tags=("log-det",),
+    ),
+    ScoreSpec(
+        name="blend",
+        target="compactflow.flows.scores:Blend",
+        summary="A weighted mean of several scores",
+        tags=("composition",),
+    ),
+    ScoreSpec(
+        name="quantile",
+        target="compactflow.flows.scores:Quantile",
+        summary="Another score, by its quantile over the flows in place of the mean",
+        tags=("composition",),
     ),
 )

@@ -18,13 +18,15 @@ class Push(nn.Module, ABC):
     """A loss term that spreads the latents, against the pull that gathers them.
 
     It sees the network that maps preprocessed rows to latents, and nothing before or after. The
-    trainer adds the pull to its term, weighed. It may have parameters, buffers and networks of
-    its own: they train with the flow, and a checkpoint keeps them. Other attributes must not
-    change in training.
+    trainer adds the pull to its term, weighed, if it is `pulled`. It may have parameters, buffers
+    and networks of its own: they train with the flow, and a checkpoint keeps them. Other
+    attributes must not change in training.
 
     Attributes:
         entropic: Whether it is the force that maximises entropy, so that the latents settle at
             ``exp(-pull)/Z``; otherwise it compares with samples of the latent distribution.
+        pulled: Whether the pull counts beside its term. A push that tells each latent where to go
+            needs none, and serves supports of any shape.
         rowwise: Whether the term is a mean over the rows of a value that each row has by itself.
             Such a push is called once for all flows of an ensemble: the batch then has rows of
             all, and the backbone takes each row through its own flow's network. Of any other push
@@ -42,6 +44,7 @@ class Push(nn.Module, ABC):
     """
 
     entropic: ClassVar[bool]
+    pulled: ClassVar[bool] = True
     rowwise: ClassVar[bool] = False
 
     @abstractmethod

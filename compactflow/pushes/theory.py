@@ -28,6 +28,8 @@ def check_theory(pull: Pull, push: Push) -> None:
     Raises:
         ValueError: If it cannot; the message says where.
     """
+    if not push.pulled:
+        return
     reason = outward_violation(pull)
     if not (reason or push.entropic):
         reason = convexity_violation(pull)

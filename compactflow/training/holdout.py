@@ -33,6 +33,7 @@ class HoldOut:
         rows: N.
         members: M.
         left_out: How many rows each network leaves out; with 0 it is judged by all of them.
+        apart: Whether pairs leave out rows of their own; else all leave out the same.
 
     Examples:
         >>> hold_out = HoldOut.of(20, members=4, fraction=0.25)
@@ -45,9 +46,12 @@ class HoldOut:
     rows: int
     members: int = 1
     left_out: int = 0
+    apart: bool = True
 
     @classmethod
-    def of(cls, rows: int, members: int, fraction: float | Literal["auto"]) -> HoldOut:
+    def of(
+        cls, rows: int, members: int, fraction: float | Literal["auto"], *, apart: bool = True
+    ) -> HoldOut:
         """Each network leaves out a fraction in [0, 1) of the rows, if that makes 5 in all.
 
         Args:
@@ -55,13 +59,21 @@ class HoldOut:
             members: M.
             fraction: The fraction; ``"auto"`` is a tenth, or more where that would make fewer
                 than 40 rows in all, but at most a quarter.
+            apart: Whether pairs leave out rows of their own.
         """
-        pairs = (members + 1) // 2
+        pairs = cls(rows, members, apart=apart).pairs
         if fraction == "auto":
             left_out = max(rows // 10, min(rows // 4, -(-_ENOUGH_ROWS // pairs)))
         else:
             left_out = int(fraction * rows)
-        return cls(rows, members, left_out if min(rows, pairs * left_out) >= _MIN_ROWS else 0)
+        return cls(
+            rows, members, left_out if min(rows, pairs * left_out) >= _MIN_ROWS else 0, apart
+        )
+
+    @property
+    def pairs(self) -> int:
+        """How many sets of rows are left out."""
+        return (self.members + 1) // 2 if self.apart else 1
 
     def draw(self, n: int, generator: torch.Generator) -> Tensor:
         """Indices of n random rows for each network to train on, ``(n, M)``."""
@@ -89,9 +101,8 @@ class HoldOut:
 
     def _after(self, ranks: Tensor, skipped: int) -> Tensor:
         """Indices of the rows of those ranks after each network's first and those skipped."""
-        pairs = (self.members + 1) // 2
-        pair = torch.arange(self.members, device=ranks.device) // 2
-        first = pair * self.rows // pairs
+        pair = torch.arange(self.members, device=ranks.device) // 2 % self.pairs
+        first = pair * self.rows // self.pairs
         return (first + skipped + ranks) % self.rows
 
 

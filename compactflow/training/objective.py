@@ -100,6 +100,8 @@ class Objective(nn.Module):
                 )
 
     def _weighed(self, z: Tensor) -> Tensor:
+        if not self.push.pulled:
+            return z.new_zeros(())
         return self.pull.weight * cast("Tensor", self.pull(z)).mean()
 
 

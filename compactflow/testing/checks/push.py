@@ -279,7 +279,7 @@ def _force(push: Push, backbone: Backbone, pull: Pull, width: float) -> float:
         with torch.no_grad():
             x = backbone.inverse(width * pull.latent.sample(1000))
         z, term = push(backbone, pull, x, seeded(int(torch.randint(2**31, ()))))
-        return gradient(pull(z).mean() + term, backbone)
+        return gradient(pull(z).mean() + term if push.pulled else term, backbone)
 
     forces = torch.stack([draw() for _ in range(40)])
     error = forces.std(dim=0) / len(forces) ** 0.5
