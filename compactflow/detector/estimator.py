@@ -87,8 +87,8 @@ class OneClassFlow(EnsembleDetector):
         score_by: How far a row is from the inliers: ``"neighbours"`` is the mean distance to the
             nearest of up to 4096 training rows, which the detector keeps, measured on the flows'
             graphs (see `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed
-            distance of its latent to the latent's support, which ``boundary="natural"`` needs. Further
-            ``"density"``, ``"blend"`` and ``"quantile"``, or a
+            distance of its latent to the latent's support, which ``boundary="natural"`` needs.
+            Further ``"density"``, ``"blend"`` and ``"quantile"``, or a
             `compactflow.flows.scores.Score` of your own. Whatever the score, held-out rows place
             its boundary.
         score_options: Keyword arguments of the score, given by name or class.
