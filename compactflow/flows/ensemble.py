@@ -318,7 +318,7 @@ class Ensemble(nn.Module):
         """`forward` of rows with gaps."""
         members = range(len(self.networks))
         scores = [self._score(self._without_gaps(x, m), m) for m in members]
-        return torch.stack(scores).mean(dim=0) - self.level
+        return self.combine(torch.stack(scores)) - self.level
 
     def _without_gaps(self, x: Tensor, m: int) -> Tensor:
         """The rows ``(N, D)`` as the flow m sees them."""
