@@ -6,11 +6,11 @@ import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-__all__ = ["Journal", "Row", "Task"]
+from compactflow.experiments.rows import Row
 
-Row = dict[str, Any]
+__all__ = ["Journal", "Task"]
 
 
 class Task(NamedTuple):

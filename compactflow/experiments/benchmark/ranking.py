@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import friedmanchisquare, rankdata, studentized_range, wilcoxon
 
-from compactflow.experiments.benchmark.journal import Row
+from compactflow.experiments.rows import Row
 
 __all__ = ["Line", "Ranking", "critical_difference", "find_cliques", "rank", "tabulate"]
 

@@ -21,7 +21,6 @@ from rich.table import Table
 from compactflow import tables
 from compactflow.experiments.benchmark import diagram, front
 from compactflow.experiments.benchmark.detectors import INSTALL
-from compactflow.experiments.benchmark.journal import Row
 from compactflow.experiments.benchmark.ranking import (
     Line,
     Ranking,
@@ -29,6 +28,7 @@ from compactflow.experiments.benchmark.ranking import (
     rank,
     tabulate,
 )
+from compactflow.experiments.rows import Row
 from compactflow.files import write_atomically
 
 __all__ = ["COLUMNS", "environment", "grid", "write", "write_text"]

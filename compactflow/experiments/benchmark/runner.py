@@ -15,9 +15,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from compactflow._version import __version__
 from compactflow.experiments.benchmark import datasets, report
 from compactflow.experiments.benchmark.detectors import DETECTORS, check_name, find_absent, load
-from compactflow.experiments.benchmark.journal import Journal, Row, Task
+from compactflow.experiments.benchmark.journal import Journal, Task
 from compactflow.experiments.benchmark.measurement import fit_and_score
 from compactflow.experiments.datasets import load_npz, split
+from compactflow.experiments.rows import Row
 from compactflow.terminal import track
 from compactflow.text import cause_of
 

@@ -20,10 +20,11 @@ from compactflow.experiments.benchmark.detectors import (
     fit_likelihood,
     fit_ours,
 )
-from compactflow.experiments.benchmark.journal import Journal, Row, Task
+from compactflow.experiments.benchmark.journal import Journal, Task
 from compactflow.experiments.benchmark.measurement import fit_and_score
 from compactflow.experiments.parallel import run_each
 from compactflow.experiments.reproduce.features import Features, load
+from compactflow.experiments.rows import Row
 from compactflow.text import cause_of
 
 __all__ = ["DETECTORS", "Study", "choose", "evaluate", "find_missing", "measure"]

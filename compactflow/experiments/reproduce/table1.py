@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from rich.table import Table
 from scipy.stats import wilcoxon
 
-from compactflow.experiments.benchmark.journal import Row
 from compactflow.experiments.benchmark.report import environment, grid, write_text
 from compactflow.experiments.reproduce.one_vs_rest import Study, evaluate, find_missing
-from compactflow.experiments.rows import write_csv
+from compactflow.experiments.rows import Row, write_csv
 from compactflow.files import write_atomically
 
 __all__ = ["PUBLISHED", "run"]

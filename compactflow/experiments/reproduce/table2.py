@@ -11,9 +11,8 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from rich.table import Table
 
-from compactflow.experiments.benchmark.journal import Row
 from compactflow.experiments.reproduce.one_vs_rest import Study, evaluate
-from compactflow.experiments.rows import write_csv
+from compactflow.experiments.rows import Row, write_csv
 from compactflow.files import write_atomically
 
 __all__ = ["run"]
