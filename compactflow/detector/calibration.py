@@ -196,13 +196,22 @@ def _slack(scores: Array | float, rounding: float) -> Array:
     return rounding * np.maximum(1.0, np.abs(scores))
 
 
-def calibrate(ensemble: Ensemble, data: Array, hold_out: HoldOut) -> Calibration:
+def calibrate(
+    ensemble: Ensemble,
+    data: Array,
+    hold_out: HoldOut,
+    groups: NDArray[np.int64] | None = None,
+) -> Calibration:
     """Score rows by the flows that were not trained on them, as a mean if there are several.
 
     Args:
         ensemble: The trained flows.
         data: The rows, ``(N, D)``.
         hold_out: Which of them trained which flow, its first layer included.
+        groups: The group of each row, ``(N,)``: then no row of its group may have trained either.
+
+    Raises:
+        ValueError: If rows were held out, but none with its whole group.
     """
     if not hold_out.apart:
         judged = data[hold_out.judging_rows()[:, 0].numpy()]
@@ -210,8 +219,17 @@ def calibrate(ensemble: Ensemble, data: Array, hold_out: HoldOut) -> Calibration
         scores = ensemble.combine(torch.from_numpy(np.stack(each))).numpy()
         return Calibration.of(scores, held_out=hold_out.left_out > 0)
     sums, counts = np.zeros((2, len(data)))
-    for m, rows in enumerate(hold_out.judging_rows().T.numpy()):
-        sums[rows] += ensemble.member_scores(data[rows], m)
-        counts[rows] += 1
+    judging, training = hold_out.judging_rows().T.numpy(), hold_out.training_rows().T.numpy()
+    for m, rows in enumerate(judging):
+        if groups is not None and hold_out.left_out:
+            rows = rows[~np.isin(groups[rows], groups[training[m]])]
+        if len(rows):
+            sums[rows] += ensemble.member_scores(data[rows], m)
+            counts[rows] += 1
     scored = counts > 0
+    if not scored.any():
+        raise ValueError(
+            f"no group is held out as a whole, as the {len(np.unique(groups))} groups are larger "
+            "than what each flow leaves out; give a larger validation_fraction, or smaller groups"
+        )
     return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.left_out > 0)

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, final
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from compactflow.backbones.base import Backbone
@@ -197,6 +197,7 @@ class OneClassFlow(EnsembleDetector):
         X: ArrayLike,
         y: object = None,
         *,
+        groups: ArrayLike | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Iterable[Callback] = (),
     ) -> OneClassFlow:
@@ -206,6 +207,9 @@ class OneClassFlow(EnsembleDetector):
             X: Inliers, ``(N, D)``, N ≥ 2: an array of finite numbers, or a table of pandas, polars
                 or Arrow, which may have categories, text, dates, times and gaps as well.
             y: Ignored.
+            groups: To which patient, machine or day each row belongs, ``(N,)``, numbers or text.
+                Rows of a group are alike, so they are held out together: the boundary and
+                p-values then are for rows of new groups.
             checkpoint: A folder to keep the state of training in. A fit that was killed goes on
                 from it, when called again with the same data and arguments, and on the CPU ends
                 with the same weights bit for bit. The file stays there.
@@ -228,7 +232,10 @@ class OneClassFlow(EnsembleDetector):
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
         data, encoder, ranges = take_inliers(checked, X, self.categorical)
-        fitted = fit_ensemble(data, self.get_params(deep=False), checkpoint, callbacks)
+        numbered = None if groups is None else _number(groups, len(data))
+        fitted = fit_ensemble(
+            data, self.get_params(deep=False), checkpoint, callbacks, groups=numbered
+        )
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
         learned = {f"{name}_": value for name, value in vars(fitted).items()} | {
@@ -290,3 +297,14 @@ class OneClassFlow(EnsembleDetector):
             ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
         )
         write(path, model, folder=folder)
+
+
+def _number(groups: ArrayLike, rows: int) -> NDArray[np.int64]:
+    """The groups of rows as numbers from 0, ``(N,)``."""
+    found = np.asarray(groups)
+    if found.shape != (rows,):
+        raise ValueError(f"groups must have a group for each of {rows} rows, got {found.shape}")
+    if found.dtype == object:
+        found = found.astype(str)
+    numbers: NDArray[np.int64] = np.unique(found, return_inverse=True)[1].astype(np.int64)
+    return numbers

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
+from torch import Tensor
 
 from compactflow.detector.calibration import Calibration, calibrate
 from compactflow.detector.settings import Settings
@@ -73,6 +74,7 @@ def fit_ensemble(
     arguments: Mapping[str, Any],
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Iterable[Callback] = (),
+    groups: NDArray[np.int64] | None = None,
 ) -> Fitted:
     """Make an ensemble, train it on inliers and calibrate it.
 
@@ -81,12 +83,13 @@ def fit_ensemble(
         arguments: Those of `OneClassFlow`.
         checkpoint: The folder to go on from and to keep the state in.
         callbacks: What looks on while the flows train.
+        groups: The number of each row's group, ``(N,)``; a row is held out with its group.
 
     Raises:
         TypeError: If an argument has the wrong type, or an option has a type that a model file
             cannot hold.
         ValueError: If an argument is out of range, if a component refuses its options or the
-            data, or if the checkpoint is of another run.
+            data, if no group is held out as a whole, or if the checkpoint is of another run.
     """
     settings, random_state = Settings.of(arguments), arguments["random_state"]
     check_options(settings.parts)
@@ -94,15 +97,21 @@ def fit_ensemble(
     with ExitStack() as stack:
         kept = None
         if checkpoint is not None:
-            identity = identify(arguments, data)
+            rows = data if groups is None else np.column_stack([data, groups])
+            identity = identify(arguments, rows)
             kept = stack.enter_context(Checkpoint(checkpoint, identity, random_state))
             random_state = kept.seed
         rng = check_random_state(random_state)
-        data = data[rng.permutation(len(data))]
+        order = rng.permutation(len(data))
         seed = int(rng.randint(2**31))
+        if groups is not None:
+            order = _side_by_side(order, groups)
+            groups = groups[order]
+        data = data[order]
         stack.enter_context(fresh_defaults(grad=True))
-        ensemble, history, hold_out = _train(data, settings, device, seed, kept, callbacks)
-        calibration = calibrate(ensemble, data, hold_out)
+        even = groups is not None
+        ensemble, history, hold_out = _train(data, settings, device, seed, kept, callbacks, even)
+        calibration = calibrate(ensemble, data, hold_out, groups)
         ensemble.level = calibration.threshold(settings.boundary)
     return Fitted(
         settings=settings,
@@ -119,10 +128,11 @@ def _train(
     seed: int,
     checkpoint: Checkpoint | None,
     callbacks: Iterable[Callback],
+    even: bool,
 ) -> tuple[Ensemble, History, HoldOut]:
     parts, dim, generator = settings.parts, data.shape[1], seeded(seed)
     x = torch.from_numpy(data)
-    x = fill(x, x[:_DONORS])
+    x = fill(x, x[_some(len(x), _DONORS, even=even)])
     data, x = x.numpy(), x.to(device, finest_dtype(device))
     with drawing_from(generator):
         networks = make_networks(parts, dim, settings.members)
@@ -156,11 +166,23 @@ def _train(
         callbacks=callbacks,
     )
     ensemble.eval().place(device)
-    # The data are in random order.
     known = hold_out.training_rows()
     if score is Nearness:
-        few = known[: references(len(known), dim)]
+        few = known[_some(len(known), references(len(known), dim), even=even)]
         ensemble.remember([x[rows.to(device)] for rows in few.T])
     for m in range(len(ensemble.scores)):
         ensemble.fit_score(m, x[known[:, m].to(device)])
     return ensemble, history, hold_out
+
+
+def _some(rows: int, wanted: int, *, even: bool) -> Tensor:
+    """Indices of some rows: the first, which are random, or if rows are by group, `even` ones."""
+    last = rows - 1 if even else min(wanted, rows) - 1
+    return torch.linspace(0, last, min(wanted, rows), dtype=torch.float64).round().long()
+
+
+def _side_by_side(order: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A random order of rows in which those of a group follow each other."""
+    first = np.full(groups.max() + 1, len(order))
+    np.minimum.at(first, groups[order], np.arange(len(order)))
+    return order[np.argsort(first[groups[order]], kind="stable")]
