@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from compactflow.detector.building import build
     from compactflow.detector.estimator import OneClassFlow
     from compactflow.detector.loading import load
+    from compactflow.encoding.windows import windows
     from compactflow.flows.flow import CompactFlow
     from compactflow.plugins.registry import available, register
     from compactflow.training.trainer import train
@@ -31,6 +32,7 @@ __all__ = [
     "load",
     "register",
     "train",
+    "windows",
 ]
 
 _HOME = {
@@ -43,6 +45,7 @@ _HOME = {
     "load": "compactflow.detector.loading",
     "register": "compactflow.plugins.registry",
     "train": "compactflow.training.trainer",
+    "windows": "compactflow.encoding.windows",
 }
 
 

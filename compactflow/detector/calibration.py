@@ -227,7 +227,7 @@ def calibrate(
             sums[rows] += ensemble.member_scores(data[rows], m)
             counts[rows] += 1
     scored = counts > 0
-    if not scored.any():
+    if groups is not None and not scored.any():
         raise ValueError(
             f"no group is held out as a whole, as the {len(np.unique(groups))} groups are larger "
             "than what each flow leaves out; give a larger validation_fraction, or smaller groups"

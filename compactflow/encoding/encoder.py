@@ -233,7 +233,7 @@ def _cells(table: pa.Table, name: str) -> pa.Array:
 
 
 def _telling_gaps(blocks: list[Array]) -> list[int]:
-    """The parts whose gaps depend on the values or the gaps of others.
+    """The parts whose gaps depend on the values or the gaps of others: one of those alike.
 
     Args:
         blocks: The features of each part, ``(N, K)``.
@@ -245,7 +245,8 @@ def _telling_gaps(blocks: list[Array]) -> list[int]:
     bound = -ndtri(_CHANCE / (2 * others.shape[1])) / sqrt(len(gaps))
     related = np.abs(_standardised(gaps).T @ _standardised(others)) / len(gaps) > bound
     related &= owner != parts[:, None]
-    return np.flatnonzero(related.any(axis=1)).tolist()
+    first = np.unique(gaps, axis=1, return_index=True)[1]
+    return np.intersect1d(first, np.flatnonzero(related.any(axis=1))).tolist()
 
 
 def _filled(block: Array) -> Array:

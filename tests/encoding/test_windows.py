@@ -1,0 +1,56 @@
+"""Rows with their past beside them."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+import compactflow
+from compactflow import windows
+
+
+def test_the_past_is_that_of_the_same_machine():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {"pump": rng.choice(["a", "b"], 60), "heat": rng.normal(size=60), "mode": "on"}
+    )
+    seen = windows(frame, 5, by="pump")
+    heat = frame.groupby("pump")["heat"]
+    assert list(seen["heat"]) == list(frame["heat"])
+    for lag in (1, 2, 4):
+        np.testing.assert_array_equal(seen[f"heat {lag} before"], heat.shift(lag))
+    np.testing.assert_allclose(seen["heat change"], heat.diff())
+    rolling = heat.rolling(5)
+    mean, spread = rolling.mean().droplevel(0), rolling.std(ddof=0).droplevel(0)
+    np.testing.assert_allclose(seen["heat mean of 5"], mean.sort_index())
+    np.testing.assert_allclose(seen["heat spread of 5"], spread.sort_index(), atol=1e-12)
+    assert seen["mode"].tolist() == ["on"] * 60
+    assert "pump" not in seen
+
+
+def test_a_sensor_that_sticks_is_found_by_its_course_only():
+    def wave(seed, stuck):
+        rng = np.random.default_rng(seed)
+        heat = np.sin(np.arange(300) / 3) + 0.1 * rng.normal(size=300)
+        if stuck:
+            heat[200:240] = 0.3
+        return pa.table({"heat": heat})
+
+    small = {"max_steps": 20, "members": 1, "random_state": 0}
+    rows = compactflow.build(**small).fit(wave(0, stuck=False))
+    courses = compactflow.build(**small).fit(windows(wave(0, stuck=False), 6))
+    assert (rows.predict(wave(1, stuck=True))[206:240] == 1).all()
+    decided = courses.predict(windows(wave(1, stuck=True), 6))
+    assert (decided[206:240] == -1).all()
+    assert (decided[:200] == 1).mean() > 0.8
+    assert len(decided) == 300
+
+
+def test_what_has_no_windows_is_refused():
+    table = pa.table({"heat": [1.0, 2.0]})
+    with pytest.raises(TypeError, match="takes a table"):
+        windows(np.zeros((3, 2)), 2)
+    with pytest.raises(ValueError, match=r"size .* at least 2, got 1"):
+        windows(table, 1)
+    with pytest.raises(ValueError, match="by='pump' is no column"):
+        windows(table, 2, by="pump")
