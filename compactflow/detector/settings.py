@@ -12,6 +12,7 @@ from sklearn.utils import check_scalar
 
 from compactflow.detector.presets import PRESETS, Preset
 from compactflow.flows.assembly import Part, find_class
+from compactflow.flows.scores import Nearness
 from compactflow.plugins import Kind, registry
 from compactflow.training.optimisation import (
     OptimizerChoice,
@@ -129,7 +130,7 @@ class Settings:
         else:
             most = 2000 if members == 1 else 400  # the mean of several needs less of each
             steps = max(1, min(most, most * 64 // dim))
-            if members > 1 and self.score_by == "neighbours":
+            if members > 1 and self.parts["score"].choice in ("neighbours", Nearness):
                 steps = min(steps, 200)  # distances are right before densities are
             checks = max(1, min(_CHECKS, steps // _STEPS_A_CHECK))
         return TrainingOptions(
