@@ -21,6 +21,7 @@ from compactflow.flows.contracts import (
     check_push,
 )
 from compactflow.flows.ensemble import Ensemble
+from compactflow.flows.reach import draw_in
 from compactflow.flows.scores import Nearness, Score, Support
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind, registry
@@ -195,7 +196,7 @@ def adapt(
     """
     if type(latent).adapt is Latent.adapt:
         return None
-    y = layer(x[rows]).to(latent.like)
+    y = draw_in(layer(x[rows])).to(latent.like)
     anchors = latent.adapt(y)
     fresh = make_latent(parts, latent.dim).to(y)
     fresh.load_state_dict(latent.state_dict())

@@ -18,6 +18,7 @@ from compactflow.flows.flow import CompactFlow
 from compactflow.flows.frozen import Frozen
 from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import Neighbours
+from compactflow.flows.reach import draw_out
 from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
@@ -238,7 +239,7 @@ class Ensemble(nn.Module):
             return self.sample(n, seed)
         rows = cast("Neighbours", self.neighbours[0]).rows[:n].double().cpu().numpy()
         layer = cast("Preprocessing", self.layers[0])
-        return self._in_chunks(layer.inverse, rows)
+        return self._in_chunks(lambda y: layer.inverse(draw_out(y)), rows)
 
     def sample_latents(self, n: int, seed: int) -> Array:
         """Draw from the latent distribution, ``(n, D)``."""

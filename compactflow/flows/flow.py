@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
+from compactflow.flows.reach import draw_in, draw_out, log_slope
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.preprocessing.linear import Identity
@@ -78,17 +79,20 @@ class CompactFlow(nn.Module):
         Raises:
             compactflow.backbones.base.ConvergenceError: If an iterative inverse fails.
         """
-        return self.preprocessing.inverse(self.backbone.inverse(z.to(self.latent.like)))
+        y = self.backbone.inverse(z.to(self.latent.like))
+        return self.preprocessing.inverse(draw_out(y))
 
     def preprocess(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to the backbone's input ``(N, D)``, in the latent's dtype.
+
+        It is what the first layer gives, with rows beyond 1e9 drawn in.
 
         Raises:
             ValueError: If `x` is not ``(N, D)``.
         """
         if x.ndim != 2 or x.shape[1] != self.dim:
             raise ValueError(f"x must have shape (N, {self.dim}), got {tuple(x.shape)}")
-        return self.preprocessing(x).to(self.latent.like)
+        return draw_in(self.preprocessing(x)).to(self.latent.like)
 
     def signed_distance(self, x: Tensor) -> Tensor:
         """Outlier score of data ``(N, D)``, ``(N,)``: negative inside the support."""
@@ -100,9 +104,9 @@ class CompactFlow(nn.Module):
         ``-β pull(T(x)) + log |det ∂T/∂x|``, the density of data whose latents follow
         ``exp(-β pull)/Z``, with β the pull's weight.
         """
-        y = self.preprocess(x)
-        z, log_abs_det = self.backbone.forward_and_log_abs_det(y)
-        return log_abs_det + self.preprocessing.log_abs_det(x) - pull.weight * pull(z)
+        z, log_abs_det = self.backbone.forward_and_log_abs_det(self.preprocess(x))
+        slope = self.preprocessing.log_abs_det(x) + log_slope(self.preprocessing(x))
+        return log_abs_det + slope - pull.weight * pull(z)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` data points by decoding latent samples, ``(n, D)``."""

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["Preprocessing", "fence", "spread"]
+__all__ = ["Preprocessing", "fence", "finite", "spread"]
 
 Array = NDArray[np.float64]
 
@@ -85,6 +85,12 @@ def fence(X: Array) -> Array:
     high = np.quantile(X, 1 - _TRIM, axis=0, method="lower")
     reach = np.where(high > low, _REACH * (high - low), np.inf)
     return np.clip(X, low - reach, high + reach)
+
+
+def finite(r: Tensor) -> Tensor:
+    """Values in a layer's units, with those drawn in of which a sum would overflow."""
+    most = 1e-8 * torch.finfo(r.dtype).max
+    return r.clamp(-most, most)
 
 
 def spread(deviation: Array, centre: Array) -> Array:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from compactflow.preprocessing.base import Preprocessing, fence, spread
+from compactflow.preprocessing.base import Preprocessing, fence, finite, spread
 
 __all__ = ["HalfWhiten", "Identity", "Linear", "Standardise", "Whiten", "bend"]
 
@@ -49,7 +49,7 @@ class Linear(Preprocessing, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to preprocessed rows ``(N, D)``, in the layer's dtype."""
-        r = (x.to(self.mean) - self.mean) / self.scale
+        r = finite((x.to(self.mean) - self.mean) / self.scale)
         s = r / self.horizon
         return (r / torch.hypot(s, torch.ones_like(s)).sqrt() - self.centre) @ self.matrix
 
@@ -61,8 +61,9 @@ class Linear(Preprocessing, ABC):
 
     def log_abs_det(self, x: Tensor) -> Tensor:
         """``log |det ∂y/∂x|`` of each row of data ``(N, D)``, ``(N,)``."""
-        square = ((x.to(self.mean) - self.mean) / self.scale / self.horizon).square()
-        slope = torch.log1p(square / 2) - 1.25 * torch.log1p(square)
+        s = finite((x.to(self.mean) - self.mean) / self.scale) / self.horizon
+        one = torch.ones_like(s)  # log(1 + s²) as 2 log hypot(1, s), where no square overflows
+        slope = 2 * torch.hypot(s * 0.5**0.5, one).log() - 2.5 * torch.hypot(s, one).log()
         return (slope - self.scale.log()).sum(dim=1) + torch.linalg.slogdet(self.matrix).logabsdet
 
 

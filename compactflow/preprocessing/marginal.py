@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
-from compactflow.preprocessing.base import Preprocessing, fence, spread
+from compactflow.preprocessing.base import Preprocessing, fence, finite, spread
 from compactflow.preprocessing.decorrelation import Decorrelation
 from compactflow.preprocessing.joined import JoinedColumns, join_decorrelations
 from compactflow.preprocessing.linear import bend
@@ -123,7 +123,7 @@ class Marginal(Preprocessing):
         left, right, inside = self._segments(x, self.knots)
         rise = self.heights.gather(1, right) - self.heights.gather(1, left)
         run = self.knots.gather(1, right) - self.knots.gather(1, left)
-        u = ((x - inside) / self.unit[:, None]).abs()
+        u = finite((x - inside) / self.unit[:, None]).abs()
         tail = -self.unit.log()[:, None] - torch.log1p(2 * u) / 2
         slope = torch.where(u > 0, tail, (rise / run).log())
         return slope.sum(dim=0) + self.decorrelation.log_abs_det()
@@ -134,7 +134,7 @@ class Marginal(Preprocessing):
         left, right, inside = self._segments(x, self.knots)
         low, high = self.heights.gather(1, left), self.heights.gather(1, right)
         start, end = self.knots.gather(1, left), self.knots.gather(1, right)
-        u = (x - inside) / self.unit[:, None]
+        u = finite((x - inside) / self.unit[:, None])
         # √(1 + 2u) - 1, without the cancellation for small u
         tail = 2 * u / (1 + (1 + 2 * u.abs()).sqrt())
         return (low + (inside - start) * ((high - low) / (end - start)) + tail).T
