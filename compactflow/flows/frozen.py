@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.stacking import stack_modules
 from compactflow.flows.neighbours import NEAREST, SPARE, Neighbours
+from compactflow.flows.reach import draw_in
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 
@@ -57,7 +58,7 @@ class Frozen:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The score of data ``(N, D)``, ``(N,)``."""
-        y = self._preprocess(x).to(self._latent.like)
+        y = draw_in(self._preprocess(x)).to(self._latent.like)
         z = self._encode(y)
         if self._nearest is not None:
             return self._nearest(y, z).mean(dim=0)

@@ -15,7 +15,7 @@ _REACH = 1e9
 
 
 def draw_in(y: Tensor) -> Tensor:
-    """Rows ``(N, D)`` with those shortened whose largest value m is beyond c = 1e9.
+    """Rows ``(..., N, D)`` with those shortened whose largest value m is beyond c = 1e9.
 
     These end at ``c (1 + log(m / c))`` in place of m. They keep their direction, and of two rows
     in one direction the further one stays further.
@@ -25,7 +25,7 @@ def draw_in(y: Tensor) -> Tensor:
 
 
 def draw_out(y: Tensor) -> Tensor:
-    """Undo `draw_in`, up to the largest number, ``(N, D)``."""
+    """Undo `draw_in`, up to the largest number, ``(..., N, D)``."""
     beyond = _beyond(y)
     most = log(torch.finfo(y.dtype).max / _REACH) - 1
     return y / beyond * (beyond - 1).clamp(max=most).exp()
@@ -38,6 +38,6 @@ def log_slope(y: Tensor) -> Tensor:
 
 
 def _beyond(y: Tensor) -> Tensor:
-    """``m / c`` of each row, at least 1 and finite, ``(N, 1)``."""
-    largest = y.abs().amax(dim=1, keepdim=True)
+    """``m / c`` of each row, at least 1 and finite, ``(..., 1)``."""
+    largest = y.abs().amax(dim=-1, keepdim=True)
     return (largest / _REACH).clamp(1, torch.finfo(y.dtype).max / _REACH)

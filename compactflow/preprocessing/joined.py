@@ -8,6 +8,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from compactflow.preprocessing.base import finite
 from compactflow.preprocessing.decorrelation import Decorrelation
 
 __all__ = ["JoinedColumns", "join_decorrelations"]
@@ -46,7 +47,7 @@ class JoinedColumns:
         """Map data ``(N, D)``, ``(M, D, N)``."""
         x = x.T.contiguous()
         found = torch.searchsorted(self._ends, x, right=True).sub_(1).clamp_(min=0)
-        beyond = (x - x.clamp(self._low, self._high)) / self._units
+        beyond = finite((x - x.clamp(self._low, self._high)) / self._units)
         offset = (x - self._ends.gather(1, found)).clamp_(min=0)
         found = found.expand(len(self._at), -1, -1)
         heights = torch.addcmul(self._at.gather(2, found), offset, self._slope.gather(2, found))
