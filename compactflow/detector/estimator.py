@@ -58,7 +58,8 @@ class OneClassFlow(EnsembleDetector):
         latent_options: Likewise of the latent.
         pull_options: Likewise of the pull.
         push_options: Likewise of the push.
-        preset: ``None`` for the default settings, ``"paper"`` for those of the paper.
+        preset: ``None`` for the default settings, ``"fast"`` for networks of half their depth,
+            ``"paper"`` for the settings of the paper.
         preprocessing: The fixed first layer, such as ``"marginal"``, ``"half-whiten"``,
             ``"whiten"``, ``"standardise"`` or ``"none"``; or a list of several, one after the
             other.
@@ -140,7 +141,7 @@ class OneClassFlow(EnsembleDetector):
         latent_options: Options = None,
         pull_options: Options = None,
         push_options: Options = None,
-        preset: Literal["paper"] | None = None,
+        preset: Literal["fast", "paper"] | None = None,
         preprocessing: Chosen[Preprocessing] | Sequence[Link[Preprocessing]] | None = None,
         preprocessing_options: Options = None,
         noise: float | Literal["auto"] | None = None,

@@ -95,3 +95,12 @@ def test_many_features_have_fewer_steps_and_checks(dim, by_neighbours, by_suppor
         settings = Settings.of({"score_by": score_by})
         options = settings.training_options(2000, dim, members=4)
         assert (options.max_steps, options.checks) == expected
+
+
+def test_the_fast_preset_is_the_default_with_smaller_networks():
+    fast, default = Settings.of({"preset": "fast"}), Settings.of({})
+    blocks = [each.parts["backbone"].options["blocks"] for each in (fast, default)]
+    assert 2 * blocks[0] <= blocks[1]
+    train = [each.training_options(500, 10, members=4) for each in (fast, default)]
+    assert train[0] == train[1]
+    assert fast.parts["preprocessing"] == default.parts["preprocessing"]

@@ -229,6 +229,7 @@ PEERS: dict[str, Callable[[Array, int], Score]] = {
 #: standardised.
 DETECTORS: dict[str, Fit] = {
     "compactflow": fit_ours,
+    "fast preset": partial(fit_ours, preset="fast"),
     "paper preset": partial(fit_ours, preset="paper"),
     "FLOW": fit_likelihood,
     **{name: _standardised(peer) for name, peer in PEERS.items()},
