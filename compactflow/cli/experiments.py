@@ -13,7 +13,7 @@ from compactflow.cli.options import AsJson, Force, Out, Quick, Seed, option
 from compactflow.cli.output import check_out, print_json, records
 from compactflow.terminal import Terminal
 
-__all__ = ["benchmark", "combinations", "reproduce"]
+__all__ = ["benchmark", "combinations", "reproduce", "samples"]
 
 
 @app.command(epilog="Example: compactflow reproduce --quick --out results")
@@ -121,6 +121,31 @@ def benchmark(
 
     chosen, wanted = (names.split(",") if names else None for names in (detectors, sets))
     table = run(data, out, detectors=chosen, sets=wanted, seeds=seeds, jobs=jobs, dirty=dirty)
+    _print(table, as_json)
+
+
+@app.command(epilog="Example: compactflow samples --data adbench --out samples.csv")
+def samples(
+    data: Annotated[
+        list[Path], typer.Option(help="A folder of .npz files with X and y; may be repeated.")
+    ],
+    out: Out,
+    max_steps: Annotated[int | None, option("Training steps at most.")] = None,
+    members: Annotated[int | None, option("Flows.")] = None,
+    score_by: Annotated[str | None, option("neighbours or support.", "neighbours")] = None,
+    seed: Seed = 0,
+    as_json: AsJson = False,
+    force: Force = False,
+) -> None:
+    """Compare samples of a detector with inliers that it has not seen, on labelled data sets.
+
+    Trains on half of the inliers, at most 1000. Compares standard deviations, energy distances,
+    the distance to the nearest training row, and asks a classifier to tell them apart.
+    """
+    check_out(out, force=force, inputs=data)
+    from compactflow.experiments.samples import run
+
+    table = run(data, out, max_steps=max_steps, members=members, score_by=score_by, seed=seed)
     _print(table, as_json)
 
 

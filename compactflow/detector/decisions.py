@@ -142,17 +142,34 @@ class EnsembleDetector(
         return self._as_came(self.ensemble_.decode(Z))
 
     def sample(
-        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+        self,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        *,
+        inside: bool = True,
     ) -> Any:  # noqa: ANN401
-        """Draw inliers by decoding latent samples, ``(n_samples, D)``, in data units.
+        """Draw new inliers, ``(n_samples, D)``, in data units.
+
+        With ``score_by="neighbours"`` they are training rows varied among their neighbours, in the
+        latents of the first flow; else its decoded latents, drawn from where training leaves them:
+        ``exp(-pull)/Z`` after a push that maximises entropy, and else the latent distribution. See
+        `compactflow.flows.sampling`.
 
         Where the detector was fitted on a table with categories, dates or gaps they come as a
         table, and so does what `inverse_transform` gives.
+
+        Args:
+            n_samples: How many.
+            random_state: Seed.
+            inside: Whether all are to be inside, by `predict`. A level leaves out the tails.
+
+        Raises:
+            ValueError: If the boundary leaves out nearly all of them.
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
         seed = int(check_random_state(random_state).randint(2**31))
-        return self._as_came(self.ensemble_.sample(int(n_samples), seed))
+        return self._as_came(self.ensemble_.sample(int(n_samples), seed, inside=inside))
 
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row to the boundary, ``(N,)``: at most 0 for inliers.

@@ -231,7 +231,8 @@ def compose(
     pull.latent = latent  # the flows' own, if the pull was given as an instance
     own = find_class("score", parts["score"].choice) not in OF_THE_ENSEMBLE
     scores = [_make("score", parts, latent.dim) for _ in networks] if own else []
-    return Ensemble(networks, layers, pull, scores), _make("push", parts)
+    push: Push = _make("push", parts)
+    return Ensemble(networks, layers, pull, scores, entropic=push.entropic), push
 
 
 def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from math import log
+from math import inf, log
 from typing import Any, cast, final
 
 import numpy as np
@@ -20,6 +20,7 @@ from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import Neighbours
 from compactflow.flows.reach import draw_out
 from compactflow.flows.scores import Score
+from compactflow.flows.sampling import Settled, Varied
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
@@ -54,6 +55,8 @@ class Ensemble(nn.Module):
         layers: Their fixed first layers.
         pull: The pull, on the latent that all flows share.
         scores: For each flow what scores rows by it, if that is not one of its own two ways.
+        entropic: Whether the push maximises entropy, so that latents settle at ``exp(-pull)/Z``,
+            and not at the latent distribution.
 
     Attributes:
         neighbours: For each flow its reference rows; empty if the flows score by the support.
@@ -83,11 +86,14 @@ class Ensemble(nn.Module):
         layers: Sequence[Preprocessing],
         pull: Pull,
         scores: Sequence[Score] = (),
+        *,
+        entropic: bool = True,
     ) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
         self.layers = nn.ModuleList(layers)
         self.pull = pull
+        self.entropic = entropic
         self.neighbours = nn.ModuleList()
         self.scores = nn.ModuleList(scores)
         self.level = 0.0
@@ -224,28 +230,43 @@ class Ensemble(nn.Module):
         """
         return self._in_chunks(self.flows[0].decode, Z)
 
-    def sample(self, n: int, seed: int) -> Array:
-        """Draw data by decoding latent samples, ``(n, D)``."""
-        flow, generator = self.flows[0], torch.Generator(self.latent.like.device).manual_seed(seed)
-        rows = np.empty((n, self.dim))
+    @torch.no_grad()
+    def sample(self, n: int, seed: int, *, inside: bool = True) -> Array:
+        """Draw data that look like the inliers, ``(n, D)``, by the first flow.
+
+        See `compactflow.flows.sampling`: reference rows are varied if there are any, and else
+        latents decoded from where training leaves them.
+
+        Args:
+            n: How many.
+            seed: Of the draws.
+            inside: Whether to keep to the ensemble's support.
+
+        Raises:
+            ValueError: If hardly any of the draws are in the support.
+        """
+        generator = torch.Generator(self.latent.like.device).manual_seed(seed)
+        score, rows = self if inside else None, np.empty((n, self.dim))
         with fresh_defaults():
+            source = self._source(score)
             for part in np.array_split(rows, range(_CHUNK, n, _CHUNK)):
-                part[:] = flow.sample(len(part), generator).double().cpu().numpy()
+                drawn = source.draw(len(part), generator)
+                part[:] = drawn.double().cpu().numpy()
         return rows
 
     def inliers(self, n: int, seed: int) -> Array:
         """At most n data to stand for the inliers, ``(K, D)``: reference rows if there are any."""
         if not self.neighbours:
-            return self.sample(n, seed)
+            return self.sample(n, seed, inside=False)
         rows = cast("Neighbours", self.neighbours[0]).rows[:n].double().cpu().numpy()
         layer = cast("Preprocessing", self.layers[0])
         return self._in_chunks(lambda y: layer.inverse(draw_out(y)), rows)
 
     def sample_latents(self, n: int, seed: int) -> Array:
-        """Draw from the latent distribution, ``(n, D)``."""
+        """Draw latents from where training leaves them, ``(n, D)``: see `Settled`."""
         generator = torch.Generator(self.latent.like.device).manual_seed(seed)
         with fresh_defaults():
-            return self.latent.sample(n, generator).double().cpu().numpy()
+            return self._settled().latents(n, generator).double().cpu().numpy()
 
     def boundary(self, n: int) -> Array:
         """Latents on the support's boundary, ``(n, D)``: see `Latent.level_boundary`.
@@ -304,6 +325,15 @@ class Ensemble(nn.Module):
 
     def _own(self, m: int) -> Score:
         return cast("Score", self.scores[m])
+
+    def _source(self, score: Callable[[Tensor], Tensor] | None) -> Settled | Varied:
+        if self.neighbours:
+            return Varied(self.flows[0], cast("Neighbours", self.neighbours[0]), score)
+        return self._settled(score)
+
+    def _settled(self, score: Callable[[Tensor], Tensor] | None = None) -> Settled:
+        level = self.level if self.natural else inf
+        return Settled(self.flows[0], self.pull, score, entropic=self.entropic, level=level)
 
     def _score(self, x: Tensor, m: int) -> Tensor:
         flow = self.flows[m]

@@ -101,6 +101,19 @@ class Neighbours(Resizable):
         parts = [self._distance(part) for part in split]
         return (torch.cat(parts) - self.centre) / self.unit
 
+    @property
+    def latents(self) -> Tensor:
+        """The latents of the reference rows, ``(R, D)``."""
+        return self.points[:, self.rows.shape[1] :] / self.gain
+
+    def around(self) -> Tensor:
+        """For each reference row itself and the four nearest others, as indices, ``(R, 5)``."""
+        all_rows = torch.arange(len(self.points), device=self.points.device)
+        others = min(NEAREST, len(all_rows)) - 1
+        parts = torch.split(all_rows, self._at_once())
+        near = [self._nearest(self.points[part], part, others) for part in parts]
+        return torch.cat([all_rows[:, None], torch.cat(near)], dim=1)
+
     def _at_once(self) -> int:
         return max(1, _CHUNK // len(self.points))
 
@@ -117,14 +130,18 @@ class Neighbours(Resizable):
             return points.new_zeros(len(points))
         # The nearest are found by one product in single precision, and then measured exactly, so
         # that a row's score does not depend on the rows beside it.
+        near = self._nearest(points, own, min(NEAREST + SPARE, others))
+        exact = (self.points[near] - points[:, None]).norm(dim=2)
+        return exact.topk(min(NEAREST, others), dim=1, largest=False).values.mean(dim=1)
+
+    def _nearest(self, points: Tensor, own: Tensor | None, count: int) -> Tensor:
+        """Indices of the nearest reference points, up to rounding, ``(N, count)``."""
         origin = self.points.mean(dim=0)
         known, asked = (self.points - origin).float(), (points - origin).float()
         square = torch.addmm(known.square().sum(dim=1), asked, known.T, alpha=-2)
         if own is not None:
             square.scatter_(1, own[:, None], torch.inf)
-        near = square.topk(min(NEAREST + SPARE, others), dim=1, largest=False, sorted=False)
-        exact = (self.points[near.indices] - points[:, None]).norm(dim=2)
-        return exact.topk(min(NEAREST, others), dim=1, largest=False).values.mean(dim=1)
+        return square.topk(count, dim=1, largest=False, sorted=False).indices
 
 
 def references(rows: int, dim: int) -> int:

@@ -80,6 +80,15 @@ class Latent(Resizable, ABC):
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` points from the latent distribution, ``(n, D)``."""
 
+    def sample_softened(
+        self, n: int, slope: float, generator: torch.Generator | None = None
+    ) -> Tensor | None:
+        """Draw `n` points from ``exp(-Σ_m softplus(slope c_m(z)))/Z``, ``(n, D)``.
+
+        Optional, for a latent that can do so exactly: here it gives ``None``.
+        """
+        return None
+
     @abstractmethod
     def constraints(self, z: Tensor) -> Tensor:
         """Values ``c_m(z)`` of latents ``(N, D)``: ``(N, M)``, all ≤ 0 just inside K."""

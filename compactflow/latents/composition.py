@@ -145,9 +145,9 @@ class Affine(Latent):
 
     Examples:
         >>> from compactflow.latents.ball import Ball
-        >>> latent = Affine(2, of=Ball, scale=3.0, shift=[1.0, 0.0])
+        >>> latent = Affine(2, of=Ball, scale=2.0, shift=[1.0, 0.0])
         >>> latent.signed_distance(torch.tensor([[1.0, 0.0], [5.0, 0.0]]))
-        tensor([-3.,  1.])
+        tensor([-2.,  2.])
     """
 
     components: ClassVar[dict[str, Kind]] = {"of": "latent"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, lgamma, log
+from math import exp, inf, lgamma, log, log1p
 from typing import ClassVar, final
 
 import torch
@@ -41,6 +41,20 @@ class Cube(Latent):
             n, self.dim, generator=generator, dtype=like.dtype, device=like.device
         )
         return 2 * uniform - 1
+
+    def sample_softened(
+        self, n: int, slope: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw `n` points, ``(n, D)``: each coordinate by the inverse of its distribution.
+
+        The density ``1 / (1 + exp(β(|z| - 1)))`` has an integral that can be solved for ``|z|``.
+        """
+        uniform = self.sample(n, generator)
+        floor = log1p(exp(-slope)) / slope
+        most = 1 - torch.finfo(uniform.dtype).eps
+        share = uniform.abs().clamp(max=most) * (1 + floor) - floor
+        size = share - torch.log1p(-(slope * (share - 1)).exp()) / slope
+        return uniform.sign() * size.clamp(min=0)
 
     def constraints(self, z: Tensor) -> Tensor:
         """``|z_k| - 1``, ``(N, D)``."""

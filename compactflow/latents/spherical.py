@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from abc import ABC
 
+import numpy as np
 import torch
+from scipy.integrate import cumulative_trapezoid
+from scipy.special import xlogy
 from torch import Tensor
 
 from compactflow.latents.base import Latent, sphere
 
 __all__ = ["Spherical", "in_unit_ball"]
+
+_RADII = 20_000  # of a table
+_TAIL = 40.0  # beyond which no mass is left, in edges
 
 
 class Spherical(Latent, ABC):
@@ -25,6 +31,20 @@ class Spherical(Latent, ABC):
     """
 
     radius: float = 1.0
+
+    def sample_softened(
+        self, n: int, slope: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw `n` points, ``(n, D)``: a direction, and a radius by its tabled distribution."""
+        normal = self._normal(n, generator)
+        reach = self.radius + (self.dim + _TAIL) / slope
+        radii = np.linspace(0, reach, _RADII)
+        log_density = xlogy(self.dim - 1, radii) - np.logaddexp(0, slope * (radii - self.radius))
+        cdf = cumulative_trapezoid(np.exp(log_density - log_density.max()), radii, initial=0)
+        uniform = torch.rand(n, generator=generator, dtype=normal.dtype, device=normal.device)
+        drawn = np.interp(uniform.double().cpu().numpy() * cdf[-1], cdf, radii)
+        radius = torch.from_numpy(drawn).to(normal)[:, None]
+        return radius * normal / normal.norm(dim=1, keepdim=True)
 
     def constraints(self, z: Tensor) -> Tensor:
         """``|z| - r``, ``(N, 1)``."""

@@ -1,4 +1,4 @@
-"""The latent space: what the data look like there, beside the support's own distribution."""
+"""The latent space: what the data look like there, beside where training leaves latents."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _BINS = 40
 def plot_latent_marginal(
     detector: OneClassFlow, X: ArrayLike, k: int = 0, ax: Axes | None = None
 ) -> Axes:
-    """Histogram of one latent coordinate of rows, with that of the latent distribution.
+    """Histogram of one latent coordinate of rows, with that of where latents should settle.
 
     Args:
         detector: A fitted detector.
@@ -45,7 +45,7 @@ def plot_latent_marginal(
     bins = np.linspace(low, high, _BINS).tolist()
     ax.hist(z.clip(low, high), bins, density=True, color=INLIER, alpha=0.6, label="rows")
     ax.hist(
-        reference, bins, density=True, histtype="step", color=ink(), label="latent distribution"
+        reference, bins, density=True, histtype="step", color=ink(), label="where latents settle"
     )
     ax.set(xlabel=f"latent {k}", ylabel="density")
     return ax
@@ -54,10 +54,10 @@ def plot_latent_marginal(
 def plot_latent_pair(
     detector: OneClassFlow, X: ArrayLike, k: int = 0, m: int = 1, ax: Axes | None = None
 ) -> Axes:
-    """Two latent coordinates of rows, outliers in red, over samples of the latent distribution.
+    """Two latent coordinates of rows, outliers in red, over samples of where latents settle.
 
-    The samples, in grey, show the support's shadow on the two coordinates. Rows far outside are
-    drawn at the edge.
+    Good training leaves inliers like the samples, in grey: see `Ensemble.sample_latents`. Rows far
+    outside are drawn at the edge.
 
     Args:
         detector: A fitted detector.

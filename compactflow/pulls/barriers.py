@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import final
 
+import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -45,5 +47,17 @@ class Barrier(Pull):
 
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""
-        sharpness = 1 / self.latent.edge if self.sharpness is None else self.sharpness
-        return softplus(sharpness * self.latent.constraints(z)).sum(dim=1)
+        return softplus(self._slope * self.latent.constraints(z)).sum(dim=1)
+
+    def settle(
+        self, n: int, generator: torch.Generator | None = None, *, level: float = inf
+    ) -> Tensor:
+        """As `Pull.settle`; exactly, without a level, where the latent knows how."""
+        drawn = None
+        if self.weight == 1 and level == inf:
+            drawn = self.latent.sample_softened(n, self._slope, generator)
+        return super().settle(n, generator, level=level) if drawn is None else drawn
+
+    @property
+    def _slope(self) -> float:
+        return 1 / self.latent.edge if self.sharpness is None else self.sharpness

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from math import inf
 
 import torch
 from torch import Tensor, nn
 
 from compactflow.latents.base import Latent
+from compactflow.randomness import normal_like
 
 __all__ = ["Pull"]
+
+_STEPS = 200  # of a chain
+_ACCEPTANCE = 0.574  # optimal for Langevin proposals in many dimensions
 
 
 class Pull(nn.Module, ABC):
@@ -45,6 +50,55 @@ class Pull(nn.Module, ABC):
             (gradient,) = torch.autograd.grad(value.sum(), z)
         return value.detach(), gradient
 
+    def settle(
+        self, n: int, generator: torch.Generator | None = None, *, level: float = inf
+    ) -> Tensor:
+        """Draw `n` latents from ``exp(-β pull)/Z``, ``(n, D)``, as entropic pushes leave them.
+
+        β is the weight. By the Metropolis-adjusted Langevin algorithm, which starts at draws from
+        the latent distribution and adapts its step; a subclass with a closed form overrides it.
+
+        Args:
+            n: How many.
+            generator: Where to draw from.
+            level: Only latents of at most this signed distance.
+
+        References:
+            Roberts, Tweedie (1996), *Exponential convergence of Langevin distributions and their
+            discrete approximations*. Roberts, Rosenthal (1998), *Optimal scaling of discrete
+            approximations to Langevin diffusions*, for the acceptance rate.
+        """
+        latent = self.latent
+        bounded = level < inf
+        z = latent.level_sample(n, level, generator) if bounded else latent.sample(n, generator)
+        step = 0.1 * float(z.std(correction=0)) ** 2
+        energy, gradient = (self.weight * part for part in self.value_and_gradient(z))
+        for _ in range(_STEPS):
+            moved = z - step * gradient + (2 * step) ** 0.5 * normal_like(z, generator)
+            moved_energy, moved_gradient = (
+                self.weight * part for part in self.value_and_gradient(moved)
+            )
+            log_ratio = (
+                energy
+                - moved_energy
+                + _log_proposal(z, moved, moved_gradient, step)
+                - _log_proposal(moved, z, gradient, step)
+            )
+            uniform = torch.rand(n, generator=generator, dtype=z.dtype, device=z.device)
+            accepted = uniform.log() < log_ratio
+            if bounded:
+                accepted &= latent.signed_distance(moved) <= level
+            z = torch.where(accepted[:, None], moved, z)
+            gradient = torch.where(accepted[:, None], moved_gradient, gradient)
+            energy = torch.where(accepted, moved_energy, energy)
+            step *= 1.1 if accepted.double().mean() > _ACCEPTANCE else 1 / 1.1
+        return z
+
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""
+
+
+def _log_proposal(to: Tensor, start: Tensor, gradient: Tensor, step: float) -> Tensor:
+    """Log-density of a proposal, up to a constant, ``(N,)``."""
+    return -(to - start + step * gradient).square().sum(dim=1) / (4 * step)

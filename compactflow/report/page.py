@@ -109,8 +109,8 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         )
     yield _picture(
         "Latents",
-        "Coordinates in latent space: rows in blue, outliers in red, the latent distribution in "
-        "grey. A good fit fills the grey.",
+        "Coordinates in latent space: rows in blue, outliers in red, and in grey where training "
+        "would leave latents. Inliers of a good fit are spread like the grey.",
         lambda: plotting.plot_latent_pairs(detector, drawn, 4),
     )
     yield _picture(

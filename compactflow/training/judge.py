@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.flows.flow import CompactFlow
-from compactflow.training.equilibrium import sample_equilibrium
 from compactflow.training.holdout import HoldOut, in_turn
 from compactflow.training.monitors import latent_energy, monitor
 from compactflow.training.objective import Objective
@@ -134,8 +133,9 @@ class Judge:
         return go_on, rose if runaway and not go_on else ""
 
     def _settle(self, n: int) -> Tensor:
-        objective = self._objective
-        return sample_equilibrium(objective.pull, objective.push, n, self._generator)
+        pull, entropic = self._objective.pull, self._objective.push.entropic
+        draw = pull.settle if entropic else pull.latent.sample
+        return draw(n, self._generator)
 
     @torch.no_grad()
     def _measure_noise(self, settled: Tensor) -> float:

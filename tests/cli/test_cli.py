@@ -646,7 +646,7 @@ def test_an_interrupt_ends_with_its_code(folder, monkeypatch):
     "command",
     [
         *("set-boundary", "fit", "score", "explain", "report", "plugins", "new-plugin"),
-        *("reproduce", "combinations", "benchmark"),
+        *("reproduce", "combinations", "benchmark", "samples"),
     ],
 )
 @pytest.mark.parametrize("flag", ["-h", "--help"])

@@ -1,0 +1,192 @@
+"""New data that look like the inliers, by one flow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from compactflow.flows.flow import CompactFlow
+from compactflow.flows.neighbours import Neighbours
+from compactflow.pulls.base import Pull
+
+__all__ = ["Settled", "Varied"]
+
+Score = Callable[[Tensor], Tensor]
+
+_LEAST = 256  # draws at a time
+_ROUNDS = 50
+_RARE = 0.05  # a share inside below which latents are drawn inside a level
+_HALVINGS = 20
+_DIGITS = 5  # of a standard deviation, to which reference rows are kept
+_MOST = 300  # digits that a number can be rounded to
+_TIED = 0.1  # the share of repeated values from which a column takes known ones only
+
+
+@final
+class Settled:
+    """Draws by decoding latents from where training leaves them.
+
+    Args:
+        flow: The flow.
+        pull: The pull.
+        score: Keeps draws to data of at most 0, if given.
+        entropic: Whether latents settle at ``exp(-pull)/Z``, else at the latent distribution.
+        level: The signed distance of latents up to which they may be inside.
+
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.cube import Cube
+        >>> from compactflow.pulls.barriers import Barrier
+        >>> flow = CompactFlow(Coupling(2, blocks=2), Cube(2))
+        >>> score, pull = flow.signed_distance, Barrier(flow.latent)
+        >>> settled = Settled(flow, pull, score, entropic=True, level=0.0)
+        >>> x = settled.draw(5, torch.Generator())
+        >>> bool((flow.signed_distance(x) <= 0).all())
+        True
+    """
+
+    def __init__(
+        self, flow: CompactFlow, pull: Pull, score: Score | None, *, entropic: bool, level: float
+    ) -> None:
+        self._flow, self._pull, self._score = flow, pull, score
+        self._entropic, self._level = entropic, level
+        self._bound = inf
+
+    def latents(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n latents, ``(n, D)``."""
+        if self._entropic:
+            return self._pull.settle(n, generator, level=self._bound)
+        return self._pull.latent.sample(n, generator)
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n data, ``(n, D)``.
+
+        Raises:
+            ValueError: If hardly any draw is inside.
+        """
+        if self._score is None:
+            return self._flow.decode(self.latents(n, generator))
+        parts, found = [], 0
+        for _ in range(_ROUNDS):
+            x = self._flow.decode(self.latents(max(n, _LEAST), generator))
+            kept = x[self._score(x) <= 0]
+            parts.append(kept)
+            found += len(kept)
+            if found >= n:
+                return torch.cat(parts)[:n]
+            if self._entropic and len(kept) < _RARE * len(x):
+                self._bound = self._level
+        raise ValueError(
+            "the boundary leaves out nearly all that is drawn; take inside=False, or set_boundary "
+            "with a higher level"
+        )
+
+
+@final
+class Varied:
+    """Draws by varying reference rows among their neighbours, in the latents of a flow.
+
+    A latent is drawn from a normal with the mean and covariance of five, those of a reference row
+    and of its four nearest, as a manifold's kernel estimate does (Vincent, Bengio 2003). Each row
+    serves once before any serves again. The latents are scaled so that the mean and standard
+    deviation of each coordinate are those of the reference rows. Columns of which many values
+    repeat, such as counts and codes, take known values only.
+
+    Args:
+        flow: The flow.
+        neighbours: Its reference rows.
+        score: Keeps draws to data of at most 0, if given.
+
+    Raises:
+        ValueError: If all reference rows score higher.
+
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.cube import Cube
+        >>> flow, neighbours = CompactFlow(Coupling(2, blocks=2), Cube(2)), Neighbours(2, rows=9)
+        >>> neighbours.fit(torch.arange(18.0).view(9, 2), flow.backbone)
+        >>> Varied(flow, neighbours, None).draw(3, torch.Generator()).shape
+        torch.Size([3, 2])
+    """
+
+    def __init__(self, flow: CompactFlow, neighbours: Neighbours, score: Score | None) -> None:
+        self._flow, self._score = flow, score
+        self._latents, self._near = neighbours.latents, neighbours.around()
+        groups = self._latents[self._near]
+        self._mean, self._wanted = self._latents.mean(dim=0), self._latents.std(0, correction=0)
+        within = groups.var(dim=1, correction=0).mean(dim=0)
+        centres = groups.mean(dim=1)
+        self._centre = centres.mean(dim=0)
+        spread = (within + centres.var(dim=0, correction=0)).sqrt()
+        self._scale = torch.where(spread > 0, self._wanted / spread, torch.ones_like(spread))
+        self._values = _repeated(flow.preprocessing.inverse(neighbours.rows))
+        self._inside = torch.arange(len(self._latents), device=self._latents.device)
+        self._order = self._inside[:0]
+        if score is not None:
+            self._inside = self._inside[score(self._decode(self._latents)) <= 0]
+        if not len(self._inside):
+            raise ValueError(
+                "the boundary leaves out all reference rows; take inside=False, or set_boundary "
+                "with a higher level"
+            )
+
+    def draw(self, n: int, generator: torch.Generator) -> Tensor:
+        """Draw n data, ``(n, D)``.
+
+        What is outside is moved back towards the reference row that it comes from.
+        """
+        own = self._next(n, generator)
+        start, group = self._latents[own], self._latents[self._near[own]]
+        weights = torch.randn(
+            *group.shape[:2], 1, generator=generator, dtype=start.dtype, device=start.device
+        )
+        mean = group.mean(dim=1)
+        z = mean + (weights * (group - mean[:, None])).sum(dim=1) / group.shape[1] ** 0.5
+        z = self._mean + (z - self._centre) * self._scale
+        x = self._decode(z)
+        if self._score is None:
+            return x
+        outside = (self._score(x) > 0).nonzero().flatten()
+        for _ in range(_HALVINGS):
+            if not len(outside):
+                break
+            z[outside] = (z[outside] + start[outside]) / 2
+            x[outside] = self._decode(z[outside])
+            outside = outside[self._score(x[outside]) > 0]
+        return x
+
+    def _next(self, n: int, generator: torch.Generator) -> Tensor:
+        """The next n reference rows in random order."""
+        rows = [self._order]
+        for _ in range(-(-(n - len(self._order)) // len(self._inside))):
+            order = torch.randperm(
+                len(self._inside), generator=generator, device=self._inside.device
+            )
+            rows.append(self._inside[order])
+        joined = torch.cat(rows)
+        own, self._order = joined[:n], joined[n:]
+        return own
+
+    def _decode(self, z: Tensor) -> Tensor:
+        x = self._flow.decode(z)
+        for j, values in self._values.items():
+            middles = (values[1:] + values[:-1]) / 2
+            x[:, j] = values[torch.bucketize(x[:, j].contiguous(), middles)]
+        return x
+
+
+def _repeated(rows: Tensor) -> dict[int, Tensor]:
+    """The values of the columns of ``(N, D)`` of which many repeat, by column, ascending."""
+    found = {}
+    for j, column in enumerate(rows.double().cpu().numpy().T):
+        unit = column.std()
+        digits = _DIGITS - int(np.ceil(np.log10(unit))) if unit > 0 else 0
+        values = np.unique(np.round(column, min(digits, _MOST)))
+        if len(values) < (1 - _TIED) * len(column):
+            found[j] = torch.from_numpy(values).to(rows)
+    return found

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+import torch
+
+import compactflow
+from compactflow.backbones.coupling import Coupling
+from compactflow.flows.flow import CompactFlow
+from compactflow.flows.neighbours import Neighbours
+from compactflow.flows.sampling import Settled, Varied
+from compactflow.latents.cube import Cube
+from compactflow.pulls.barriers import Barrier
+
+SMALL = {"backbone_options": {"blocks": 2, "width": 8}, "max_steps": 3, "random_state": 0}
+
+
+def data(n=300):
+    """Correlated columns, a count and a rare flag."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 3)) @ [[1, 0.9, 0], [0, 0.5, 0], [0, 0, 40.0]]
+    return np.c_[X, rng.poisson(2, n), rng.random(n) < 0.1]
+
+
+@pytest.fixture(scope="module")
+def detector():
+    return compactflow.build(**SMALL, members=1).fit(data())
+
+
+def test_samples_have_the_moments_of_the_inliers(detector):
+    X, samples = data(), detector.sample(2000, random_state=0, inside=False)
+    np.testing.assert_allclose(samples.std(axis=0)[:4], X.std(axis=0)[:4], rtol=0.12)
+    assert (np.abs(samples.mean(axis=0) - X.mean(axis=0)) < 0.12 * X.std(axis=0)).all()
+    np.testing.assert_allclose(np.corrcoef(samples.T)[0, 1], np.corrcoef(X.T)[0, 1], atol=0.05)
+
+
+def test_columns_that_repeat_take_known_values_and_rows_are_new(detector):
+    X, samples = data(), detector.sample(500, random_state=0)
+    assert set(np.unique(samples[:, 3])) <= set(np.unique(X[:, 3]))
+    assert set(np.unique(samples[:, 4])) == {0, 1}
+    assert not np.isin(samples[:, 0], X[:, 0]).any()
+
+
+def test_each_reference_row_serves_once_before_any_again():
+    flow, neighbours = CompactFlow(Coupling(2, blocks=2), Cube(2)).double(), Neighbours(2, rows=40)
+    x = 10 * torch.arange(40.0).double()[:, None].repeat(1, 2)
+    neighbours.double().fit(x, flow.backbone)
+    varied = Varied(flow, neighbours, None)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.cat([varied._next(8, generator) for _ in range(5)])
+    assert drawn.sort().values.tolist() == list(range(40))
+
+
+@pytest.mark.parametrize("score_by", ["neighbours", "support"])
+@pytest.mark.parametrize("members", [1, 2])
+@pytest.mark.parametrize("boundary", [0.5, 0.95])
+def test_samples_are_inside_unless_asked_otherwise(score_by, members, boundary):
+    detector = compactflow.build(
+        **SMALL, members=members, score_by=score_by, boundary=boundary
+    ).fit(data())
+    for n in (1, 300):
+        assert (detector.predict(detector.sample(n, random_state=0)) == 1).all()
+    assert (detector.predict(detector.sample(500, 0, inside=False)) == -1).any()
+
+
+def test_a_boundary_that_leaves_nothing_is_refused(detector):
+    for ensemble in (
+        detector.ensemble_,
+        compactflow.build(**SMALL, members=2, score_by="support").fit(data()).ensemble_,
+    ):
+        with pytest.raises(ValueError, match="level"):
+            ensemble.at(-100.0).sample(3, 0)
+
+
+def test_a_single_flow_samples_its_own_support_however_small():
+    flow = CompactFlow(Coupling(12, blocks=2), Cube(12)).double()
+    settled = Settled(flow, Barrier(flow.latent), flow.signed_distance, entropic=True, level=0.0)
+    x = settled.draw(20, torch.Generator().manual_seed(0))
+    assert (flow.signed_distance(x) <= 0).all()
+    free = settled._pull.settle(5000, torch.Generator().manual_seed(0))
+    assert (flow.latent.signed_distance(free) <= 0).double().mean() < 0.05
+
+
+@pytest.mark.parametrize(("push", "entropic"), [("stein", True), ("mirror", False)])
+def test_latents_are_drawn_from_where_the_push_leaves_them(push, entropic, tmp_path):
+    pull = "barrier" if entropic else "max-abs"
+    detector = compactflow.build(**SMALL, members=1, push=push, pull=pull, boundary="natural").fit(
+        data()
+    )
+    detector.save(tmp_path / "model")
+    for same in (detector, compactflow.load(tmp_path / "model", device="cpu")):
+        beyond = np.abs(same.ensemble_.sample_latents(500, 0)).max() > 1
+        assert beyond == entropic
