@@ -19,8 +19,8 @@ from compactflow.flows.frozen import Frozen
 from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import Neighbours
 from compactflow.flows.reach import draw_out
-from compactflow.flows.scores import Score
 from compactflow.flows.sampling import Settled, Varied
+from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
