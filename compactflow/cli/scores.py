@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compactflow.cli.app import app
+from compactflow.cli.engines import score_elsewhere
 from compactflow.cli.inputs import Rows, check_kept, find_outliers, read_rows
 from compactflow.cli.options import (
     AsJson,
@@ -26,6 +27,7 @@ from compactflow.cli.options import (
     New,
     Quiet,
     Sep,
+    option,
 )
 from compactflow.cli.output import check_out, print_json, print_line, printable
 from compactflow.terminal import Terminal
@@ -64,6 +66,9 @@ def score(
     decimal: Decimal = None,
     encoding: Encoding = None,
     header: Header = None,
+    engine: Annotated[
+        str | None, option("Score elsewhere: 'ray', 'spark' or a plugin's.", "here")
+    ] = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     force: Force = False,
@@ -77,10 +82,17 @@ def score(
     (negative for outliers) and is_outlier. With --top the rows are sorted, with their number
     before them (the first is 1); without --out they come as a table on the screen. With --label,
     the AUROC and the average precision (AP) are printed, for 16 bytes of memory a row. MODEL may
-    be exported to ONNX; --json gives the SHA-256 of its file.
+    be exported to ONNX; --json gives the SHA-256 of its file. With --engine, NEW is a Parquet file
+    or a folder of them, all its columns are carried along, and --out is a folder to make.
     """
     if out is None and top is None:
         raise ValueError("score needs --out FILE for the scores, or --top N to show the furthest")
+    if engine is not None:
+        given = {"--top": top, "--keep": keep, "--label": label, "--sep": sep}
+        given |= {"--decimal": decimal, "--encoding": encoding, "--header": header}
+        summary = score_elsewhere(engine, model, new, out, given, _OUTPUTS, device)
+        _report(summary, as_json=as_json, quiet=quiet)
+        return
     if out is not None:
         check_out(out, force=force, inputs=[model, new])
     from compactflow import files, tables
@@ -121,16 +133,27 @@ def score(
         "outliers": tally.outliers,
         **tally.quality,
     }
+    if out is not None:
+        _report(summary | {"scores": str(out)}, as_json=as_json, quiet=quiet)
+        return
+    if not as_json:
+        _print_rows(best)
+    _report(summary | ({"top": best.to_pylist()} if as_json else {}), as_json=as_json, quiet=False)
+
+
+def _report(summary: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
+    """Say how many rows were scored, and where the scores are."""
     if as_json:
-        print_json(summary | ({"top": best.to_pylist()} if out is None else {"scores": str(out)}))
-    elif not quiet or out is None:
-        if out is None:
-            _print_rows(best)
-        print_line("scored", f"{tally.rows} rows, of which {tally.outliers} are outliers")
-        for name, value in tally.quality.items():
+        print_json(summary)
+    elif not quiet:
+        print_line(
+            "scored", f"{summary['rows']} rows, of which {summary['outliers']} are outliers"
+        )
+        for name in filter(summary.__contains__, _QUALITY):
+            value = summary[name]
             print_line(_QUALITY[name], "not defined" if value is None else f"{value:.4f}")
-        if out is not None:
-            print_line("scores", out)
+        if "scores" in summary:
+            print_line("scores", summary["scores"])
 
 
 class _Tally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from compactflow.plugins import (
     BackboneSpec,
     ComponentSpec,
+    EngineSpec,
     LatentSpec,
     PreprocessingSpec,
     PullSpec,
@@ -262,5 +263,14 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         target="compactflow.flows.scores:Quantile",
         summary="Another score, by its quantile over the flows in place of the mean",
         tags=("composition",),
+    EngineSpec(
+        name="ray",
+        target="compactflow.engines.ray:Ray",
+        summary="Actors of Ray Data, on one machine or many; needs compactflow[ray]",
+    ),
+    EngineSpec(
+        name="spark",
+        target="compactflow.engines.spark:Spark",
+        summary="Spark's mapInArrow, on one machine or many; needs compactflow[spark]",
     ),
 )

@@ -117,6 +117,10 @@ class ArrowScorer:
         """Name and type of each column that is added."""
         return {name: _TYPES[output] for output, name in self._outputs.items()}
 
+    def keeps(self, name: str) -> bool:
+        """Whether a column rides along."""
+        return self._keep is None or name in self._keep
+
     @property
     def columns(self) -> list[str]:
         """The columns that hold the features.

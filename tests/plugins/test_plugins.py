@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
-NAMES = ["union", "shell"]
+NAMES = ["union", "shell", "dask"]
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -26,7 +26,7 @@ def installed(request, tmp_path_factory):
 @pytest.mark.slow
 def test_it_is_listed(installed):
     name, environment = installed
-    command = [sys.executable, "-m", "compactflow", "plugins", "--kind", "latent", "--json"]
+    command = [sys.executable, "-m", "compactflow", "plugins", "--json"]
     output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     rows = {row["name"]: row for row in json.loads(output.stdout)}
     assert rows[name]["distribution"] == f"compactflow-{name}"

@@ -1,0 +1,95 @@
+"""Scoring by an engine: Parquet in, a folder of Parquet out, which is whole or not there."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["score_elsewhere"]
+
+
+def score_elsewhere(
+    engine: str,
+    model: Path,
+    new: Path,
+    out: Path | None,
+    given: Mapping[str, Any],
+    outputs: Mapping[str, str],
+    device: str,
+) -> dict[str, Any]:
+    """Score Parquet files by an engine.
+
+    Args:
+        engine: Its name.
+        model: The model file.
+        new: A Parquet file or a folder of them.
+        out: The folder to make.
+        given: Options that no engine takes, and what they were given.
+        outputs: Outputs of the scorer, and the columns they go to.
+        device: A torch device, or ``"auto"``.
+
+    Returns:
+        A summary.
+
+    Raises:
+        ValueError: If an option, a file or the engine is unfit.
+        OSError: If a file is missing or cannot be written.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise ValueError(f"{option} is not for --engine; leave it out")
+    assert out is not None  # without it there must have been --top
+    if out.exists():
+        raise FileExistsError(f"--out {out} exists; an engine makes a new folder")
+    if not out.parent.is_dir():
+        raise FileNotFoundError(f"--out {out}: the folder {out.parent} does not exist")
+    from compactflow.engines.base import Engine
+    from compactflow.plugins import registry
+    from compactflow.scoring import ArrowScorer
+
+    made = registry.load("engine", engine)()
+    if not isinstance(made, Engine):
+        raise ValueError(f"the engine {engine!r} must be made by a class of Engine, got {made!r}")
+    scorer = ArrowScorer(model, outputs=outputs, device=device)
+    _check_columns(new, scorer)
+    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
+    try:
+        try:
+            made.score(scorer, new, temporary)
+        except ImportError as error:
+            raise ValueError(str(error)) from error
+        summary = _count(temporary, outputs["outlier"])
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return {"model": scorer.digest, **summary, "scores": str(out)}
+
+
+def _check_columns(new: Path, scorer: Any) -> None:  # noqa: ANN401
+    """Check that the files can be scored, before an engine starts."""
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+
+    if not new.exists():
+        raise FileNotFoundError(f"there is no file or folder {str(new)!r}")
+    try:
+        schema = ds.dataset(new, format="parquet").schema
+        scorer(schema.empty_table())
+    except pa.ArrowException as error:
+        raise ValueError(f"{new} holds no Parquet that can be read: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{new}: {error}") from error
+
+
+def _count(folder: Path, outlier: str) -> dict[str, int]:
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+
+    rows = outliers = 0
+    for batch in ds.dataset(folder, format="parquet").to_batches(columns=[outlier]):
+        rows += batch.num_rows
+        outliers += pc.sum(batch.column(0)).as_py() or 0
+    return {"rows": rows, "outliers": outliers}

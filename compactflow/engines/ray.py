@@ -1,0 +1,96 @@
+"""Scoring by Ray Data, on the cores of one machine or of many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+import pyarrow as pa
+
+from compactflow.engines.base import Engine
+from compactflow.scoring import ArrowScorer
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+__all__ = ["Ray", "score"]
+
+_ROWS = 8192  # in a batch
+
+
+@final
+class Ray(Engine):
+    """Creates the engine that scores by Ray Data: see `score`.
+
+    It joins the cluster of ``RAY_ADDRESS``, or starts Ray on this machine's cores.
+    """
+
+    def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
+        """See `Engine.score`."""
+        ray = _import()
+        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        context.enable_progress_bars = False
+        score(ray.data.read_parquet(os.fspath(source.resolve())), scorer).write_parquet(
+            os.fspath(target.resolve())
+        )
+
+
+def score(
+    dataset: Dataset,
+    model: Callable[[pa.Table], pa.Table] | str | os.PathLike[str] | bytes,
+    *,
+    workers: int | None = None,
+) -> Dataset:
+    """Add scores to a dataset of Ray, lazily.
+
+    Each worker is an actor that opens the model once. If one dies, Ray starts another, which
+    scores the rows that were lost again.
+
+    Args:
+        dataset: The rows, with the columns that the model was fitted on.
+        model: A model file, its content, or a scorer with options of its own.
+        workers: Actors at most; by default as many as there are cores.
+
+    Returns:
+        The dataset with the scorer's columns behind its own. Its order is kept if the context's
+        ``execution_options.preserve_order`` is on.
+
+    Raises:
+        ImportError: If ``compactflow[ray]`` is not installed.
+        FileNotFoundError: If there is no such model file.
+    """
+    ray = _import()
+    scorer = model if callable(model) else ArrowScorer(model)
+    most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    return dataset.map_batches(
+        _Worker,
+        fn_constructor_args=(scorer,),
+        batch_format="pyarrow",
+        batch_size=_ROWS,
+        zero_copy_batch=True,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
+        num_cpus=0.5,  # so that readers and writers find a core beside it
+    )
+
+
+@final
+class _Worker:
+    def __init__(self, scorer: Callable[[pa.Table], pa.Table]) -> None:
+        self._scorer = scorer
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        return self._scorer(batch)
+
+
+def _import() -> Any:  # noqa: ANN401
+    try:
+        import ray.data
+    except ImportError as error:
+        raise ImportError(
+            "the engine 'ray' needs Ray, which is not installed: pip install 'compactflow[ray]'"
+        ) from error
+    return ray

@@ -1,0 +1,71 @@
+"""Scoring by Spark, on the cores of one machine or of many."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, final
+
+import pyarrow as pa
+
+from compactflow.engines.base import Engine
+from compactflow.engines.parts import split
+from compactflow.scoring import ArrowScorer
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+__all__ = ["Spark", "score"]
+
+
+@final
+class Spark(Engine):
+    """Creates the engine that scores row groups in tasks of Spark.
+
+    It takes the session that there is, or starts one as Spark's own settings say. All workers must
+    reach the files by the same paths. For data frames see `score`.
+    """
+
+    def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
+        """See `Engine.score`."""
+        try:
+            from pyspark.sql import SparkSession
+        except ImportError as error:
+            raise ImportError(
+                "the engine 'spark' needs Spark, which is not installed: "
+                "pip install 'compactflow[spark]'"
+            ) from error
+        session = SparkSession.builder.appName("compactflow").getOrCreate()
+        context = session.sparkContext
+        sent = context.broadcast(scorer)
+        parts = split(source, target)
+        context.parallelize(parts, max(1, len(parts))).foreach(lambda part: part.score(sent.value))
+
+
+def score(frame: DataFrame, model: ArrowScorer | str | os.PathLike[str] | bytes) -> DataFrame:
+    """Add scores to a data frame of Spark, lazily, by `mapInArrow`.
+
+    Each partition is scored by one task, which Spark runs again if its worker dies.
+
+    Args:
+        frame: The rows, with the columns that the model was fitted on.
+        model: A model file, its content, or a scorer with options of its own.
+
+    Returns:
+        The frame with the scorer's columns behind its own.
+
+    Raises:
+        FileNotFoundError: If there is no such model file.
+    """
+    from pyspark.sql.pandas.types import from_arrow_type
+    from pyspark.sql.types import StructField, StructType
+
+    scorer = model if isinstance(model, ArrowScorer) else ArrowScorer(model)
+    added = [StructField(name, from_arrow_type(type_)) for name, type_ in scorer.types.items()]
+    kept = [field for field in frame.schema.fields if scorer.keeps(field.name)]
+
+    def scored(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        return map(scorer, batches)
+
+    return frame.mapInArrow(scored, StructType([*kept, *added]))
