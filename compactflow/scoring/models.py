@@ -8,14 +8,16 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from compactflow.detector.screening import Ranges
-from compactflow.encoding.encoder import TableEncoder
 from compactflow.text import cause_of
+
+if TYPE_CHECKING:
+    from compactflow.encoding.encoder import TableEncoder
 
 __all__ = ["Exported", "Saved", "ScoringModel", "open_model"]
 

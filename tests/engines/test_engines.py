@@ -113,14 +113,14 @@ def test_what_no_engine_can_do_is_said_before_it_starts(
 
 
 class DiesOnce:
-    """A scorer whose process is killed when it has scored some rows."""
+    """A scorer whose process ends when it has scored some rows, but the second time not."""
 
     def __init__(self, scorer, flag):
         self.scorer, self.flag = scorer, flag
 
     def __call__(self, table):
         scored = self.scorer(table)
-        if table["id"][0].as_py() >= 300 and not os.path.exists(self.flag):
+        if not os.path.exists(self.flag):
             open(self.flag, "w").close()
             os._exit(1)
         return scored
