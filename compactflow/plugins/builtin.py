@@ -263,6 +263,7 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         target="compactflow.flows.scores:Quantile",
         summary="Another score, by its quantile over the flows in place of the mean",
         tags=("composition",),
+    ),
     EngineSpec(
         name="ray",
         target="compactflow.engines.ray:Ray",
