@@ -53,6 +53,15 @@ class Calibration:
         """From scores ``(M,)`` in any order."""
         return cls(np.sort(scores), held_out)
 
+    def without(self, share: float) -> Calibration:
+        """The same without the highest scores, where they are taken to be of outliers.
+
+        Args:
+            share: Of the scores, in [0, 1), rounded down.
+        """
+        kept = len(self.scores) - int(share * len(self.scores) + _ROUNDING)
+        return Calibration(self.scores[:kept], self.held_out)
+
     def threshold(self, boundary: float | str) -> float:
         """The score up to which a point counts as an inlier.
 

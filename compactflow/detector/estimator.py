@@ -85,6 +85,11 @@ class OneClassFlow(EnsembleDetector):
             training, to be monitored by them and to place the decision boundary. Of more than two
             flows each pair leaves out others, so that all rows train. ``"auto"`` is a tenth, or up
             to a quarter of few rows. If that makes fewer than 5 rows, the training rows serve.
+        contamination: Share of the rows that may be outliers, in [0, 0.5). More neighbours
+            then count in the score, five and twice this share of the reference rows, as outliers
+            of a kind are near each other; and the held-out rows lose this share of their highest
+            scores. With 0, all rows are taken as inliers: a few outliers among them cost little,
+            and widen the boundary.
         score_by: How far a row is from the inliers: ``"neighbours"`` is the mean distance to the
             nearest of up to 4096 training rows, which the detector keeps, measured on the flows'
             graphs (see `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed
@@ -154,6 +159,7 @@ class OneClassFlow(EnsembleDetector):
         clip: float | None = None,
         patience: int | None = None,
         validation_fraction: float | Literal["auto"] = "auto",
+        contamination: float = 0.0,
         score_by: Chosen[Score] | None = None,
         score_options: Options = None,
         boundary: float | Literal["natural"] | None = None,
@@ -184,6 +190,7 @@ class OneClassFlow(EnsembleDetector):
         self.clip = clip
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.contamination = contamination
         self.score_by = score_by
         self.score_options = score_options
         self.boundary = boundary

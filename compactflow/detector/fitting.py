@@ -27,7 +27,7 @@ from compactflow.flows.assembly import (
 )
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.gaps import fill
-from compactflow.flows.neighbours import references
+from compactflow.flows.neighbours import NEAREST, references
 from compactflow.flows.scores import Nearness, Score
 from compactflow.persistence.components import check_options
 from compactflow.pushes.theory import balance, check_theory
@@ -111,7 +111,7 @@ def fit_ensemble(
         stack.enter_context(fresh_defaults(grad=True))
         even = groups is not None
         ensemble, history, hold_out = _train(data, settings, device, seed, kept, callbacks, even)
-        calibration = calibrate(ensemble, data, hold_out, groups)
+        calibration = calibrate(ensemble, data, hold_out, groups).without(settings.contamination)
         ensemble.level = calibration.threshold(settings.boundary)
     return Fitted(
         settings=settings,
@@ -169,7 +169,9 @@ def _train(
     known = hold_out.training_rows()
     if score is Nearness:
         few = known[_some(len(known), references(len(known), dim), even=even)]
-        ensemble.remember([x[rows.to(device)] for rows in few.T])
+        # So many that at least half of them are inliers, were all outliers of one kind.
+        nearest = NEAREST + round(2 * settings.contamination * len(few))
+        ensemble.remember([x[rows.to(device)] for rows in few.T], nearest=nearest)
     for m in range(len(ensemble.scores)):
         ensemble.fit_score(m, x[known[:, m].to(device)])
     return ensemble, history, hold_out

@@ -17,7 +17,7 @@ from compactflow.devices import finest_dtype, fresh_defaults, spread
 from compactflow.flows.flow import CompactFlow
 from compactflow.flows.frozen import Frozen
 from compactflow.flows.gaps import fill
-from compactflow.flows.neighbours import Neighbours
+from compactflow.flows.neighbours import NEAREST, Neighbours
 from compactflow.flows.reach import draw_out
 from compactflow.flows.sampling import Settled, Varied
 from compactflow.flows.scores import Score
@@ -130,8 +130,11 @@ class Ensemble(nn.Module):
 
     @property
     def rounding(self) -> float:
-        """Bound on how much the batch changes a score, as a share of scores above 1."""
-        return 1e-9 if self.latent.like.dtype == torch.float64 else 1e-4
+        """Scores that differ by less are equal; above 1, as a share of them."""
+        if self.latent.like.dtype != torch.float64:
+            return 1e-4
+        # Reference rows are kept in single precision, so that equal distances differ by that much.
+        return 1e-5 if len(self.neighbours) or len(self.scores) else 1e-9
 
     def place(self, device: torch.device) -> None:
         """Move to a device, in the finest precision that it has.
@@ -188,20 +191,21 @@ class Ensemble(nn.Module):
         return moved
 
     @torch.no_grad()
-    def remember(self, rows: Sequence[Tensor]) -> None:
+    def remember(self, rows: Sequence[Tensor], *, nearest: int = NEAREST) -> None:
         """Score by the distance to reference rows from now on.
 
         Args:
             rows: For each flow data that it was trained on, ``(R, D)``.
+            nearest: How many of them count.
         """
-        self.prepare(len(rows[0]))
+        self.prepare(len(rows[0]), nearest)
         for flow, neighbours, x in zip(self.flows, self.neighbours, rows, strict=True):
             cast("Neighbours", neighbours).fit(flow.preprocess(x), flow.backbone)
 
-    def prepare(self, rows: int) -> None:
-        """Make room for so many reference rows a flow."""
+    def prepare(self, rows: int, nearest: int = NEAREST) -> None:
+        """Make room for so many reference rows a flow, of which so many count."""
         self._frozen.clear()
-        made = [Neighbours(self.dim, rows).to(self.latent.like) for _ in self.networks]
+        made = [Neighbours(self.dim, rows, nearest).to(self.latent.like) for _ in self.networks]
         self.neighbours = nn.ModuleList(made)
 
     def attach(self) -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.stacking import stack_modules
-from compactflow.flows.neighbours import NEAREST, SPARE, Neighbours
+from compactflow.flows.neighbours import SPARE, Neighbours
 from compactflow.flows.reach import draw_in
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
@@ -93,8 +93,10 @@ class _Nearest:
         )
         rows = points.shape[1]
         self._first = rows * torch.arange(len(members), device=points.device).view(-1, 1, 1)
-        self._near, self._candidates = min(NEAREST, rows), min(NEAREST + SPARE, rows)
-        self._rows = max(1, _AT_ONCE // (len(members) * rows))
+        nearest = members[0].count
+        self._near, self._candidates = min(nearest, rows), min(nearest + SPARE, rows)
+        numbers = max(rows, self._candidates * points.shape[2])  # of one row and flow
+        self._rows = max(1, _AT_ONCE // (len(members) * numbers))
 
     def __call__(self, y: Tensor, z: Tensor) -> Tensor:
         """Scores of rows and latents ``(M, N, D)``, ``(M, N)``."""
@@ -120,7 +122,9 @@ def smallest(values: Tensor, count: int) -> Tensor:
     one part in ten thousand may stand for each other.
     """
     columns = values.shape[-1]
-    if values.device.type != "cpu" or not columns > count:
+    # Groups are of no use where all of them would be looked at.
+    grouped = columns > _FEW and columns > _FOLD * count
+    if values.device.type != "cpu" or columns <= count or not (grouped or columns <= _FEW):
         return values.topk(count, dim=-1, largest=False, sorted=False).indices
     if columns <= _FEW:
         # Positive floats are ordered as the integers of their bits are. With its place in the

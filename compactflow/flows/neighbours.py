@@ -14,7 +14,7 @@ __all__ = ["NEAREST", "SPARE", "Neighbours", "references"]
 
 _ROWS = 4096  # reference rows at most
 _NUMBERS = 3 << 17  # in the reference rows of one flow at most: 1.5 MiB of a file
-NEAREST = 5
+NEAREST = 5  # neighbours, where all reference rows are inliers
 SPARE = 3  # more candidates than that, as they are found by rounded distances
 _OUTER = 0.95  # the quantile of the references' own distances that lies at 1
 _LEAST = 0.1  # of a unit, as a share of the reference points' spread: rounding is far below
@@ -23,7 +23,7 @@ _CHUNK = 1 << 22  # distances at a time
 
 @final
 class Neighbours(Resizable):
-    """Creates a score of rows: the mean distance to the five nearest of the reference rows.
+    """Creates a score of rows: the mean distance to the nearest of the reference rows.
 
     The distance is between points ``(y, g T(y))`` of the graph of a flow: y is a preprocessed row,
     T(y) its latent, and g brings both to one scale. So a row is near the inliers if it is near
@@ -35,6 +35,8 @@ class Neighbours(Resizable):
     Args:
         dim: The number of features D.
         rows: How many reference rows R there are, at least 1.
+        nearest: How many of them count, at least 1. Where some reference rows are outliers, five
+            is few: outliers of a kind are near each other.
 
     Examples:
         >>> neighbours = Neighbours(1, rows=5)
@@ -48,14 +50,17 @@ class Neighbours(Resizable):
         sets* (the distance to neighbours as a score).
     """
 
+    nearest: Tensor  # a whole number
     rows: Tensor  # (R, D), preprocessed
     gain: Tensor  # g, a scalar
     centre: Tensor  # the median distance, a scalar
     unit: Tensor  # from there to the quantile, a scalar
     points: Tensor  # (R, 2D), on the graph; made from the rows
 
-    def __init__(self, dim: int, rows: int) -> None:
+    def __init__(self, dim: int, rows: int, nearest: int = NEAREST) -> None:
         super().__init__()
+        self.count = nearest
+        self.register_buffer("nearest", torch.tensor(nearest))
         self.register_buffer("rows", torch.zeros(rows, dim))
         self.register_buffer("gain", torch.ones(()))
         self.register_buffer("centre", torch.zeros(()))
@@ -91,6 +96,7 @@ class Neighbours(Resizable):
             encode: Maps preprocessed rows to latents, ``(R, D)``.
         """
         self.points = torch.cat([self.rows, self.gain * encode(self.rows)], dim=1)
+        self.count = int(self.nearest)  # as it was loaded
 
     def forward(self, y: Tensor, z: Tensor) -> Tensor:
         """The score of preprocessed rows ``(N, D)`` with their latents ``(N, D)``, ``(N,)``."""
@@ -115,7 +121,8 @@ class Neighbours(Resizable):
         return torch.cat([all_rows[:, None], torch.cat(near)], dim=1)
 
     def _at_once(self) -> int:
-        return max(1, _CHUNK // len(self.points))
+        numbers = self.count * self.points.shape[1]  # of a row's neighbours
+        return max(1, _CHUNK // max(len(self.points), numbers))
 
     def _distance(self, points: Tensor, own: Tensor | None = None) -> Tensor:
         """Mean distance to the nearest reference points, of each of ``(N, 2D)``, ``(N,)``.
@@ -130,9 +137,9 @@ class Neighbours(Resizable):
             return points.new_zeros(len(points))
         # The nearest are found by one product in single precision, and then measured exactly, so
         # that a row's score does not depend on the rows beside it.
-        near = self._nearest(points, own, min(NEAREST + SPARE, others))
+        near = self._nearest(points, own, min(self.count + SPARE, others))
         exact = (self.points[near] - points[:, None]).norm(dim=2)
-        return exact.topk(min(NEAREST, others), dim=1, largest=False).values.mean(dim=1)
+        return exact.topk(min(self.count, others), dim=1, largest=False).values.mean(dim=1)
 
     def _nearest(self, points: Tensor, own: Tensor | None, count: int) -> Tensor:
         """Indices of the nearest reference points, up to rounding, ``(N, count)``."""

@@ -101,7 +101,9 @@ def test_ties_are_ties_in_any_batch_and_precision():
     quick = ensemble.in_precision(torch.float32)
     distance, scores = ensemble.signed_distance(X) + ensemble.level, detector.calibration_.scores
     for rows in (X, X[:20], X[:1]):
-        p = detector.calibration_.p_values(ensemble.signed_distance(rows) + ensemble.level)
+        p = detector.calibration_.p_values(
+            ensemble.signed_distance(rows) + ensemble.level, rounding=ensemble.rounding
+        )
         again = detector.calibration_.p_values(
             quick.signed_distance(rows) + quick.level, rounding=quick.rounding
         )
@@ -109,3 +111,10 @@ def test_ties_are_ties_in_any_batch_and_precision():
         np.testing.assert_array_equal(p, detector.p_values(rows))
         counts = [(scores >= score - 1e-6).sum() for score in distance[: len(rows)]]
         np.testing.assert_allclose(p, (1 + np.array(counts)) / (len(scores) + 1))
+
+
+def test_the_highest_scores_go_with_a_share_of_outliers():
+    calibration = Calibration.of(np.arange(10.0), held_out=True)
+    assert calibration.without(0.2).scores.tolist() == list(range(8))
+    assert calibration.without(0.3).scores.tolist() == list(range(7))
+    assert calibration.without(0.0).scores.tolist() == list(range(10))
