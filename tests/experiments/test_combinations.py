@@ -42,7 +42,7 @@ def chosen():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("backbone", "latent", "pull", "push"), chosen())
+@pytest.mark.parametrize(("backbone", "latent", "pull", "push"), list(chosen()))
 def test_combinations_train_improve_and_decode(backbone, latent, pull, push):
     centres = [[0, -1], [0, 1], [2, -1]]
     X = make_blobs(300, 2, centers=centres, cluster_std=0.1, random_state=0)[0] * [1, 3] + 5

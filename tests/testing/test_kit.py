@@ -56,7 +56,7 @@ def cases_of_built_ins():
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
-@pytest.mark.parametrize("spec", cases_of_built_ins())
+@pytest.mark.parametrize("spec", list(cases_of_built_ins()))
 def test_built_ins_conform(spec):
     expected = KNOWN.get(spec.name)
     results = CHECK[spec.kind](spec.name, expected_failures=expected)
