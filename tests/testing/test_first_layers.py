@@ -70,6 +70,12 @@ class InverseOfTheSecondFlow(Units):
         return self.sign * super().forward(x)
 
 
+class JoinsAsTheFirst(Units):
+    @classmethod
+    def joined(cls, layers):
+        return lambda x: torch.stack([layers[0](x)] * len(layers))
+
+
 class Overflows(Units):
     def forward(self, x):
         return super().forward(x).asinh()
@@ -175,6 +181,7 @@ FAULTS = {
     AnyDimension: {"dimensions"},
     InverseOff: {"inverse-undoes-forward"},
     InverseOfTheSecondFlow: {"inverse-undoes-forward"},
+    JoinsAsTheFirst: {"joined-maps-as-each-does"},
     Overflows: {"finite-far-away"},
     ForgetsItsUnits: {"log-abs-det-is-the-slope"},
     NoGradient: {"log-abs-det-is-the-slope"},

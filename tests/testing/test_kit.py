@@ -509,6 +509,11 @@ class HalfRecodes(Network):
         return 0.5 * (super().recode(z, start=start) + z)
 
 
+class PreparedInSingle(Network):
+    def prepared(self):
+        return lambda x: self(x.float().double())
+
+
 class WeakDivergence(Network):
     def forward_and_divergence(self, x, sigma, generator=None):
         z, divergence = super().forward_and_divergence(x, sigma, generator)
@@ -598,6 +603,7 @@ BACKBONE_FAULTS = {
     LogDetWithoutGradient: {"log-abs-det-has-its-gradient"},
     TwoLogDets: {"one-pass-gives-both"},
     HalfRecodes: {"recode-is-that-of-the-base-class"},
+    PreparedInSingle: {"prepared-gives-the-latents"},
     WeakDivergence: {"divergence-spreads-as-the-log-det-does"},
     DetachesLatents: {"divergence-leaves-the-latents"},
     DivergesGlobally: {"divergence-draws-from-the-generator"},
