@@ -190,6 +190,8 @@ def _summarise_boundary(detector: OneClassFlow, out: Path) -> dict[str, Any]:
         "inside": float(inside.mean()) if len(inside) else None,
         "held_out": len(inside) if calibration.held_out else 0,
         "calibration": calibration.describe(detector.ensemble_.level),
+        "new_inliers": calibration.expect(detector.ensemble_.level),
+        "new_inliers_inside": calibration.bounds(detector.ensemble_.level),
         "model": str(out),
     }
 
@@ -214,4 +216,5 @@ def _print_fit(summary: dict[str, Any]) -> None:
 
 def _print_boundary(summary: dict[str, Any]) -> None:
     print_line("calibration", summary["calibration"])
+    print_line("new inliers", summary["new_inliers"])
     print_line("model", summary["model"])

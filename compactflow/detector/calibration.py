@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
+from scipy.stats import beta, false_discovery_control
 
 from compactflow.flows.ensemble import Ensemble
 from compactflow.training.holdout import HoldOut
@@ -20,6 +20,8 @@ __all__ = ["Calibration", "CalibrationWarning", "calibrate"]
 Array = NDArray[np.float64]
 
 _ROUNDING = 1e-9  # of a score of float64, where it is above 1: rows that differ by less are tied
+
+_CONFIDENCE = 0.9
 
 
 class CalibrationWarning(UserWarning):
@@ -43,6 +45,8 @@ class Calibration:
         array([1. , 0.6, 0.2])
         >>> calibration.describe(calibration.threshold(0.5))
         '75.0% of 4 held-out rows are inside'
+        >>> calibration.expect(calibration.threshold(0.5))
+        '24.9% to 98.7% of them are inside, with 90% confidence'
     """
 
     scores: Array
@@ -127,6 +131,37 @@ class Calibration:
         rows = f"{len(self.scores)} " + ("held-out" if self.held_out else "training") + " rows"
         end = "" if self.held_out else ", as none were held out"
         return f"{np.mean(self.scores <= threshold):.1%} of {rows} are inside{end}"
+
+    def bounds(self, threshold: float) -> tuple[float, float] | None:
+        """The share of new inliers inside a threshold, from and to, with 90 % confidence.
+
+        With k of M held-out rows inside, the share inside a threshold at the k-th score follows
+        the Beta distribution with parameters k and M + 1 - k over the draw of these rows. The
+        bounds also hold for a threshold that lies between two scores (Clopper, Pearson 1934). Of
+        an ensemble they hold about, as p-values do.
+
+        Returns:
+            The bounds, or ``None`` if no rows were held out.
+
+        References:
+            Vovk (2012), *Conditional validity of inductive conformal predictors*.
+        """
+        rows = len(self.scores)
+        if not self.held_out or not rows:
+            return None
+        inside = int(np.sum(self.scores <= threshold))
+        tail = (1 - _CONFIDENCE) / 2
+        low = beta.ppf(tail, inside, rows - inside + 1) if inside else 0.0
+        high = beta.ppf(1 - tail, inside + 1, rows - inside) if inside < rows else 1.0
+        return float(low), float(high)
+
+    def expect(self, threshold: float) -> str:
+        """What share of new inliers lies inside a threshold, in words."""
+        bounds = self.bounds(threshold)
+        if bounds is None:
+            return "nothing is known of them, as no rows were held out"
+        low, high = bounds
+        return f"{low:.1%} to {high:.1%} of them are inside, with {_CONFIDENCE:.0%} confidence"
 
     def check_held_out(self, what: str) -> None:
         """Check that training did not see the rows, as `what` needs.

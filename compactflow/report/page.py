@@ -76,6 +76,7 @@ def _summary(detector: OneClassFlow, survey: Survey) -> str:
         if sampled < survey.rows
         else "all rows",
         "calibration": calibration.describe(detector.ensemble_.level),
+        "new inliers": calibration.expect(detector.ensemble_.level),
         "columns" if detector.encoder_ else "features": detector.n_features_in_,
         "backbone": detector.backbone,
         "latent": detector.latent,

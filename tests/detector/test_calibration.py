@@ -55,6 +55,25 @@ def test_a_level_that_the_rows_cannot_keep_is_told(rows, boundary, word):
             calibration.warn(boundary)
 
 
+@pytest.mark.parametrize("level", [0.5, 0.9])
+def test_bounds_hold_the_share_of_new_inliers(level):
+    rng = np.random.default_rng(0)
+    held = []
+    for _ in range(1000):
+        calibration = Calibration.of(rng.uniform(size=60), held_out=True)
+        threshold = calibration.threshold(level)  # which is the share inside, of uniform scores
+        low, high = calibration.bounds(threshold)
+        held.append(low <= threshold <= high)
+    assert 0.88 < np.mean(held) < 0.97
+
+
+def test_bounds_at_the_ends():
+    calibration = Calibration.of(np.arange(9.0), held_out=True)
+    assert calibration.bounds(-1) == (0, pytest.approx(1 - 0.05 ** (1 / 9)))
+    assert calibration.bounds(8) == (pytest.approx(0.05 ** (1 / 9)), 1)
+    assert Calibration.of(np.arange(9.0), held_out=False).bounds(3) is None
+
+
 def test_without_held_out_rows_a_level_is_doubtful_and_the_words_say_so():
     calibration = Calibration.of(np.arange(4.0), held_out=False)
     with pytest.warns(CalibrationWarning, match="none were held out"):
