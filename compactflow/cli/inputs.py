@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compactflow.terminal import progress
 
@@ -182,8 +182,12 @@ def read_inliers(
     dialect: Dialect,
     *,
     categorical: Sequence[str] = (),
+    most: int,
+    seed: int,
 ) -> tuple[pa.Table, int]:
     """Read a training table without the rows that a column calls outliers.
+
+    Of more than `most` rows so many are drawn.
 
     Returns:
         The table, of numbers if it has nothing else and no column is to be a category, and how
@@ -198,20 +202,26 @@ def read_inliers(
     from compactflow import tables
     from compactflow.encoding.inference import FEWEST_ROWS
 
-    left_out = [*drop, *([] if label is None else [label])]
+    how: dict[str, Any] = {
+        "without": [*drop, *([] if label is None else [label])],
+        "dialect": dialect,
+        "most": most,
+        "seed": seed,
+    }
     try:
-        table = tables.read_table(path, without=left_out, dialect=dialect)
+        table = tables.read_table(path, **how)
         if categorical:
-            table = tables.read_cells(path, without=left_out, dialect=dialect)
+            table = tables.read_cells(path, **how)
     except tables.CellError:
-        table = tables.read_cells(path, without=left_out, dialect=dialect)
+        table = tables.read_cells(path, **how)
         if len(table) < FEWEST_ROWS:  # too few to say what the column is
             raise
     if label is None:
         return table, 0
     with _explaining(label):
         batches = tables.read_batches(path, [label], dialect=dialect)
-        values = [np.empty(0), *(batch.column(0).to_numpy() for batch in batches)]
+        drawn, _ = tables.sample(batches, most, seed)  # the same rows
+        values = [np.empty(0), *(batch.column(0).to_numpy() for batch in drawn)]
     outlier = find_outliers(np.concatenate(values), f"{path}: column {label!r}")
     return table.filter(~outlier), int(outlier.sum())
 

@@ -66,6 +66,9 @@ def fit(
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the state of training here.")
     ] = None,
+    max_rows: Annotated[
+        int, typer.Option(min=2, help="Draw so many rows of a larger table, by chance.")
+    ] = 1_000_000,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -88,7 +91,13 @@ def fit(
 
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     table, labelled = read_inliers(
-        train, drop or [], label, dialect, categorical=categorical or []
+        train,
+        drop or [],
+        label,
+        dialect,
+        categorical=categorical or [],
+        most=max_rows,
+        seed=seed,
     )
     from compactflow.detector.building import build
 

@@ -236,6 +236,7 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         name="neighbours",
         target="compactflow.flows.scores:Nearness",
         summary="Mean distance to the nearest reference rows, in the flow's eyes",
+        tags=("default",),
         reference="Ramaswamy, Rastogi, Shim (2000), Efficient algorithms for mining outliers from "
         "large data sets",
     ),
@@ -268,10 +269,12 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         name="ray",
         target="compactflow.engines.ray:Ray",
         summary="Actors of Ray Data, on one machine or many; needs compactflow[ray]",
+        tags=("distributed",),
     ),
     EngineSpec(
         name="spark",
         target="compactflow.engines.spark:Spark",
         summary="Spark's mapInArrow, on one machine or many; needs compactflow[spark]",
+        tags=("distributed",),
     ),
 )

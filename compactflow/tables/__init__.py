@@ -10,6 +10,7 @@ from compactflow.tables.reading import (
     read_cells,
     read_table,
 )
+from compactflow.tables.sampling import sample
 from compactflow.tables.writing import check_output, defuse, write
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "read_batches",
     "read_cells",
     "read_table",
+    "sample",
     "write",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ import pyarrow as pa
 from compactflow.tables.cells import Fault, describe, to_numbers, with_point
 from compactflow.tables.dialect import CellError, Dialect, TableError
 from compactflow.tables.formats import Format, open_table
+from compactflow.tables.sampling import draw
 from compactflow.text import Note
 
 __all__ = [
@@ -114,8 +116,23 @@ def read_batches(
     return _batches(table, columns, cells, keep, drop=False)
 
 
-def read_table(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _FOUND) -> pa.Table:
+def read_table(
+    path: Path,
+    *,
+    without: Sequence[str] = (),
+    dialect: Dialect = _FOUND,
+    most: int = sys.maxsize,
+    seed: int = 0,
+) -> pa.Table:
     """Read a table as float64, all columns but those in `without` and the index of pandas.
+
+    Args:
+        path: The table.
+        without: Columns to leave out.
+        dialect: How it is spelled, if it is text.
+        most: Rows to keep at most; if there are more, they are drawn: see
+            `compactflow.tables.sampling.sample`. Memory does not grow with the others.
+        seed: Of the draw.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -125,13 +142,21 @@ def read_table(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _F
     """
     table, kept = _choose(path, without, dialect)
     schema = pa.schema([(name, pa.float64()) for name in kept])
-    return pa.Table.from_batches(_batches(table, kept, (), (), drop=True), schema)
+    return draw(path, _batches(table, kept, (), (), drop=True), schema, most, seed)
 
 
-def read_cells(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _FOUND) -> pa.Table:
+def read_cells(
+    path: Path,
+    *,
+    without: Sequence[str] = (),
+    dialect: Dialect = _FOUND,
+    most: int = sys.maxsize,
+    seed: int = 0,
+) -> pa.Table:
     """Read a table as it is, all columns but those in `without` and the index of pandas.
 
-    Of text all columns are text, in which numbers have a decimal point.
+    Of text all columns are text, in which numbers have a decimal point. The arguments are those of
+    `read_table`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -140,8 +165,8 @@ def read_cells(path: Path, *, without: Sequence[str] = (), dialect: Dialect = _F
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Note)  # this is the second look at the file
         table, kept = _choose(path, without, dialect)
-    batches = list(_batches(table, (), kept, (), drop=True))
-    return pa.Table.from_batches(batches, pa.schema(table.types(kept)))
+    batches = _batches(table, (), kept, (), drop=True)
+    return draw(path, batches, pa.schema(table.types(kept)), most, seed)
 
 
 def _choose(path: Path, without: Sequence[str], dialect: Dialect) -> tuple[Format, list[str]]:

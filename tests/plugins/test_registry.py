@@ -15,6 +15,8 @@ import pytest
 
 import compactflow
 from compactflow.backbones.base import Backbone
+from compactflow.engines.base import Engine
+from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.plugins import (
     BackboneSpec,
@@ -37,6 +39,8 @@ BASES = {
     "pull": Pull,
     "push": Push,
     "preprocessing": Preprocessing,
+    "score": Score,
+    "engine": Engine,
 }
 
 
@@ -434,7 +438,9 @@ def test_a_module_that_ends_the_process_is_named(site, body):
 def test_one_hook_gives_specs_of_any_kind(site):
     body = """
         from compactflow.plugins import BackboneSpec, EngineSpec, PreprocessingSpec, PushSpec
+        from compactflow.plugins import ScoreSpec
         kinds = BackboneSpec, EngineSpec, LatentSpec, PreprocessingSpec, PullSpec, PushSpec
+        kinds += (ScoreSpec,)
         return [kind(name='all', target=f'{__name__}:Part') for kind in kinds]
     """
     module = site.install("all-kinds", hook(body))
