@@ -21,7 +21,7 @@ def reproduce(
     experiments: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[fig1|fig2|fig3|table1|table2|theorem|gaps|all]...",
+            metavar="[fig1|fig2|fig3|table1|table2|theorem|gaps|pushes|all]...",
             help="By default fig1 and table1.",
         ),
     ] = None,
@@ -40,7 +40,7 @@ def reproduce(
     """Run the paper's experiments, on data that scikit-learn ships unless --features is given.
 
     The tables and fig3 train on one class against the rest; a run that was stopped goes on where
-    it was. 'all' is all but 'gaps', which needs the plugins compactflow-union and
+    it was. 'all' is all but 'pushes' and 'gaps', which needs the plugins compactflow-union and
     compactflow-shell.
     """
     from compactflow.experiments.reproduce import reproduce as run
