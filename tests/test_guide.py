@@ -10,10 +10,24 @@ from compactflow.plugins.scaffold import new_plugin
 from compactflow.preprocessing import chain
 from compactflow.testing.kit import CHECKS
 
-GUIDE = Path(__file__).parents[1] / "docs" / "writing-a-plugin.md"
-TEXT = GUIDE.read_text(encoding="utf-8")
-CHECKS_TEXT = GUIDE.with_name("checks.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(?:python|toml)\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+GUIDES = {
+    "latent": "writing-a-plugin.md",
+    "backbone": "plugin-backbone.md",
+    "pull": "plugin-pull.md",
+    "push": "plugin-push.md",
+    "preprocessing": "plugin-first-layer.md",
+}
+CHECKS_TEXT = (DOCS / "checks.md").read_text(encoding="utf-8")
+
+
+def blocks(page):
+    text = (DOCS / page).read_text(encoding="utf-8")
+    return re.findall(r"^```(?:python|toml)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+BLOCKS = [block for page in GUIDES.values() for block in blocks(page)]
 
 
 @pytest.fixture(scope="module")
@@ -21,10 +35,10 @@ def package(tmp_path_factory):
     """The texts of the guide's package, and of those of the other kinds."""
     files = [
         path
-        for kind in ("push", "pull", "preprocessing", "backbone", "latent")
+        for kind in reversed(GUIDES)
         for path in new_plugin("diamond", kind, tmp_path_factory.mktemp("guide"))
     ]
-    files.append(Path(chain.__file__))
+    files += [Path(chain.__file__), ROOT / "tests" / "backbones" / "test_freia.py"]
     return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 
@@ -33,9 +47,10 @@ def test_each_block_is_in_the_package(block, package):
     assert any(block in text for text in package.values())
 
 
-def test_the_whole_latent_is_shown(package):
-    code = "".join(BLOCKS)
-    for method in re.findall(r"    def \w+.*", package["latent.py"]):
+@pytest.mark.parametrize("kind", GUIDES)
+def test_the_whole_component_is_shown(kind, package):
+    code = "".join(blocks(GUIDES[kind]))
+    for method in re.findall(r"(?:    )?def \w+.*", package[f"{kind}.py"]):
         assert method in code
 
 

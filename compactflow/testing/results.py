@@ -32,7 +32,7 @@ class CheckResult:
     name: str
     status: Status
     message: str = ""
-    error: Exception | None = field(default=None, compare=False, repr=False)
+    error: BaseException | None = field(default=None, compare=False, repr=False)
 
 
 class SkipCheck(Exception):  # noqa: N818
@@ -110,6 +110,6 @@ def _outcome(name: str, check: Callable[[Any], None], make: Callable[..., Any]) 
         return CheckResult(name, "failed", "skipped without a reason")
     except _Failure as failure:
         return CheckResult(name, "failed", str(failure))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a component that exits ends no test run
         return CheckResult(name, "failed", f"{type(error).__name__}: {error}", error)
     return CheckResult(name, "passed")

@@ -964,6 +964,16 @@ def test_an_error_in_a_component_fails_the_check_and_keeps_its_traceback():
     assert traceback.extract_tb(cause.__traceback__)[-1].name == "breaks"
 
 
+def test_a_component_that_exits_fails_the_check():
+    def leaves(make):
+        raise SystemExit("no licence")
+
+    result = run(leaves)
+    assert (result.status, result.message) == ("failed", "SystemExit: no licence")
+    with pytest.raises(AssertionError, match="no licence"):
+        _as_test(lambda: result)()
+
+
 def test_unknown_kinds_and_names_are_refused():
     with pytest.raises(ValueError, match="kind must be"):
         testing.parametrize("prior", "cube")
