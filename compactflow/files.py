@@ -61,7 +61,7 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
     """
     target = check_replaceable(path)
     before = _status(target)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}{target.suffix}")
+    temporary = target.with_name(f".{secrets.token_hex(4)}.{target.name}")
     with _removed_at_last(temporary):
         # Nobody else may read it before it has the mode of the file it replaces.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL

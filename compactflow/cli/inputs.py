@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from compactflow.cli.labels import Labels
 from compactflow.terminal import progress
 
 if TYPE_CHECKING:
@@ -19,16 +20,10 @@ if TYPE_CHECKING:
     from compactflow.encoding.encoder import TableEncoder
     from compactflow.tables import Dialect
 
-_LABELS = (
-    "--label takes 1 or true for outliers and 0 or false for others, or -1 for outliers and 1 for "
-    "others"
-)
-
 __all__ = [
     "Rows",
     "check_kept",
     "columns_of",
-    "find_outliers",
     "open_model",
     "read_inliers",
     "read_rows",
@@ -96,7 +91,7 @@ def read_rows(
     title: str,
     *,
     encoder: TableEncoder | None,
-    label: str | None = None,
+    labels: Labels | None = None,
     keep: Sequence[str] = (),
     dialect: Dialect,
     show: bool,
@@ -110,7 +105,7 @@ def read_rows(
         ranges: Theirs in training, if known.
         title: What is being done.
         encoder: What makes features of the columns; ``None`` if they are numbers.
-        label: A column of labels.
+        labels: A column of labels.
         keep: Columns to carry along.
         dialect: How the table is spelled.
         show: Whether to show progress.
@@ -128,17 +123,20 @@ def read_rows(
 
     features = list(names)
     columns, cells = (features, []) if encoder is None else ([], features)
-    labelled = [] if label is None else [label]
-    batches = tables.read_batches(
-        path, [*labelled, *columns], cells=cells, keep=keep, dialect=dialect
-    )
+    if labels is None:
+        batches = tables.read_batches(path, columns, cells=cells, keep=keep, dialect=dialect)
+    else:
+        if labels.outliers:
+            keep = [labels.column, *keep]
+        else:
+            columns = [labels.column, *columns]
+        batches = tables.read_batches(path, columns, cells=cells, keep=keep, dialect=dialect)
+        batches = _labelled(batches, labels, len(features))
     total = tables.count_rows(path, dialect) if show else None
-    if label is not None:
-        batches = _labelled(batches, label)
     titles = features if encoder is None else encoder.titles
     watch = None if quiet or ranges is None else ranges.watch(titles)
     bar = progress(title, total, show=show)
-    return _watched(batches, str(path), encoder, watch, len(labelled), len(features), bar)
+    return _watched(batches, str(path), encoder, watch, labels is not None, len(features), bar)
 
 
 def _watched(
@@ -146,7 +144,7 @@ def _watched(
     path: str,
     encoder: TableEncoder | None,
     watch: Watch | None,
-    labelled: int,
+    labelled: bool,
     features: int,
     bar: AbstractContextManager[Callable[[int], None]],
 ) -> Iterator[Rows]:
@@ -178,7 +176,7 @@ def _watched(
 def read_inliers(
     path: Path,
     drop: Sequence[str],
-    label: str | None,
+    labels: Labels | None,
     dialect: Dialect,
     *,
     categorical: Sequence[str] = (),
@@ -197,13 +195,11 @@ def read_inliers(
         ValueError: As `compactflow.tables.read_table`, or if the label cannot be understood.
         OSError: If the table cannot be read.
     """
-    import numpy as np
-
     from compactflow import tables
     from compactflow.encoding.inference import FEWEST_ROWS
 
     how: dict[str, Any] = {
-        "without": [*drop, *([] if label is None else [label])],
+        "without": [*drop, *([] if labels is None else [labels.column])],
         "dialect": dialect,
         "most": most,
         "seed": seed,
@@ -216,47 +212,39 @@ def read_inliers(
         table = tables.read_cells(path, **how)
         if len(table) < FEWEST_ROWS:  # too few to say what the column is
             raise
-    if label is None:
+    if labels is None:
         return table, 0
-    with _explaining(label):
-        batches = tables.read_batches(path, [label], dialect=dialect)
+    numbers, words = ([], [labels.column]) if labels.outliers else ([labels.column], [])
+    with labels.explaining():
+        batches = tables.read_batches(path, numbers, keep=words, dialect=dialect)
         drawn, _ = tables.sample(batches, most, seed)  # the same rows
-        values = [np.empty(0), *(batch.column(0).to_numpy() for batch in drawn)]
-    outlier = find_outliers(np.concatenate(values), f"{path}: column {label!r}")
+        outlier = labels.read(path, drawn)
     return table.filter(~outlier), int(outlier.sum())
 
 
-def find_outliers(labels: NDArray[np.float64], name: str) -> NDArray[np.bool_]:
-    """Which labels say outlier: 1 among 0 and 1, or -1 among -1 and 1, as in scikit-learn.
+def _labelled(
+    batches: Iterator[pa.RecordBatch], labels: Labels, place: int
+) -> Iterator[pa.RecordBatch]:
+    """The batches with the labels first, as numbers.
 
-    Raises:
-        ValueError: If there are others.
+    Args:
+        batches: With them there already, or at a place if they are other values.
+        labels: The column.
+        place: The place.
     """
-    import numpy as np
+    import pyarrow as pa
 
-    found = np.unique(labels)
-    for outlier, inlier in ((1.0, 0.0), (-1.0, 1.0)):
-        if np.isin(found, [outlier, inlier]).all():
-            return labels == outlier
-    shown = ", ".join(f"{value:g}" for value in found[:5])
-    raise ValueError(f"{name} holds {shown}; {_LABELS}")
-
-
-def _labelled(batches: Iterator[pa.RecordBatch], label: str) -> Iterator[pa.RecordBatch]:
-    with _explaining(label):
-        yield from batches
-
-
-@contextmanager
-def _explaining(label: str) -> Iterator[None]:
-    """Say what labels are, if an error names theirs among the unfit columns."""
-    from compactflow.tables import TableError
-
-    try:
-        yield
-    except TableError as error:
-        hint = f"; {_LABELS}" if f"column {label!r}" in str(error) else ""
-        raise TableError(f"{error}{hint}") from error
+    with labels.explaining():
+        if not labels.outliers:
+            yield from batches
+            return
+        row = 1
+        for batch in batches:
+            rest = batch.select([n for n in range(batch.num_columns) if n != place])
+            columns = [labels.mark(batch.column(place), row), *rest.columns]
+            names = [labels.column, *rest.schema.names]
+            yield pa.RecordBatch.from_arrays(columns, names=names)
+            row += len(batch)
 
 
 @contextmanager

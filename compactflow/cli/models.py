@@ -10,6 +10,7 @@ import typer
 
 from compactflow.cli.app import app
 from compactflow.cli.inputs import read_inliers
+from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
     AsJson,
     Categorical,
@@ -22,6 +23,7 @@ from compactflow.cli.options import (
     Label,
     Model,
     Out,
+    Outlier,
     Quiet,
     Seed,
     Sep,
@@ -45,6 +47,7 @@ def fit(
     drop: Drop = None,
     categorical: Categorical = None,
     label: Label = None,
+    outlier: Outlier = None,
     sep: Sep = None,
     decimal: Decimal = None,
     encoding: Encoding = None,
@@ -87,13 +90,14 @@ def fit(
     be removed once the model is written.
     """
     check_out(out, force=force, inputs=[train])
+    labels = Labels.of(label, outlier)
     from compactflow import tables
 
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     table, labelled = read_inliers(
         train,
         drop or [],
-        label,
+        labels,
         dialect,
         categorical=categorical or [],
         most=max_rows,

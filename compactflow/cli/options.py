@@ -24,6 +24,7 @@ __all__ = [
     "Model",
     "New",
     "Out",
+    "Outlier",
     "Quick",
     "Quiet",
     "Seed",
@@ -61,6 +62,10 @@ Label = Annotated[
     typer.Option(
         metavar="NAME", help="The column that tells outliers: 1 or true (or -1 among 1 and -1)."
     ),
+]
+Outlier = Annotated[
+    list[str] | None,
+    typer.Option(metavar="VALUE", help="What --label calls outliers, if no 1, true or -1."),
 ]
 Keep = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Carry a column to the output.")

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from compactflow.cli.app import app
 from compactflow.cli.engines import score_elsewhere
-from compactflow.cli.inputs import Rows, check_kept, find_outliers, read_rows
+from compactflow.cli.inputs import Rows, check_kept, read_rows
+from compactflow.cli.labels import Labels, find_outliers
 from compactflow.cli.options import (
     AsJson,
     Decimal,
@@ -25,6 +26,7 @@ from compactflow.cli.options import (
     Label,
     Model,
     New,
+    Outlier,
     Quiet,
     Sep,
     option,
@@ -62,6 +64,7 @@ def score(
     ] = None,
     keep: Keep = None,
     label: Label = None,
+    outlier: Outlier = None,
     sep: Sep = None,
     decimal: Decimal = None,
     encoding: Encoding = None,
@@ -88,11 +91,12 @@ def score(
     if out is None and top is None:
         raise ValueError("score needs --out FILE for the scores, or --top N to show the furthest")
     if engine is not None:
-        given = {"--top": top, "--keep": keep, "--label": label, "--sep": sep}
-        given |= {"--decimal": decimal, "--encoding": encoding, "--header": header}
+        given = {"--top": top, "--keep": keep, "--label": label, "--outlier": outlier}
+        given |= {"--sep": sep, "--decimal": decimal, "--encoding": encoding, "--header": header}
         summary = score_elsewhere(engine, model, new, out, given, _OUTPUTS, device)
         _report(summary, as_json=as_json, quiet=quiet)
         return
+    labels = Labels.of(label, outlier)
     if out is not None:
         check_out(out, force=force, inputs=[model, new])
     from compactflow import files, tables
@@ -112,7 +116,7 @@ def score(
         ranges,
         "scoring",
         encoder=scorer.model.encoder,
-        label=label,
+        labels=labels,
         keep=kept,
         dialect=dialect,
         show=show,

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 from compactflow.columns import pandas_index
 from compactflow.tables.dialect import Dialect, Found, TableError
 
-__all__ = ["READ", "Format", "open_table"]
+__all__ = ["COMPRESSIONS", "READ", "Format", "open_table"]
 
 _BLOCK_BYTES = 8 << 20  # of text read at a time; a row must fit
 _BATCH_ROWS = 8192  # of Parquet or Arrow read at a time
 _HEAD_BYTES = 1 << 20  # of text looked at to find how it is spelled
 
-_COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 # What files begin with that are not what their names say.
 _MAGIC = {
     b"\x1f\x8b": ("gzip", ".gz"),
@@ -253,13 +253,13 @@ def open_table(path: Path, dialect: Dialect) -> Format:
         TableError: If the suffix names no format.
     """
     suffix = path.suffix.lower()
-    packed = suffix in _COMPRESSIONS
+    packed = suffix in COMPRESSIONS
     if packed:
         suffix = Path(path.stem).suffix.lower()
     format_ = READ.get(suffix)
     if format_ is None or (packed and format_ is not DelimitedText):
         raise TableError(
             f"{path}: the name must end in {' or '.join(READ)}, which says the format; "
-            f"{', '.join(_COMPRESSIONS)} may follow a text format"
+            f"{', '.join(COMPRESSIONS)} may follow a text format"
         )
     return format_(path, dialect)

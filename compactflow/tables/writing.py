@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +12,7 @@ import pyarrow.csv as pcsv
 import pyarrow.parquet as pq
 
 from compactflow.tables.dialect import NUMBER, TableError
+from compactflow.tables.formats import COMPRESSIONS
 
 __all__ = ["check_output", "defuse", "write"]
 
@@ -26,10 +27,7 @@ def check_output(path: Path) -> None:
     Raises:
         TableError: If it does not.
     """
-    if path.suffix.lower() not in _WRITERS:
-        raise TableError(
-            f"{path}: the name must end in {' or '.join(_WRITERS)}, which says the format"
-        )
+    _format(path)
 
 
 def write(
@@ -43,24 +41,41 @@ def write(
     and you have the text as it was.
 
     Args:
-        path: The file.
+        path: The file; a suffix of compression may follow that of a text format.
         types: Name and Arrow type of each column.
         batches: The rows, with these columns; there may be none.
 
     Raises:
         TableError: If the suffix names no format, or the format cannot hold a column's type.
     """
-    check_output(path)
-    with _WRITERS[path.suffix.lower()](path, pa.schema(types)) as writer:
+    suffix, compression = _format(path)
+    with (
+        pa.output_stream(str(path), compression=compression) as file,
+        _WRITERS[suffix](path, file, pa.schema(types)) as writer,
+    ):
         for batch in batches:
             writer.write_batch(batch)
+
+
+def _format(path: Path) -> tuple[str, str | None]:
+    """The suffix that names a file's format, and how it is compressed."""
+    suffix = path.suffix.lower()
+    compression = COMPRESSIONS.get(suffix)
+    if compression is not None:
+        suffix = Path(path.stem).suffix.lower()
+    if suffix not in _WRITERS or (compression is not None and suffix not in _TEXT):
+        raise TableError(
+            f"{path}: the name must end in {' or '.join(_WRITERS)}, which says the format; "
+            f"{', '.join(COMPRESSIONS)} may follow a text format"
+        )
+    return suffix, compression
 
 
 @final
 class _TextWriter:
     """Writes batches as delimited text."""
 
-    def __init__(self, path: Path, schema: pa.Schema, delimiter: str) -> None:
+    def __init__(self, path: Path, file: pa.NativeFile, schema: pa.Schema, delimiter: str) -> None:
         names = _defuse(pa.array(schema.names, pa.string())).to_pylist()
         for name, type_ in zip(schema.names, schema.types, strict=True):
             if pa.types.is_nested(type_):
@@ -70,7 +85,7 @@ class _TextWriter:
         plain = [pa.string() if _is_texty(type_) else type_ for type_ in schema.types]
         self._schema = pa.schema(list(zip(names, plain, strict=True)))
         options = pcsv.WriteOptions(delimiter=delimiter)
-        self._writer = pcsv.CSVWriter(path, self._schema, write_options=options)
+        self._writer = pcsv.CSVWriter(file, self._schema, write_options=options)
 
     def __enter__(self) -> _TextWriter:
         return self
@@ -105,14 +120,12 @@ def _defuse(text: pa.StringArray) -> pa.StringArray:
     return pc.if_else(safe, text, pc.binary_join_element_wise("'", text, ""))
 
 
-def _arrow_writer(path: Path, schema: pa.Schema) -> pa.RecordBatchFileWriter:
-    return pa.ipc.new_file(str(path), schema)
-
-
-_WRITERS: Mapping[str, Callable[[Path, pa.Schema], Any]] = {
-    ".csv": lambda path, schema: _TextWriter(path, schema, ","),
-    ".parquet": pq.ParquetWriter,
-    ".arrow": _arrow_writer,
-    ".feather": _arrow_writer,
-    ".tsv": lambda path, schema: _TextWriter(path, schema, "\t"),
+_TEXT = (".csv", ".tsv")
+_Writer: TypeAlias = Callable[[Path, pa.NativeFile, pa.Schema], Any]
+_WRITERS: Mapping[str, _Writer] = {
+    ".csv": lambda path, file, schema: _TextWriter(path, file, schema, ","),
+    ".parquet": lambda path, file, schema: pq.ParquetWriter(file, schema),
+    ".arrow": lambda path, file, schema: pa.ipc.new_file(file, schema),
+    ".feather": lambda path, file, schema: pa.ipc.new_file(file, schema),
+    ".tsv": lambda path, file, schema: _TextWriter(path, file, schema, "\t"),
 }

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from rich.table import Table
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -337,11 +338,67 @@ def test_labels_judge_scores(model, folder, capsys):
     )
 
 
-def test_labels_that_are_words_are_refused_with_what_labels_are(model, folder, capsys):
+def test_labels_that_are_words_are_refused_with_what_to_do(model, folder, capsys):
     (folder / "new.csv").write_text("a,b,state\n1,2,ok\n3,4,fault\n")
-    said = ["column 'state', row 1 is 'ok'", "--label takes 1 or true for outliers"]
+    said = ["column 'state', row 1 is 'ok'", "--label takes 1 or true for outliers", "--outlier"]
     refused(["score", "model", "new.csv", "--top", "1", "--label", "state"], capsys, folder, *said)
     refused(["fit", "new.csv", "--out", "other", "--label", "state"], capsys, folder, *said)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize(
+    ("labels", "outliers"),
+    [
+        (["ok", "a fault", "drift"], ["a fault", "drift"]),
+        ([0, 1, 2], ["1", "2.0"]),
+        ([0.5, 7.0, 8.0], ["7", "8"]),
+    ],
+)
+def test_any_labels_serve_if_outliers_are_named(suffix, labels, outliers, folder, frame, capsys):
+    labelled = frame.assign(state=[labels[0]] * 55 + labels[1:] * 2 + labels[1:2])
+    name = f"labelled{suffix}"
+    getattr(labelled, {".csv": "to_csv", ".parquet": "to_parquet"}[suffix])(name, index=False)
+    said = ["--label", "state", *(word for each in outliers for word in ("--outlier", each))]
+    assert main(["fit", name, "--out", "other", *said, "--json", *STEPS]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary["rows"], summary["labelled_outliers"]) == (55, 5)
+    assert summary["features"] == list(frame)
+    assert (
+        main(["score", "other", name, "--out", "s.csv", *said, "--keep", "state", "--json"]) == 0
+    )
+    scores = pd.read_csv("s.csv")
+    assert scores["state"].astype(str).tolist() == labelled["state"].astype(str).tolist()
+    auroc = roc_auc_score(np.arange(60) >= 55, scores["signed_distance"])
+    assert json.loads(capsys.readouterr().out)["auroc"] == pytest.approx(auroc)
+
+
+def test_labels_that_are_missing_or_mistyped_are_refused(model, folder, capsys):
+    (folder / "new.csv").write_text("a,b,state\n1,2,ok\n3,4,\n")
+    label = ["--label", "state", "--outlier"]
+    said = [capsys, folder, "column 'state', row 2 has no label"]
+    refused(["fit", "new.csv", "--out", "other", *label, "ok"], *said)
+    refused(["score", "model", "new.csv", "--top", "1", *label, "ok"], *said)
+    (folder / "new.csv").write_text("a,b,state\n1,2,ok\n3,4,fault\n")
+    said = [capsys, folder, "no --outlier 'Fault'; it holds 'ok', 'fault'"]
+    refused(["fit", "new.csv", "--out", "other", *label, "Fault"], *said)
+    refused(["fit", "new.csv", "--out", "other", "--outlier", "x"], capsys, folder, "give --label")
+
+
+@pytest.mark.parametrize("name", ["s.csv.gz", "s.TSV.bz2", "s.csv.zst"])
+def test_tables_of_text_are_written_compressed(name, model, folder, frame):
+    frame.set_axis(["a", "b", "c"], axis=1).to_csv("new.csv", index=False)
+    for out in ("plain.csv", name):
+        assert main(["score", "model", "new.csv", "--out", out, "--quiet"]) == 0
+    with pa.input_stream(name, compression="detect") as stream:
+        text = stream.read().decode()
+    assert text.replace("\t", ",") == Path("plain.csv").read_text()
+    assert Path(name).stat().st_size < len(text)
+
+
+def test_only_text_is_written_compressed(model, folder, capsys):
+    arguments = ["score", "model", "train.csv", "--out"]
+    refused([*arguments, "s.parquet.gz"], capsys, folder, "s.parquet.gz", "a text format")
+    refused([*arguments, "s.gz"], capsys, folder, "s.gz", ".csv")
 
 
 def test_an_identifier_left_in_is_said_at_fit_and_when_scoring(folder, frame, capsys):
