@@ -7,9 +7,10 @@ from __future__ import annotations
 from compactflow.cli import models
 from compactflow.cli import scores
 from compactflow.cli import explain
+from compactflow.cli import watching
 from compactflow.cli import components
 from compactflow.cli import experiments
 from compactflow.cli.app import app, main
 # isort: on
 
-__all__ = ["app", "components", "experiments", "main", "models", "explain", "scores"]
+__all__ = ["app", "components", "experiments", "main", "models", "explain", "scores", "watching"]

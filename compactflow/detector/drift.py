@@ -155,7 +155,11 @@ class Monitor:
 
     def add(self, X: ArrayLike) -> Monitor:
         """Watch rows ``(N, D)``, in their order."""
-        self.martingale.add(self._ranks.add(self._score(X)))
+        return self.add_scores(self._score(X))
+
+    def add_scores(self, scores: ArrayLike) -> Monitor:
+        """Watch rows by their scores ``(N,)``, in their order, whatever the boundary."""
+        self.martingale.add(self._ranks.add(np.asarray(scores, np.float64)))
         return self
 
     def drifted(self, alpha: float = 0.01) -> bool:
