@@ -44,8 +44,10 @@ class Frozen:
         known: Sequence[Neighbours],
         latent: Latent,
     ) -> None:
-        parts = [*layers, *networks, *known]
-        self._tensors = [t for part in parts for t in [*part.parameters(), *part.buffers()]]
+        parts = [[*part.parameters(), *part.buffers()] for part in (*layers, *networks, *known)]
+        # A part that moves, to a device or dtype, does so as a whole.
+        self._first = [tensors[0] for tensors in parts if tensors]
+        self._counted = [t for tensors in parts for t in tensors if not t.is_inference()]
         self._versions = self._now()
         self._latent = latent
         self._preprocess = type(layers[0]).joined(layers)
@@ -64,8 +66,8 @@ class Frozen:
             return self._nearest(y, z).mean(dim=0)
         return self._latent.signed_distance(z.flatten(0, 1)).view(z.shape[:2]).mean(dim=0)
 
-    def _now(self) -> list[tuple[int, int]]:
-        return [(t.data_ptr(), 0 if t.is_inference() else t._version) for t in self._tensors]
+    def _now(self) -> list[int]:
+        return [t._version for t in self._counted] + [t.data_ptr() for t in self._first]
 
 
 def _joined(networks: Sequence[Backbone]) -> Callable[[Tensor], Tensor]:
