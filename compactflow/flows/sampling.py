@@ -21,6 +21,7 @@ Score = Callable[[Tensor], Tensor]
 _LEAST = 256  # draws at a time
 _ROUNDS = 50
 _RARE = 0.05  # a share inside below which latents are drawn inside a level
+_SHARE = 0.75  # of the way from a row to a draw among its neighbours
 _HALVINGS = 20
 _DIGITS = 5  # of a standard deviation, to which reference rows are kept
 _MOST = 300  # digits that a number can be rounded to
@@ -91,11 +92,12 @@ class Settled:
 class Varied:
     """Draws by varying reference rows among their neighbours, in the latents of a flow.
 
-    A latent is drawn from a normal with the mean and covariance of five, those of a reference row
-    and of its four nearest, as a manifold's kernel estimate does (Vincent, Bengio 2003). Each row
-    serves once before any serves again. The latents are scaled so that the mean and standard
-    deviation of each coordinate are those of the reference rows. Columns of which many values
-    repeat, such as counts and codes, take known values only.
+    A latent goes three quarters of the way from that of a reference row to a draw from a normal
+    with the mean and covariance of five, its own and those of its four nearest, much as in a
+    manifold's kernel estimate (Vincent, Bengio 2003). Each row serves once before any serves
+    again. The latents are scaled so that the mean and standard deviation of each coordinate are
+    those of the reference rows. Columns of which many values repeat, such as counts and codes,
+    take known values only.
 
     Args:
         flow: The flow.
@@ -117,10 +119,10 @@ class Varied:
     def __init__(self, flow: CompactFlow, neighbours: Neighbours, score: Score | None) -> None:
         self._flow, self._score = flow, score
         self._latents, self._near = neighbours.latents, neighbours.around()
-        groups = self._latents[self._near]
         self._mean, self._wanted = self._latents.mean(dim=0), self._latents.std(0, correction=0)
-        within = groups.var(dim=1, correction=0).mean(dim=0)
-        centres = groups.mean(dim=1)
+        groups = self._latents[self._near]
+        within = _SHARE**2 * groups.var(dim=1, correction=0).mean(dim=0)
+        centres = torch.lerp(self._latents, groups.mean(dim=1), _SHARE)
         self._centre = centres.mean(dim=0)
         spread = (within + centres.var(dim=0, correction=0)).sqrt()
         self._scale = torch.where(spread > 0, self._wanted / spread, torch.ones_like(spread))
@@ -147,6 +149,7 @@ class Varied:
         )
         mean = group.mean(dim=1)
         z = mean + (weights * (group - mean[:, None])).sum(dim=1) / group.shape[1] ** 0.5
+        z = torch.lerp(start, z, _SHARE)
         z = self._mean + (z - self._centre) * self._scale
         x = self._decode(z)
         if self._score is None:
