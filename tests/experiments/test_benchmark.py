@@ -192,8 +192,8 @@ def test_ours_reports_the_share_of_inliers_inside(tmp_path, monkeypatch):
 def test_our_boundary_is_where_predict_changes(tmp_path):
     train = np.random.default_rng(0).normal(size=(60, 2))
     rows = np.random.default_rng(1).normal(size=(200, 2), scale=2)
-    fitted = detectors.fit_ours(train, 0, max_steps=20)
-    expected = detectors.build(random_state=0, max_steps=20).fit(train).predict(rows)
+    fitted = detectors.fit_ours(train, 0, max_steps=3)
+    expected = detectors.build(random_state=0, max_steps=3).fit(train).predict(rows)
     assert np.array_equal(np.where(fitted.score(rows) <= fitted.boundary, 1, -1), expected)
     assert len(np.unique(expected)) == 2
 

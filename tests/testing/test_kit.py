@@ -44,14 +44,12 @@ def not_passed(results):
 
 
 def cases_of_built_ins():
-    """Those of backbones take long: they train, and differentiate again and again."""
+    """Those of backbones and pushes take long: they train, and differentiate again and again."""
     for spec in BUILTINS:
         if spec.kind in CHECK and spec.kind != "pull" and "composition" not in spec.tags:
             if spec.name == "free-form-learnt":
                 continue  # it learns an inverse of data of one dimension first
-            marks = (
-                [pytest.mark.slow] if spec.name == "transport" or spec.kind == "backbone" else []
-            )
+            marks = [pytest.mark.slow] if spec.kind in ("backbone", "push") else []
             yield pytest.param(spec, id=f"{spec.kind}-{spec.name}", marks=marks)
 
 
@@ -882,7 +880,7 @@ PUSH_FAULTS = {
         pytest.param("backbone", FrozenRotation, marks=pytest.mark.slow),
         pytest.param("backbone", StartsWithData, marks=pytest.mark.slow),
         ("push", Base),
-        ("push", Spread),
+        pytest.param("push", Spread, marks=pytest.mark.slow),
     ],
 )
 def test_right_components_pass(kind, right):

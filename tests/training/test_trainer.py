@@ -235,8 +235,9 @@ def test_small_batches_compute_with_one_thread_and_leave_the_setting():
     torch.set_num_threads(2)
     try:
         X = np.random.default_rng(0).normal(size=(50, 2))
-        OneClassFlow(push=Spy(), max_steps=1).fit(X)
-        OneClassFlow(push=Spy(), max_steps=1, batch_size=1 << 15, members=1).fit(X)
+        small = {"max_steps": 1, "members": 1, "backbone_options": {"blocks": 1, "width": 4}}
+        OneClassFlow(push=Spy(), **small).fit(X)
+        OneClassFlow(push=Spy(), **small, batch_size=1 << 15).fit(X)
         assert threads == [1, 2]
         assert torch.get_num_threads() == 2
     finally:
