@@ -179,7 +179,7 @@ def read_inliers(
     labels: Labels | None,
     dialect: Dialect,
     *,
-    categorical: Sequence[str] = (),
+    cells: bool,
     most: int,
     seed: int,
 ) -> tuple[pa.Table, int]:
@@ -188,8 +188,8 @@ def read_inliers(
     Of more than `most` rows so many are drawn.
 
     Returns:
-        The table, of numbers if it has nothing else and no column is to be a category, and how
-        many rows were left out.
+        The table, of numbers if it has nothing else and no `cells` are wanted, and how many rows
+        were left out.
 
     Raises:
         ValueError: As `compactflow.tables.read_table`, or if the label cannot be understood.
@@ -206,7 +206,7 @@ def read_inliers(
     }
     try:
         table = tables.read_table(path, **how)
-        if categorical:
+        if cells:
             table = tables.read_cells(path, **how)
     except tables.CellError:
         table = tables.read_cells(path, **how)

@@ -14,6 +14,7 @@ from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
     AsJson,
     Categorical,
+    Context,
     Decimal,
     Device,
     Drop,
@@ -46,6 +47,7 @@ def fit(
     out: Out,
     drop: Drop = None,
     categorical: Categorical = None,
+    context: Context = None,
     label: Label = None,
     outlier: Outlier = None,
     sep: Sep = None,
@@ -99,7 +101,7 @@ def fit(
         drop or [],
         labels,
         dialect,
-        categorical=categorical or [],
+        cells=bool(categorical or context),
         most=max_rows,
         seed=seed,
     )
@@ -119,6 +121,7 @@ def fit(
         "contamination": contamination,
         "boundary": _share("--boundary", boundary),
         "categorical": categorical,
+        "context": context,
         "random_state": seed,
         "device": device,
         "verbose": not (quiet or as_json),

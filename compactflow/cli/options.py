@@ -13,6 +13,7 @@ from compactflow.text import Note
 __all__ = [
     "AsJson",
     "Categorical",
+    "Context",
     "Decimal",
     "Device",
     "Drop",
@@ -56,6 +57,9 @@ Drop = Annotated[
 ]
 Categorical = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Take a column for a category.")
+]
+Context = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Judge the others given this column.")
 ]
 Label = Annotated[
     str | None,

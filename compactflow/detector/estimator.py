@@ -102,6 +102,8 @@ class OneClassFlow(EnsembleDetector):
             keep inside, or ``"natural"`` for the latent's own boundary, signed distance 0.
         categorical: Columns of a table to take for categories, though they hold numbers, or a
             different text in nearly every row.
+        context: Columns of a table given which the numbers in the others are judged: what is usual
+            for this machine, or at this hour.
         device: ``"auto"`` (CUDA if there is one, else the CPU) or a torch device, as ``"cuda:1"``.
         compile: Compile the training steps (`torch.compile`), which makes them up to 40 % shorter
             after a start of up to a minute: for long trainings. Needs a compiler on the machine.
@@ -164,6 +166,7 @@ class OneClassFlow(EnsembleDetector):
         score_options: Options = None,
         boundary: float | Literal["natural"] | None = None,
         categorical: Sequence[str] | None = None,
+        context: Sequence[str] | None = None,
         device: str = "auto",
         compile: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -195,6 +198,7 @@ class OneClassFlow(EnsembleDetector):
         self.score_options = score_options
         self.boundary = boundary
         self.categorical = categorical
+        self.context = context
         self.device = device
         self.compile = compile
         self.random_state = random_state
@@ -239,7 +243,7 @@ class OneClassFlow(EnsembleDetector):
         """
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
-        data, encoder, ranges = take_inliers(checked, X, self.categorical)
+        data, encoder, ranges = take_inliers(checked, X, self.categorical, self.context)
         numbered = None if groups is None else _number(groups, len(data))
         fitted = fit_ensemble(
             data, self.get_params(deep=False), checkpoint, callbacks, groups=numbered

@@ -197,8 +197,9 @@ def explain(
     else:
         deviation = (X - near) / np.where(spread > 0, spread, 1)
         codes = encoder.restore(X) if table is None else encoder.codes(table)
+        codes, given = np.split(codes, [len(encoder.parts)], axis=1)
         deviation = _of_groups(deviation, encoder.groups)
-        X, near = codes, np.where(deviation == 0, codes, encoder.restore(near))
+        X, near = codes, np.where(deviation == 0, codes, encoder.restore(near, given))
     same = (near == X) | (np.isnan(X) & np.isnan(near))
     return Explanation(
         X=X,

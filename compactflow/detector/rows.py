@@ -26,6 +26,7 @@ def take_inliers(
     detector: Any,  # noqa: ANN401
     X: ArrayLike,
     categorical: Sequence[str] | None,
+    context: Sequence[str] | None,
 ) -> tuple[Array, TableEncoder | None, Ranges]:
     """The features of training rows, what encodes them, and the ranges of the columns.
 
@@ -35,6 +36,7 @@ def take_inliers(
         detector: Learns the number and the names of its features.
         X: The rows.
         categorical: Columns to take for categories.
+        context: Columns given which the others are judged.
 
     Raises:
         ValueError: If the rows are unfit; the message says why.
@@ -42,17 +44,17 @@ def take_inliers(
     X = select(X)
     table = None if library_of(X) is None else as_arrow(X)
     few = table is None or len(table) < FEWEST_ROWS
-    if table is not None and not few and (categorical or not is_plain(table)):
-        encoder, codes = TableEncoder.fit(X, categorical=categorical or ())
+    if table is not None and not few and (categorical or context or not is_plain(table)):
+        encoder, codes = TableEncoder.fit(X, categorical=categorical or (), context=context or ())
         validate_data(detector, _only(X, encoder), skip_check_array=True)
         _check_size(codes)
         numbers = [p for p, part in enumerate(encoder.parts) if part.kind == "number"]
         screen(codes[:, numbers], [encoder.titles[p] for p in numbers])
         return encoder.features(codes, own=True), encoder, Ranges.of(encoder.amounts(codes))
-    if categorical:
+    if categorical or context:
         raise ValueError(
-            "categorical names columns of a table, of pandas, polars or Arrow, with at least "
-            f"{FEWEST_ROWS} rows"
+            "categorical and context name columns of a table, of pandas, polars or Arrow, with at "
+            f"least {FEWEST_ROWS} rows"
         )
     data = validate_data(detector, X, dtype=np.float64, ensure_min_samples=2)
     _check_size(data)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import sqrt
 from typing import Any, final
 
@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from compactflow.encoding.context import Context
 from compactflow.encoding.frames import as_arrow, as_frame, library_of
 from compactflow.encoding.inference import take
 from compactflow.encoding.parts import PARTS, Part
@@ -36,6 +37,8 @@ class TableEncoder:
         parts: What the columns were taken for; a column of numbers and words has two.
         masks: The indices of the parts whose gaps are a feature.
         left_out: The columns that are no features, and why.
+        context: What the numbers are judged given, if anything. Its codes follow those of the
+            parts.
         library: Of the table it was fitted on: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
 
     Examples:
@@ -53,6 +56,7 @@ class TableEncoder:
     masks: list[int]
     left_out: dict[str, str]
     library: str
+    context: Context | None = None
 
     @classmethod
     def fit(
@@ -60,6 +64,7 @@ class TableEncoder:
         X: Any,  # noqa: ANN401
         *,
         categorical: Sequence[str] = (),
+        context: Sequence[str] = (),
     ) -> tuple[TableEncoder, Array]:
         """The encoder of a table of training, and the table's codes, ``(N, P)``.
 
@@ -68,22 +73,27 @@ class TableEncoder:
         Args:
             X: The table, of pandas, polars or Arrow.
             categorical: Columns to take for categories, whatever they hold.
+            context: Columns given which the others are judged.
 
         Raises:
             ValueError: If a column cannot be a feature, or there is none left.
         """
         table = as_arrow(X)
-        unknown = [name for name in categorical if name not in table.column_names]
-        if unknown:
-            raise ValueError(f"categorical names {', '.join(map(repr, unknown))}, no column")
+        for argument, names in {"categorical": categorical, "context": context}.items():
+            unknown = [name for name in names if name not in table.column_names]
+            if unknown:
+                raise ValueError(f"{argument} names {', '.join(map(repr, unknown))}, no column")
         parts: list[Part] = []
+        given: list[Part] = []
         left_out: dict[str, str] = {}
         for name in table.column_names:
             taken = take(name, _cells(table, name), categorical=name in categorical)
-            if isinstance(taken, str):
-                left_out[name] = taken
+            if not isinstance(taken, str):
+                (given if name in context else parts).extend(taken)
+            elif name in context:
+                raise ValueError(f"context names {name!r}, which {taken}")
             else:
-                parts.extend(taken)
+                left_out[name] = taken
         if not parts:
             raise ValueError(f"no column is left as a feature: {left_out}")
         bare = cls(parts=parts, masks=[], left_out=left_out, library=library_of(X) or "pyarrow")
@@ -92,12 +102,23 @@ class TableEncoder:
         # Between numbers and words, the words tell where there is no number.
         masks = [p for p in telling if not getattr(parts[p], "words", False)]
         encoder = cls(parts=parts, masks=masks, left_out=left_out, library=bare.library)
-        return encoder, codes
+        if not given:
+            return encoder, codes
+        known = np.column_stack([part.codes(_cells(table, part.name)) for part in given])
+        values = encoder.features(codes)[:, encoder.numbers]
+        fitted, _ = Context.fit(given, known, values)
+        return replace(encoder, context=fitted), np.column_stack([codes, known])
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns that are features."""
-        return list(dict.fromkeys(part.name for part in self.parts))
+        """The names of the columns that are features, or their context."""
+        return list(dict.fromkeys(part.name for part in self._all))
+
+    @property
+    def numbers(self) -> list[int]:
+        """The features that are numbers."""
+        pairs = zip(self.parts, self.groups, strict=True)
+        return [group[0] for part, group in pairs if part.kind == "number"]
 
     @property
     def titles(self) -> list[str]:
@@ -130,6 +151,8 @@ class TableEncoder:
         for p, part in enumerate(self.parts):
             text = part.describe() + ", gaps count" * (p in self.masks)
             said[part.name] = f"{said[part.name]}; {text}" if part.name in said else text
+        given = [] if self.context is None else self.context.parts
+        said |= {part.name: f"context: {part.describe()}" for part in given}
         return said | {name: f"left out: {why}" for name, why in self.left_out.items()}
 
     def transform(self, X: Any) -> Array:  # noqa: ANN401
@@ -144,7 +167,11 @@ class TableEncoder:
         return self.features(self.codes(as_arrow(X)))
 
     def inverse_transform(self, features: Array) -> Any:  # noqa: ANN401
-        """The table that features ``(N, D)`` are of, or near to."""
+        """The table that features ``(N, D)`` are of, or near to.
+
+        Raises:
+            ValueError: If they are given a context, which is not known here.
+        """
         cells = self.cells(self.restore(features))
         for p, part in enumerate(self.parts):
             if part.kind == "category" and part.words:  # type: ignore[attr-defined]
@@ -156,33 +183,49 @@ class TableEncoder:
         return as_frame(pa.table({name: whole[name] for name in self.columns}), self.library)
 
     def codes(self, table: pa.Table) -> Array:
-        """The codes of a table's cells, ``(N, P)``."""
+        """The codes of a table's cells, ``(N, P)``, and behind them those of the context."""
         missing = [name for name in self.columns if name not in table.column_names]
         if missing:
             raise ValueError(f"the table has no columns {', '.join(map(repr, missing))}")
-        columns = [part.codes(_cells(table, part.name)) for part in self.parts]
-        return np.column_stack(columns)
+        return np.column_stack([part.codes(_cells(table, part.name)) for part in self._all])
 
     def cells(self, codes: Array) -> list[pa.Array]:
         """The cells of codes ``(N, P)``, part by part."""
-        return [part.cells(column) for part, column in zip(self.parts, codes.T, strict=True)]
+        return [part.cells(column) for part, column in zip(self.parts, codes.T, strict=False)]
 
     def features(self, codes: Array, *, own: bool = False) -> Array:
         """The features of codes ``(N, P)``, ``(N, D)``: see `Part.features`."""
         blocks = []
-        for p, (part, column) in enumerate(zip(self.parts, codes.T, strict=True)):
+        for p, (part, column) in enumerate(zip(self.parts, codes.T, strict=False)):
             blocks.append(part.features(column, own=own))
             if p in self.masks:
                 blocks.append(np.isnan(column)[:, None])
-        return np.column_stack(blocks).astype(np.float64)
+        features = np.column_stack(blocks).astype(np.float64)
+        if self.context is not None:
+            given, values = codes[:, len(self.parts) :], features[:, self.numbers]
+            features[:, self.numbers] = (
+                Context.fit(self.context.parts, given, values)[1]
+                if own
+                else self.context.forward(given, values)
+            )
+        return features
 
     def amounts(self, codes: Array) -> Array:
         """Of codes ``(N, P)`` those that have a range; 0 for the others. A date is its year."""
-        amounts = [part.amounts(column) for part, column in zip(self.parts, codes.T, strict=True)]
+        pairs = zip(self.parts, codes.T, strict=False)
+        amounts = [part.amounts(column) for part, column in pairs]
         return np.column_stack(amounts)
 
-    def restore(self, features: Array) -> Array:
-        """The codes of features ``(N, D)``, ``(N, P)``."""
+    def restore(self, features: Array, given: Array | None = None) -> Array:
+        """The codes of features ``(N, D)``, ``(N, P)``, given the context's, ``(N, C)``."""
+        if self.context is not None:
+            if given is None:
+                raise ValueError(
+                    "what the detector knows is given a context, and rows without one are none: "
+                    "there are no samples"
+                )
+            features = features.copy()
+            features[:, self.numbers] = self.context.inverse(given, features[:, self.numbers])
         codes = []
         for p, (part, group) in enumerate(zip(self.parts, self.groups, strict=True)):
             masked = p in self.masks
@@ -192,10 +235,16 @@ class TableEncoder:
             )
         return np.column_stack(codes)
 
+    @property
+    def _all(self) -> list[Part]:
+        return self.parts if self.context is None else [*self.parts, *self.context.parts]
+
     def to_plain(self) -> dict[str, Any]:
         """What it is, in values that JSON has."""
         return {
-            "parts": [{"kind": part.kind, **asdict(part)} for part in self.parts],
+            "parts": [{"kind": part.kind, **asdict(part)} for part in self._all],
+            "judged": len(self.parts),
+            "context": self.context and self.context.to_plain(),
             "masks": self.masks,
             "left_out": self.left_out,
             "library": self.library,
@@ -208,14 +257,19 @@ class TableEncoder:
         Raises:
             ValueError: If it is not that.
         """
-        parts = [_part(dict(each)) for each in plain["parts"]]
+        every = [_part(dict(each)) for each in plain["parts"]]
+        parts, given = every[: int(plain["judged"])], every[int(plain["judged"]) :]
         masks = [int(p) for p in plain["masks"]]
         if not parts or not all(0 <= p < len(parts) for p in masks):
             raise ValueError("the encoder has no parts, or gaps of others")
         left_out = {str(name): str(why) for name, why in plain["left_out"].items()}
         encoder = cls(parts=parts, masks=masks, left_out=left_out, library=str(plain["library"]))
-        probe = encoder.features(np.zeros((1, len(parts))))
-        encoder.cells(encoder.restore(probe))  # fields of a wrong type fail here
+        if given:
+            context = Context.of_plain(given, plain["context"], len(encoder.numbers))
+            encoder = replace(encoder, context=context)
+        probe = np.zeros((1, len(every)))
+        features = encoder.features(probe)
+        encoder.cells(encoder.restore(features, probe[:, len(parts) :]))  # wrong types fail here
         return encoder
 
 

@@ -25,8 +25,8 @@ Array = NDArray[np.float64]
 _DAY = 86400.0
 _PERIODS = {"day": _DAY, "week": 7 * _DAY, "year": 365.2425 * _DAY}
 _KNOWN_LEVELS = 4096  # values of a category that are told apart
-_COMMON_LEVELS = 8  # of these, so many may have a feature of their own,
-_COMMON = 5  # if they come so often at least
+_COMMON = 0.1  # the share of rows from which a value has a feature of its own,
+_COMMON_ROWS = 5  # if it comes so often at least
 _UNSEEN, _NUMBER = "(unseen)", "(number)"
 
 
@@ -207,7 +207,8 @@ class Category(Part):
         counted = [(each["counts"].as_py(), each["values"].as_py()) for each in found]
         counted.sort(key=lambda pair: (pair[1] != _NUMBER, -pair[0], pair[1]))
         counts = [count for count, _ in counted[:_KNOWN_LEVELS]]
-        common = sum(count >= _COMMON for count in counts[:_COMMON_LEVELS])
+        least = max(_COMMON_ROWS, _COMMON * sum(count for count, _ in counted))
+        common = sum(count >= least for count in counts)
         levels = [level for _, level in counted[:_KNOWN_LEVELS]]
         return cls(name=name, levels=levels, counts=counts, common=common, words=words)
 

@@ -91,7 +91,7 @@ def test_a_table_of_numbers_scores_as_its_array():
 def test_an_array_cannot_stand_for_a_table(detector):
     with pytest.raises(ValueError, match="must be a table with the columns 'shop'"):
         detector.predict(np.zeros((2, 4)))
-    with pytest.raises(ValueError, match="categorical names columns of a table"):
+    with pytest.raises(ValueError, match="categorical and context name columns"):
         compactflow.build(categorical=["a"]).fit(np.zeros((20, 2)))
 
 
