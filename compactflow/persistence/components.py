@@ -155,12 +155,10 @@ def versions() -> dict[str, str]:
 
 def changes(saved_versions: Mapping[str, str], components: Mapping[Kind, Any]) -> str:
     """Which versions differ from those the model was saved with, for an error message."""
-    saved = dict(saved_versions)
-    for component in components.values():
-        saved[component["distribution"]] = component["version"]
+    parts = [(part["distribution"], part["version"]) for part in components.values()]
     different = [
         f"{name} {version}, here {_version(name) or 'none'}"
-        for name, version in saved.items()
+        for name, version in dict.fromkeys([*saved_versions.items(), *parts])
         if name and version and version != _version(name)
     ]
     return f" (saved with {'; '.join(different)})" if different else ""
