@@ -132,6 +132,21 @@ def test_the_natural_boundary_is_that_of_the_latent(scored):
         np.testing.assert_array_equal(detector.predict(rows) == 1, distance <= 0)
 
 
+def test_the_natural_boundary_of_a_normal_latent_holds_its_share():
+    rng = np.random.default_rng(0)
+    X, new = rng.normal(size=(500, 3)), rng.normal(size=(2000, 3))
+    for alpha in (0.05, 0.3):
+        detector = compactflow.build(
+            latent="gaussian",
+            latent_options={"alpha": alpha},
+            boundary="natural",
+            members=1,
+            max_steps=40,
+            random_state=0,
+        ).fit(X)
+        assert (detector.predict(new) == 1).mean() == pytest.approx(1 - alpha, abs=0.05)
+
+
 @pytest.mark.parametrize(("latent", "members"), [("ball", 1), ("cube", 2)])
 @pytest.mark.parametrize("options", [{}, {"score_by": "support"}, {"boundary": "natural"}])
 def test_the_sign_of_the_distance_is_the_decision(latent, members, options, scored, tmp_path):

@@ -248,6 +248,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "twice the batch": {"batch_size": 256},
     "sharp wall": {"pull_options": {"sharpness": 10.0}},
     "normal latent": {"latent": "gaussian"},
+    "natural boundary": {"latent": "gaussian", "boundary": "natural", "members": 1},
     "additive coupling": {"backbone_options": {"transform": "additive"}},
     "unaligned rotations": {"backbone_options": {"permutation": "soft"}},
     "rectified units": {"backbone_options": {"activation": "relu", "horizon": 1.0}},
