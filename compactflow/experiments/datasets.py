@@ -61,6 +61,11 @@ def load_npz(path: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
     if len(bad):
         raise ValueError(f"{path}: X must be finite, but row {bad[0]} is not, of {len(bad)} such")
+    strange = [str(value) for value in np.unique(y) if value not in (0, 1)]
+    if strange:
+        raise ValueError(
+            f"{path}: y must be 1 for outliers and 0 for others, and holds {', '.join(strange[:5])}"
+        )
     outlier = np.asarray(y == 1)
     if outlier.all() or not outlier.any():
         raise ValueError(f"{path}: y must mark some rows as outliers by 1, and not all")

@@ -39,6 +39,8 @@ def test_a_data_set_is_read(tmp_path):
         ({"X": np.eye(3)}, "arrays X and y"),
         ({"X": np.eye(3), "y": [0, 1]}, "y \\(n,\\)"),
         ({"X": np.eye(3), "y": [0, 0, 0]}, "mark some rows"),
+        ({"X": np.eye(3), "y": [1, -1, 1]}, "holds -1"),
+        ({"X": np.eye(3), "y": ["normal", "anomaly", "normal"]}, "holds anomaly, normal"),
         ({"X": np.array([["a", {}]], dtype=object), "y": [1]}, "arrays X and y"),
     ],
 )
