@@ -64,7 +64,8 @@ def load_npz(path: Path) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     strange = [str(value) for value in np.unique(y) if value not in (0, 1)]
     if strange:
         raise ValueError(
-            f"{path}: y must be 1 for outliers and 0 for others, and holds {', '.join(strange[:5])}"
+            f"{path}: y must be 1 for outliers and 0 for others, but holds "
+            f"{', '.join(strange[:5])}"
         )
     outlier = np.asarray(y == 1)
     if outlier.all() or not outlier.any():
