@@ -61,8 +61,8 @@ class OneClassFlow(EnsembleDetector):
         preset: ``None`` for the default settings, ``"fast"`` for networks of half their depth,
             ``"paper"`` for the settings of the paper.
         preprocessing: The fixed first layer, such as ``"marginal"``, ``"half-whiten"``,
-            ``"whiten"``, ``"standardise"`` or ``"none"``; or a list of several, one after the
-            other.
+            ``"whiten"``, ``"standardise"``, ``"enclose"`` or ``"none"``; or a list of several, one
+            after the other.
         preprocessing_options: Keyword arguments of the first layer, given by name or class.
         noise: Standard deviation of the normal training noise, in preprocessed units, or
             ``"auto"`` for ``0.25 N^(-1/(D+4))``.

@@ -221,6 +221,12 @@ BUILTINS: tuple[ComponentSpec, ...] = (
         tags=("robust",),
     ),
     PreprocessingSpec(
+        name="enclose",
+        target="compactflow.preprocessing.linear:Enclose",
+        summary="All columns scaled alike, so that the rows start inside the cube",
+        tags=("robust",),
+    ),
+    PreprocessingSpec(
         name="chain",
         target="compactflow.preprocessing.chain:Chain",
         summary="Several first layers, one after the other",

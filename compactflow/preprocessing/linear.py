@@ -12,13 +12,14 @@ from torch import Tensor
 
 from compactflow.preprocessing.base import Preprocessing, fence, finite, spread
 
-__all__ = ["HalfWhiten", "Identity", "Linear", "Standardise", "Whiten", "bend"]
+__all__ = ["Enclose", "HalfWhiten", "Identity", "Linear", "Standardise", "Whiten", "bend"]
 
 Array = NDArray[np.float64]
 
 # Directions whose variance is below this share of the mean variance are treated as having that
 # share: it bounds the condition number of the map, and so its round-trip error.
 _VARIANCE_FLOOR = 1e-6
+_ENCLOSED = 0.95  # the share of rows that start inside the cube
 
 
 class Linear(Preprocessing, ABC):
@@ -148,6 +149,36 @@ class Standardise(Linear):
         mean = X.mean(axis=0)
         self.mean = torch.from_numpy(mean)
         self.scale = torch.from_numpy(spread(X.std(axis=0), mean))
+
+
+@final
+class Enclose(Linear):
+    """Creates a map that moves rows to 0 and scales all columns alike, to start inside the cube.
+
+    After any rotation without preference a row of norm r has a largest coordinate of about
+    ``r min(1, √(2 ln(2D) / D))``. The scale makes that 1 for the row whose norm is larger than
+    those of 95 % of all rows. So a network that begins as a rotation begins with the inliers
+    inside ``[-1, 1]^D``, and no label is needed to find the scale.
+
+    Args:
+        dim: The number of features D.
+
+    Examples:
+        >>> layer = Enclose(2)
+        >>> layer.fit(np.random.default_rng(0).normal(size=(1000, 2)))
+        >>> x = torch.tensor([[0.0, 0.0], [2.0, 0.0], [6.0, 0.0]])
+        >>> layer(x).abs().amax(dim=1) <= 1
+        tensor([ True,  True, False])
+    """
+
+    def fit(self, X: Array, *, member: int = 0) -> None:
+        """Fit the map to data ``(N, D)``; see `Preprocessing.fit`."""
+        X = X.astype(np.float64)
+        mean = fence(X).mean(axis=0)
+        norm = np.quantile(np.linalg.norm(X - mean, axis=1), _ENCLOSED)
+        reach = norm * min(1.0, np.sqrt(2 * np.log(2 * self.dim) / self.dim))
+        self.mean = torch.from_numpy(mean)
+        self.scale = torch.from_numpy(np.broadcast_to(spread(reach, mean), self.dim).copy())
 
 
 @final

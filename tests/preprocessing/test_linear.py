@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from compactflow.preprocessing.linear import HalfWhiten, Standardise, Whiten
+from compactflow.preprocessing.linear import Enclose, HalfWhiten, Standardise, Whiten
 
 
 def fit(kind, X):
@@ -53,3 +53,16 @@ def test_far_values_keep_their_order(X):
     norms = layer(x).norm(dim=1)
     assert norms.isfinite().all()
     assert (norms.diff() > 0).all()
+
+
+@pytest.mark.parametrize("dim", [1, 2, 128])
+def test_enclosed_rows_lie_inside_the_cube_after_any_rotation(dim):
+    rng = np.random.default_rng(0)
+    train, new = (7 + rng.normal(size=(2000, dim)) * 1e-3 for _ in range(2))
+    train[0] = 1e9  # a wild row does not make the others small
+    layer = fit(Enclose, train)
+    rotation = np.linalg.qr(rng.normal(size=(dim, dim)))[0]
+    largest = np.abs(layer(torch.from_numpy(new)).numpy() @ rotation).max(axis=1)
+    assert 0.9 < (largest <= 1).mean() <= 1
+    assert np.quantile(largest, 0.95) > 0.7
+    assert len(layer.scale.unique()) == 1
