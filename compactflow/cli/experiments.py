@@ -32,7 +32,8 @@ def reproduce(
         option("For the tables and fig3: .npz with X, y, split.", "scikit-learn's digits"),
     ] = None,
     detectors: Annotated[
-        str | None, option("For table1: names, joined by commas.", "all installed")
+        str | None,
+        option("For the tables: names, joined by commas.", "all installed; table2 IOCN and ours"),
     ] = None,
     seeds: Annotated[int | None, option("For the tables: how many.", "3; quick 1")] = None,
     as_json: AsJson = False,

@@ -234,6 +234,8 @@ def test_table2_has_every_pair_of_classes(file, tmp_path, serial):
     rows = rows_of(tmp_path / "table2.csv")
     assert len(rows) == 2 * 3 * 2
     assert all(row["train"] != row["test"] for row in rows)
+    reproduce(["table2"], out=tmp_path, quick=False, features=file, detectors=["KNN"], seeds=1)
+    assert {row["detector"] for row in rows_of(tmp_path / "table2.csv")} == {"KNN"}
 
 
 def test_a_failing_picture_leaves_the_old_one(file, tmp_path, serial, monkeypatch):

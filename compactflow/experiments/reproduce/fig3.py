@@ -47,16 +47,27 @@ def run(out: Path, study: Study) -> None:
 
 
 def _figure(features: Features, examples: dict[str, dict[str, list[int]]]) -> Figure:
-    width, height = 0.42 * _SHOWN * len(_PARTS) + 1.5, 0.46 * len(examples) + 0.6
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(len(examples), len(_PARTS) * (_SHOWN + 1) - 1, squeeze=False)
+    columns = len(_PARTS) * (_SHOWN + 1) - 1  # an empty one between two parts
+    height = 0.52 * len(examples) + 0.4
+    figure = Figure(figsize=(0.5 * columns + 1.2, height))
+    figure.set_layout_engine(
+        "constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0, rect=(0, 0, 1, 1 - 0.3 / height)
+    )
+    axes = figure.subplots(len(examples), columns, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[], frame_on=False)
-    for line, (label, parts) in zip(axes, examples.items(), strict=True):
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=11)
-        for start, key in zip(itertools.count(0, _SHOWN + 1), _PARTS):  # an empty one between
+    for start, (key, title) in zip(itertools.count(0, _SHOWN + 1), _PARTS.items(), strict=False):
+        axes[0, start].annotate(
+            title,
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(0, 4),
+            textcoords="offset points",
+            in_layout=False,  # it would widen the column
+        )
+        for line, parts in zip(axes, examples.values(), strict=True):
             for ax, i in zip(line[start : start + _SHOWN], parts[key], strict=False):
-                ax.imshow(features.image(i), cmap="gray_r", interpolation="nearest")
-    for start, title in zip(itertools.count(0, _SHOWN + 1), _PARTS.values()):
-        axes[0, start].set_title(title, loc="left", fontsize=11)
+                ax.imshow(features.image(i), cmap="gray_r")
+    for line, label in zip(axes, examples, strict=True):
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     return figure

@@ -20,12 +20,13 @@ __all__ = ["run"]
 _DETECTORS = ("IOCN", "ours")
 
 
-def run(out: Path, study: Study) -> Table:
+def run(out: Path, study: Study, detectors: Sequence[str] = _DETECTORS) -> Table:
     """AUROC of each class's test rows against each other's; ``table2.csv`` and ``table2.png``.
 
     Args:
         out: The folder to write to.
         study: What to measure on what.
+        detectors: Of `compactflow.experiments.reproduce.one_vs_rest.DETECTORS`.
 
     Returns:
         For the terminal: for each class the one that is hardest to tell from it.
@@ -33,7 +34,7 @@ def run(out: Path, study: Study) -> Table:
     Raises:
         ValueError: If a training failed.
     """
-    rows = evaluate(out, study, _DETECTORS)
+    rows = evaluate(out, study, detectors)
     for row in rows:
         if row["error"]:
             raise ValueError(f"{row['detector']} failed on {row['set']}: {row['error']}")
@@ -45,10 +46,10 @@ def run(out: Path, study: Study) -> Table:
     ]
     write_atomically(out / "table2.csv", lambda path: write_csv(path, cells))
     classes = list(dict.fromkeys(row["class"] for row in rows))
-    matrices = {name: _matrix(rows, name, classes) for name in _DETECTORS}
+    matrices = {name: _matrix(rows, name, classes) for name in detectors}
     figure = _figure(matrices, classes)
     write_atomically(out / "table2.png", lambda path: figure.savefig(path, dpi=90))
-    table = Table("class", *(f"hardest for {name}" for name in _DETECTORS))
+    table = Table("class", *(f"hardest for {name}" for name in detectors))
     for i, label in enumerate(classes):
         hardest = [(int(np.nanargmin(m[i])), np.nanmin(m[i])) for m in matrices.values()]
         table.add_row(label, *(f"{classes[j]} ({value:.1f} %)" for j, value in hardest))
@@ -71,10 +72,11 @@ def _matrix(rows: Sequence[Row], name: str, classes: Sequence[str]) -> NDArray[n
 
 def _figure(matrices: dict[str, NDArray[np.float64]], classes: Sequence[str]) -> Figure:
     size = 1.6 + 0.5 * len(classes)
-    figure = Figure(figsize=(2 * size, size), layout="constrained")
+    figure = Figure(figsize=(len(matrices) * size + 1, size), layout="constrained")
     low = min(np.nanmin(matrix) for matrix in matrices.values())
     places = range(len(classes))
-    for ax, (name, matrix) in zip(figure.subplots(1, 2), matrices.items(), strict=True):
+    axes = figure.subplots(1, len(matrices), squeeze=False)[0]
+    for ax, (name, matrix) in zip(axes, matrices.items(), strict=True):
         image: AxesImage = ax.imshow(matrix, cmap="viridis", vmin=low, vmax=100)
         for i, j in np.argwhere(np.isfinite(matrix)):
             dark = matrix[i, j] < (low + 100) / 2
