@@ -72,6 +72,7 @@ def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str
         _refuse_odd_numbers(name, texts)
         words = Category.of(name, column, words=True)
         return [Number(name=name, form="number", words=True), words]
+    _refuse_decimal_commas(name, texts)
     counts = pc.value_counts(known).field("counts")
     if pc.sum(pc.equal(counts, 1)).as_py() > _UNIQUE * len(known):
         return "has another text in nearly every row (an id or free text)"
@@ -87,6 +88,19 @@ def _refuse_odd_numbers(name: str, texts: pa.Array) -> None:
         what = (
             f"{cell} among numbers; mend it, leave out the column (--drop {shlex.quote(name)}), "
             f"or take it as a category (--categorical {shlex.quote(name)})"
+        )
+        raise UnfitCellError(name, row + 1, what)
+
+
+def _refuse_decimal_commas(name: str, texts: pa.Array) -> None:
+    """Refuse text of which most has a decimal comma: it was read with a decimal point."""
+    comma = pc.fill_null(pc.match_substring_regex(texts, r"^[+-]?\d*,\d+$"), False)
+    if pc.mean(comma).as_py() > _MIXED:
+        row = pc.index(comma, True).as_py()
+        what = (
+            f"{reprlib.repr(texts[row].as_py())}; if the comma is the decimal mark, give "
+            f"--decimal , and else take the column as a category (--categorical "
+            f"{shlex.quote(name)})"
         )
         raise UnfitCellError(name, row + 1, what)
 

@@ -147,3 +147,8 @@ def test_a_misspelled_number_is_no_word(cell):
         ValueError, match=f"column 'x', row 21 is '{cell}' among numbers.*--drop x"
     ):
         TableEncoder.fit(pa.table({"x": text([*range(20), cell])}))
+
+
+def test_decimal_commas_that_were_read_as_text_are_no_categories():
+    with pytest.raises(ValueError, match="row 1 is '0,5'; if the comma is the decimal mark"):
+        TableEncoder.fit(pa.table({"x": text([f"{i},5" for i in range(20)])}))
