@@ -54,15 +54,14 @@ def score_elsewhere(
     if not isinstance(made, Engine):
         raise ValueError(f"the engine {engine!r} must be made by a class of Engine, got {made!r}")
     scorer = ArrowScorer(model, outputs=outputs, device=device)
-    _check_columns(new, scorer)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
     try:
-        try:
-            made.score(scorer, new, temporary)
-        except ImportError as error:
-            raise ValueError(str(error)) from error
+        _check_columns(new, scorer)
+        made.score(scorer, new, temporary)
         summary = _count(temporary, outputs["outlier"])
         temporary.rename(out)
+    except ImportError as error:  # of the engine, or of the runtime of an exported model
+        raise ValueError(str(error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return {"model": scorer.digest, **summary, "scores": str(out)}

@@ -107,7 +107,10 @@ def score(
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     kept = check_kept(keep, ["row", *_OUTPUTS.values()])
     scorer = ArrowScorer(model, outputs=_OUTPUTS, device=device)
-    columns, ranges = scorer.columns, scorer.model.ranges
+    try:
+        columns, ranges = scorer.columns, scorer.model.ranges
+    except ImportError as error:  # of the runtime of an exported model
+        raise ValueError(str(error)) from error
     types = {**tables.column_types(new, kept, dialect), **scorer.types}
     show = not (quiet or as_json)
     rows = read_rows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ class Ray(Engine):
     def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
         """See `Engine.score`."""
         ray = _import()
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True

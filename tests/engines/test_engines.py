@@ -61,6 +61,13 @@ class OneByOne(Engine):
             pq.write_table(scorer(pq.read_table(path)), target / path.name)
 
 
+class Absent(Engine):
+    """An engine whose library is not installed."""
+
+    def score(self, scorer, source, target):
+        raise ImportError("pip install slurm")
+
+
 class Failing(Engine):
     """An engine that fails half-way."""
 
@@ -73,7 +80,8 @@ class Failing(Engine):
 @pytest.fixture
 def own_engines():
     with registry.isolated():
-        for name, made in (("one-by-one", OneByOne), ("failing", Failing)):
+        engines = {"one-by-one": OneByOne, "failing": Failing, "absent": Absent}
+        for name, made in engines.items():
             target = f"{made.__module__}:{made.__name__}"
             compactflow.register(EngineSpec(name=name, target=target))
         yield
@@ -100,6 +108,7 @@ def test_an_engine_that_fails_leaves_nothing(own_engines, folder, tmp_path, caps
         (["new", "--engine", "one-by-one", "--out", "new"], "--out new exists"),
         (["odd.parquet", "--engine", "one-by-one", "--out", "s"], "odd.parquet: the batch has no"),
         (["pump.model", "--engine", "one-by-one", "--out", "s"], "holds no Parquet"),
+        (["new", "--engine", "absent", "--out", "s"], "error: pip install slurm"),
     ],
 )
 def test_what_no_engine_can_do_is_said_before_it_starts(
