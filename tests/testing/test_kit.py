@@ -518,6 +518,14 @@ class WeakDivergence(Network):
         return z, 0.9 * divergence
 
 
+class DivergenceForgetsRows(Network):
+    """What comes before it in a chain would not feel how it spreads."""
+
+    def forward_and_divergence(self, x, sigma, generator=None):
+        _, divergence = super().forward_and_divergence(x.detach(), sigma, generator)
+        return self(x), divergence
+
+
 class DetachesLatents(Network):
     def forward_and_divergence(self, x, sigma, generator=None):
         z, divergence = super().forward_and_divergence(x, sigma, generator)
@@ -603,6 +611,7 @@ BACKBONE_FAULTS = {
     HalfRecodes: {"recode-is-that-of-the-base-class"},
     PreparedOff: {"prepared-gives-the-latents"},
     WeakDivergence: {"divergence-spreads-as-the-log-det-does"},
+    DivergenceForgetsRows: {"divergence-spreads-as-the-log-det-does"},
     DetachesLatents: {"divergence-leaves-the-latents"},
     DivergesGlobally: {"divergence-draws-from-the-generator"},
     BackboneWrongGradient: {"gradients-are-slopes"},
