@@ -34,6 +34,15 @@ class Frozen:
         known: What each knows of reference rows; none if the latent's support serves.
         latent: Their latent.
 
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.latents.ball import Ball
+        >>> from compactflow.preprocessing.linear import Identity
+        >>> networks, layers = [Coupling(2, blocks=2)] * 2, [Identity(2)] * 2
+        >>> frozen = Frozen(layers, networks, [], Ball(2))
+        >>> frozen(torch.tensor([[0.0, 0.5]])).shape
+        torch.Size([1])
+
     What is prepared here does not follow their weights: `fits` says whether these are the same.
     """
 
