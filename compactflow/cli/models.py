@@ -64,7 +64,7 @@ def fit(
     batch_size: Annotated[int | None, option("Rows per step and member.")] = None,
     learning_rate: Annotated[float | None, option("Peak learning rate.")] = None,
     validation_fraction: Annotated[float | None, option("Share held out.", "0.1")] = None,
-    contamination: Annotated[
+    outlier_share: Annotated[
         float | None, option("Share of the rows that may be outliers.", "0")
     ] = None,
     boundary: Annotated[str | None, option("Share of inliers inside, or 'natural'.")] = None,
@@ -118,7 +118,7 @@ def fit(
         "batch_size": batch_size,
         "learning_rate": learning_rate,
         "validation_fraction": validation_fraction,
-        "contamination": contamination,
+        "outlier_share": outlier_share,
         "boundary": _share("--boundary", boundary),
         "categorical": categorical,
         "context": context,

@@ -85,7 +85,7 @@ class OneClassFlow(EnsembleDetector):
             training, to be monitored by them and to place the decision boundary. Of more than two
             flows each pair leaves out others, so that all rows train. ``"auto"`` is a tenth, or up
             to a quarter of few rows. If that makes fewer than 5 rows, the training rows serve.
-        contamination: Share of the rows that may be outliers, in [0, 0.5). More neighbours
+        outlier_share: Share of the rows that may be outliers, in [0, 0.5). More neighbours
             then count in the score, five and twice this share of the reference rows, as outliers
             of a kind are near each other; and the held-out rows lose this share of their highest
             scores. With 0, all rows are taken as inliers: a few outliers among them cost little,
@@ -161,7 +161,7 @@ class OneClassFlow(EnsembleDetector):
         clip: float | None = None,
         patience: int | None = None,
         validation_fraction: float | Literal["auto"] = "auto",
-        contamination: float = 0.0,
+        outlier_share: float = 0.0,
         score_by: Chosen[Score] | None = None,
         score_options: Options = None,
         boundary: float | Literal["natural"] | None = None,
@@ -193,7 +193,7 @@ class OneClassFlow(EnsembleDetector):
         self.clip = clip
         self.patience = patience
         self.validation_fraction = validation_fraction
-        self.contamination = contamination
+        self.outlier_share = outlier_share
         self.score_by = score_by
         self.score_options = score_options
         self.boundary = boundary

@@ -111,7 +111,7 @@ def fit_ensemble(
         stack.enter_context(fresh_defaults(grad=True))
         even = groups is not None
         ensemble, history, hold_out = _train(data, settings, device, seed, kept, callbacks, even)
-        calibration = calibrate(ensemble, data, hold_out, groups).without(settings.contamination)
+        calibration = calibrate(ensemble, data, hold_out, groups).without(settings.outlier_share)
         ensemble.level = calibration.threshold(settings.boundary)
     return Fitted(
         settings=settings,
@@ -170,7 +170,7 @@ def _train(
     if score is Nearness:
         few = known[_some(len(known), references(len(known), dim), even=even)]
         # So many that at least half of them are inliers, were all outliers of one kind.
-        nearest = NEAREST + round(2 * settings.contamination * len(few))
+        nearest = NEAREST + round(2 * settings.outlier_share * len(few))
         ensemble.remember([x[rows.to(device)] for rows in few.T], nearest=nearest)
     for m in range(len(ensemble.scores)):
         ensemble.fit_score(m, x[known[:, m].to(device)])

@@ -55,7 +55,7 @@ class Settings:
         patience: Checks in a row, worse than the best, after which to stop.
         validation_fraction: Share of the rows that each flow leaves out, in [0, 1), or
             ``"auto"``: see `compactflow.training.holdout.HoldOut.of`.
-        contamination: Share of the rows that are taken to be outliers, in [0, 0.5).
+        outlier_share: Share of the rows that are taken to be outliers, in [0, 0.5).
         boundary: ``"natural"`` or the share of inliers to keep inside, in (0, 1).
         device: Name of the device to compute on.
         compile: Whether to compile the training steps.
@@ -79,7 +79,7 @@ class Settings:
     clip: float
     patience: int
     validation_fraction: float | Literal["auto"]
-    contamination: float
+    outlier_share: float
     boundary: float | Literal["natural"]
     device: str
     compile: bool
@@ -104,7 +104,7 @@ class Settings:
         own = vars(preset) | {
             "learning_rate": rate,
             "validation_fraction": "auto",
-            "contamination": 0.0,
+            "outlier_share": 0.0,
         }
         chosen = {name: given.get(name, value) for name, value in own.items()}
         boundary = _real("boundary", chosen, 1, word="natural")
@@ -123,7 +123,7 @@ class Settings:
             clip=inf if chosen["clip"] == inf else _real("clip", chosen, inf),
             patience=_count("patience", chosen),
             validation_fraction=_real("validation_fraction", chosen, 1, zero=True, word="auto"),
-            contamination=_real("contamination", chosen, 0.5, zero=True),
+            outlier_share=_real("outlier_share", chosen, 0.5, zero=True),
             boundary=boundary,
             device=given.get("device", "auto"),
             compile=bool(given.get("compile", False)),

@@ -23,7 +23,7 @@ def fit(train, **options):
 
 def test_outliers_of_a_kind_are_found_although_they_were_trained_on(rows):
     train, new, outlier = rows
-    unaware, aware = fit(train), fit(train, contamination=0.13)  # a little more than there are
+    unaware, aware = fit(train), fit(train, outlier_share=0.13)  # a little more than there are
     blind, seeing = (
         roc_auc_score(outlier, detector.signed_distance(new)) for detector in (unaware, aware)
     )
@@ -36,16 +36,16 @@ def test_outliers_of_a_kind_are_found_although_they_were_trained_on(rows):
 
 def test_the_share_says_how_many_neighbours_count_after_a_reload_too(rows, tmp_path):
     train, new, _ = rows
-    detector = fit(train, contamination=0.1)
+    detector = fit(train, outlier_share=0.1)
     neighbours = detector.ensemble_.neighbours[0]
     assert neighbours.nearest == NEAREST + round(0.2 * len(neighbours.rows))
     detector.save(tmp_path / "dirty.model")
     loaded = compactflow.load(tmp_path / "dirty.model")
-    assert loaded.contamination == 0.1
+    assert loaded.outlier_share == 0.1
     assert np.array_equal(loaded.signed_distance(new), detector.signed_distance(new))
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.5, float("nan")])
 def test_a_share_that_is_none_is_refused(rows, share):
-    with pytest.raises(ValueError, match="contamination"):
-        fit(rows[0], contamination=share)
+    with pytest.raises(ValueError, match="outlier_share"):
+        fit(rows[0], outlier_share=share)
