@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
-import dask
+from dask import base
+from dask.delayed import delayed
 
 from compactflow.engines.base import Engine
 from compactflow.engines.parts import Part, split
 from compactflow.scoring import ArrowScorer
 
 __all__ = ["Dask"]
+
+_compute: Callable[..., object] = base.compute  # which has no types of its own
 
 
 @final
@@ -20,6 +24,6 @@ class Dask(Engine):
 
     def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
         """See `Engine.score`."""
-        sent = dask.delayed(scorer)  # once to each worker, and not once for each task
-        score = dask.delayed(Part.score)
-        dask.compute(*(score(part, sent) for part in split(source, target)))
+        sent = delayed(scorer)  # once to each worker, and not once for each task
+        score = delayed(Part.score)
+        _compute(*(score(part, sent) for part in split(source, target)))
