@@ -83,7 +83,9 @@ Header = Annotated[
     bool | None,
     typer.Option("--header/--no-header", help="Does the first line hold names?  [default: found]"),
 ]
-Seed = Annotated[int, typer.Option(help="The same seed gives the same model.")]
+Seed = Annotated[
+    int, typer.Option(min=0, max=2**32 - 1, help="The same seed gives the same model.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps or another torch device.")]
 Quiet = Annotated[
     bool,

@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import re
@@ -159,7 +160,13 @@ def test_json_for_machines(folder, frame, capsys):
     assert main(["score", "model", "new.csv", "--out", "scores.csv", "--json"]) == 0
     scored = json.loads(capsys.readouterr().out)
     outliers = int(pd.read_csv("scores.csv")["is_outlier"].sum())
-    assert scored == {"rows": 63, "outliers": outliers, "scores": "scores.csv"}
+    digest = hashlib.sha256(Path("model").read_bytes()).hexdigest()
+    assert scored == {
+        "rows": 63,
+        "outliers": outliers,
+        "scores": "scores.csv",
+        "model": digest,
+    }
 
 
 def test_explain_prints_a_table_json_or_writes_a_file(model, folder, capsys):
@@ -534,7 +541,7 @@ def test_fit_refuses_a_bad_table(folder, capsys, table, said):
         (["--boundary", "1.5"], ["boundary", "1.5"]),
         (["--boundary", "nature"], ["boundary", "nature", "natural"]),
         (["--device", "abacus"], ["device", "abacus"]),
-        (["--seed", "-1"], ["Seed must be between 0"]),
+        (["--seed", "-1"], ["--seed", "greater than or equal to 0"]),
         (["--drop", "z"], ["no column 'z'", "train.csv"]),
         (["--drop", "a", "--drop", "b c", "--drop", "d.e"], ["no column left"]),
         (["--colour", "red"], ["--colour", "compactflow fit --help"]),

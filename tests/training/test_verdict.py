@@ -8,6 +8,9 @@ FALLING = np.geomspace(2, 0.02, 20)
 SETTLED = np.r_[np.geomspace(2, 0.1, 6), np.full(14, 0.1)]
 
 
+PAPER = {"preset": "paper", "preprocessing": "standardise"}
+
+
 @pytest.mark.parametrize(
     ("own", "others", "verdict"),
     [
@@ -41,12 +44,16 @@ def test_without_a_history_it_says_so():
     ("rows", "dim", "options", "verdict"),
     [
         (400, 3, {"max_steps": 40}, "Converged"),
-        (400, 3, {"max_steps": 60, "preset": "paper", "learning_rate": 1e-3}, "Still moving"),
+        (
+            *(400, 3),
+            PAPER | {"max_steps": 60, "learning_rate": 1e-3},
+            "Still moving",
+        ),
         (12, 3, {"max_steps": 5}, "Too few rows"),
         (40, 40, {"max_steps": 40}, "Too few rows"),
         (
             *(400, 8),
-            {"max_steps": 60, "push": "mirror", "pull": "max-abs", "learning_rate": 0.1},
+            {"max_steps": 60, "push": "mirror", "pull": "max-abs", "learning_rate": 0.3},
             "Ran away",
         ),
     ],
