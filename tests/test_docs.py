@@ -3,8 +3,8 @@
 The blocks of a page run in order in one empty folder: the Python ones in one namespace, the shell
 ones line by line. A comment ``<!-- not run: reason -->`` above a block exempts it; it must parse
 all the same. A block below a comment ``<!-- output -->`` is what the block before it prints;
-where the comment goes on ``, other digits elsewhere``, numbers may differ, as training magnifies how
-a machine rounds.
+where the comment goes on ``, other digits elsewhere``, numbers may differ, as training magnifies
+how a machine rounds.
 """
 
 import ast
