@@ -69,7 +69,7 @@ class Checkpoint:
                     f"the checkpoint folder {os.fspath(folder)!r} is in use by another fit; wait "
                     "for it to end, or give another folder"
                 ) from None
-            for leftover in self._path.parent.glob(f".{_NAME}.*"):  # of a write that was killed
+            for leftover in self._path.parent.glob(f".*.{_NAME}"):  # of a write that was killed
                 leftover.unlink()
             if self._path.exists():
                 self.seed, self.state = self._read()

@@ -26,6 +26,7 @@ SMALL = {
     "normflows:MAF": {"layers": 2, "width": 16},
     "normflows:NSF": {"layers": 2, "width": 16},
 }
+OPTIONS = {"free-form-learnt": {"dim": 2}}  # of a push that has a network of its own
 PAIRS = [*itertools.product(NAMES["pull"], ("mirror", "stein")), (None, "likelihood")]
 
 
@@ -47,7 +48,13 @@ def test_combinations_train_improve_and_decode(backbone, latent, pull, push):
     centres = [[0, -1], [0, 1], [2, -1]]
     X = make_blobs(300, 2, centers=centres, cluster_std=0.1, random_state=0)[0] * [1, 3] + 5
     detector = compactflow.build(
-        backbone, latent, pull, push, backbone_options=SMALL[backbone], random_state=0
+        backbone,
+        latent,
+        pull,
+        push,
+        backbone_options=SMALL[backbone],
+        push_options=OPTIONS.get(push),
+        random_state=0,
     )
     untrained = detector.set_params(max_steps=1, learning_rate=1e-12).fit(X).history_
     # The coupling's own rate is larger; of the others' a few steps would show nothing.

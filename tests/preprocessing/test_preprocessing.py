@@ -76,7 +76,7 @@ def test_a_fresh_layer_takes_the_saved_state(table, name, member):
     assert torch.equal(layer(x), other(x))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "enclose"])  # one unit for all
 def test_constant_column_counts_deviations_in_its_own_units(X, name):
     X[:, 1] = 1e6
     layer = fitted(name, X)
