@@ -247,6 +247,7 @@ def test_a_model_that_is_a_folder_is_read(model, folder, capsys):
     assert (folder / "model.csv").read_bytes() == (folder / "kept.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_report_writes_one_page(model, folder, capsys):
     (folder / "new.csv").write_text("b,a\n0,0\n1,1\n0,40\n")
     assert main(["report", "model", "new.csv", "--out", "report.html"]) == 0
@@ -408,6 +409,7 @@ def test_only_text_is_written_compressed(model, folder, capsys):
     refused([*arguments, "s.gz"], capsys, folder, "s.gz", ".csv")
 
 
+@pytest.mark.slow
 def test_an_identifier_left_in_is_said_at_fit_and_when_scoring(folder, frame, capsys):
     frame.assign(id=range(60)).to_csv("train.csv", index=False)
     assert main(["fit", "train.csv", "--out", "model", *STEPS]) == 0

@@ -88,6 +88,7 @@ def run(arguments):
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_what_a_component_writes_to_the_descriptor_is_no_json_either(install):
     install(on_init="os.write(1, b'hello'); subprocess.run(['echo', 'again'])")
     done = run([*FIT, "--json"])

@@ -213,6 +213,7 @@ def test_results_are_one_row_per_set_detector_and_seed(data, out):
     assert all(row["inside"] is None and row["error"] is None for row in table)
 
 
+@pytest.mark.slow
 def test_number_of_jobs_does_not_change_results(data, tmp_path):
     start(data, tmp_path / "a", jobs=1)
     start(data, tmp_path / "b", jobs=2)

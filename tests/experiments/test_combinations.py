@@ -72,6 +72,7 @@ def test_combinations_train_improve_and_decode(backbone, latent, pull, push):
     assert np.linalg.norm(decoded - X) <= 1e-9 * np.linalg.norm(X)
 
 
+@pytest.mark.slow
 def test_the_table_has_every_pair_and_tells_what_failed(tmp_path):
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(60, 1)), rng.normal(size=(10, 1)) + 8])

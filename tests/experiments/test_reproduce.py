@@ -89,6 +89,7 @@ def test_gap_is_measured_at_equal_coverage():
         assert row["gap_volume"] <= row["gap_volume_1_percent"]
 
 
+@pytest.mark.slow
 def test_a_failing_picture_leaves_the_old_one(tmp_path, monkeypatch):
     (tmp_path / "fig1.png").write_bytes(b"old")
     monkeypatch.setattr(shapes, "SHAPES", {"two moons": shapes.SHAPES["two moons"]})

@@ -574,6 +574,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_killed_while_saving_leaves_a_whole_model(model, detector, X):
     rng = np.random.default_rng(0)
     for _ in range(2):

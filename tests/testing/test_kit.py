@@ -994,6 +994,7 @@ def test_checks_leave_the_random_state():
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_the_kit_needs_no_pytest():
     code = "import sys; sys.modules['pytest'] = None; import compactflow.testing"
     subprocess.run([sys.executable, "-c", code], check=True)
