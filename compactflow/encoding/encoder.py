@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from math import sqrt
 from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from compactflow.encoding.context import Context
 from compactflow.encoding.frames import as_arrow, as_frame, library_of
+from compactflow.encoding.gaps import telling_gaps
 from compactflow.encoding.inference import take
 from compactflow.encoding.parts import PARTS, Part
 
 __all__ = ["TableEncoder"]
 
 Array = NDArray[np.float64]
-
-_CHANCE = 0.001  # that a gap which tells nothing is taken for one that does
 
 
 @final
@@ -98,7 +95,7 @@ class TableEncoder:
             raise ValueError(f"no column is left as a feature: {left_out}")
         bare = cls(parts=parts, masks=[], left_out=left_out, library=library_of(X) or "pyarrow")
         codes = bare.codes(table)
-        telling = _telling_gaps([part.features(c) for part, c in zip(parts, codes.T, strict=True)])
+        telling = telling_gaps([part.features(c) for part, c in zip(parts, codes.T, strict=True)])
         # Between numbers and words, the words tell where there is no number.
         masks = [p for p in telling if not getattr(parts[p], "words", False)]
         encoder = cls(parts=parts, masks=masks, left_out=left_out, library=bare.library)
@@ -284,33 +281,3 @@ def _cells(table: pa.Table, name: str) -> pa.Array:
     column = table[name].combine_chunks()
     column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-
-
-def _telling_gaps(blocks: list[Array]) -> list[int]:
-    """The parts whose gaps depend on the values or the gaps of others: one of those alike.
-
-    Args:
-        blocks: The features of each part, ``(N, K)``.
-    """
-    gaps = np.column_stack([np.isnan(block[:, 0]) for block in blocks]).astype(np.float64)
-    parts = np.arange(len(blocks))
-    owner = np.concatenate([parts, parts.repeat([block.shape[1] for block in blocks])])
-    others = np.column_stack([gaps, *(_filled(block) for block in blocks)])
-    bound = -ndtri(_CHANCE / (2 * others.shape[1])) / sqrt(len(gaps))
-    related = np.abs(_standardised(gaps).T @ _standardised(others)) / len(gaps) > bound
-    related &= owner != parts[:, None]
-    first = np.unique(gaps, axis=1, return_index=True)[1]
-    return np.intersect1d(first, np.flatnonzero(related.any(axis=1))).tolist()
-
-
-def _filled(block: Array) -> Array:
-    gaps = np.isnan(block)
-    known = np.where(gaps, 0, block)
-    mean = known.sum(axis=0) / np.maximum((~gaps).sum(axis=0), 1)
-    return np.where(gaps, mean, known)
-
-
-def _standardised(X: Array) -> Array:
-    centred = X - X.mean(axis=0)
-    scale = centred.std(axis=0)
-    return centred / np.where(scale > 0, scale, 1)
