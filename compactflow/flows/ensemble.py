@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import inf, log
-from typing import Any, cast, final
+from typing import cast, final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from compactflow.backbones.base import Backbone
 from compactflow.devices import finest_dtype, fresh_defaults, spread
-from compactflow.flows.flow import CompactFlow
-from compactflow.flows.frozen import Frozen
-from compactflow.flows.gaps import fill
-from compactflow.flows.neighbours import NEAREST, Neighbours
+from compactflow.flows.members import Members
+from compactflow.flows.neighbours import Neighbours
 from compactflow.flows.reach import draw_out
 from compactflow.flows.sampling import Settled, Varied
-from compactflow.flows.scores import Score
-from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
-from compactflow.pulls.base import Pull
 
 __all__ = ["Ensemble"]
 
@@ -32,11 +26,10 @@ Array = NDArray[np.float64]
 # Rows at a time, so that memory does not grow with their number. On a CPU so few that the
 # activations stay in the cache, which makes it a third faster.
 _CHUNK, _CHUNK_CPU, _CHUNK_SCORE = 8192, 2048, 256
-_DONORS = 1024  # rows to sample, where there are no reference rows to fill gaps from
 
 
 @final
-class Ensemble(nn.Module):
+class Ensemble(Members):
     """M flows into one latent, with the pull they were trained with. Arrays in, arrays out.
 
     Each flow is a bijection of its own, and gives a row a score: how far its latent lies from the
@@ -80,146 +73,23 @@ class Ensemble(nn.Module):
         True
     """
 
-    def __init__(
-        self,
-        networks: Sequence[Backbone],
-        layers: Sequence[Preprocessing],
-        pull: Pull,
-        scores: Sequence[Score] = (),
-        *,
-        entropic: bool = True,
-    ) -> None:
-        super().__init__()
-        self.networks = nn.ModuleList(networks)
-        self.layers = nn.ModuleList(layers)
-        self.pull = pull
-        self.entropic = entropic
-        self.neighbours = nn.ModuleList()
-        self.scores = nn.ModuleList(scores)
-        self.level = 0.0
-        self._frozen: list[Frozen] = []  # one at most, shared with what `at` gives
-        _ = self.flows  # which checks the dimensions
-
-    @property
-    def latent(self) -> Latent:
-        """The latent of all flows."""
-        return self.pull.latent
-
-    @property
-    def flows(self) -> list[CompactFlow]:
-        """The flows, around the parts of this ensemble: what changes there changes here."""
-        return [
-            CompactFlow(cast("Backbone", network), self.latent, cast("Preprocessing", layer))
-            for network, layer in zip(self.networks, self.layers, strict=True)
-        ]
+    level: float = 0.0
 
     @property
     def mapped(self) -> bool:
         """Whether the support is the image of a set in latent space: see `boundary`."""
         return len(self.networks) == 1 and self.natural
 
-    @property
-    def natural(self) -> bool:
-        """Whether rows are scored by the latent's support."""
-        return not self.neighbours and not self.scores
-
-    @property
-    def dim(self) -> int:
-        """The number of features D."""
-        return self.latent.dim
-
-    @property
-    def rounding(self) -> float:
-        """Scores that differ by less are equal; above 1, as a share of them."""
-        if self.latent.like.dtype != torch.float64:
-            return 1e-4
-        # Reference rows are kept in single precision, so that equal distances differ by that much.
-        return 1e-5 if len(self.neighbours) or len(self.scores) else 1e-9
-
-    def place(self, device: torch.device) -> None:
-        """Move to a device, in the finest precision that it has.
-
-        The same row then scores the same in any batch, and decoding inverts encoding, up to
-        rounding error.
-        """
-        self.to(finest_dtype(device)).to(device)
-
-    def cast(self, dtype: torch.dtype) -> None:
-        """Compute in `dtype` from the networks on.
-
-        The first layers keep their precision, since data may have large offsets.
-        """
-        self._frozen.clear()
-        self.networks.to(dtype)
-        self.pull.to(dtype)
-        self.neighbours.to(dtype)
-        self.scores.to(dtype)
-
-    def in_precision(self, dtype: torch.dtype) -> Ensemble:
-        """A copy that is `cast`."""
-        with fresh_defaults():
-            copied = copy.deepcopy(self)
-            copied.cast(dtype)
-        return copied
-
     def forward(self, x: Tensor) -> Tensor:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
         members = range(len(self.networks))
         return self.combine(torch.stack([self._score(x, m) for m in members])) - self.level
-
-    def combine(self, scores: Tensor) -> Tensor:
-        """The score from those of the flows ``(M, N)``, ``(N,)``: their mean, unless it is own."""
-        return self._own(0).combine(scores) if self.scores else scores.mean(dim=0)
-
-    def frozen(self) -> Frozen:
-        """The mean score of all flows in few operations, prepared anew if a weight has changed."""
-        if not self._frozen or not self._frozen[0].fits():
-            layers = cast("list[Preprocessing]", list(self.layers))
-            networks = cast("list[Backbone]", list(self.networks))
-            known = cast("list[Neighbours]", list(self.neighbours))
-            self._frozen[:] = [Frozen(layers, networks, known, self.latent)]
-        return self._frozen[0]
-
-    def __getstate__(self) -> dict[str, Any]:
-        # What follows from the weights is neither copied nor pickled.
-        return vars(self) | {"_frozen": []}
 
     def at(self, level: float) -> Ensemble:
         """The same flows with another boundary."""
         moved = copy.copy(self)
         moved.level = level
         return moved
-
-    @torch.no_grad()
-    def remember(self, rows: Sequence[Tensor], *, nearest: int = NEAREST) -> None:
-        """Score by the distance to reference rows from now on.
-
-        Args:
-            rows: For each flow data that it was trained on, ``(R, D)``.
-            nearest: How many of them count.
-        """
-        self.prepare(len(rows[0]), nearest)
-        for flow, neighbours, x in zip(self.flows, self.neighbours, rows, strict=True):
-            cast("Neighbours", neighbours).fit(flow.preprocess(x), flow.backbone)
-
-    def prepare(self, rows: int, nearest: int = NEAREST) -> None:
-        """Make room for so many reference rows a flow, of which so many count."""
-        self._frozen.clear()
-        made = [Neighbours(self.dim, rows, nearest).to(self.latent.like) for _ in self.networks]
-        self.neighbours = nn.ModuleList(made)
-
-    def attach(self) -> None:
-        """Make anew what follows from the weights, after they were loaded."""
-        self._frozen.clear()
-        for flow, neighbours in zip(self.flows, self.neighbours, strict=False):
-            cast("Neighbours", neighbours).attach(flow.backbone)
-        for m in range(len(self.scores)):
-            self._own(m).attach(self.flows[m])
-
-    @torch.no_grad()
-    def fit_score(self, m: int, x: Tensor) -> None:
-        """Let flow m's own score learn from data ``(N, D)`` that trained it."""
-        self._own(m).fit(self.flows[m], self.pull, x)
 
     def encode(self, X: Array) -> Array:
         """The latents of data ``(N, D)`` by the first flow, ``(N, D)``."""
@@ -288,9 +158,7 @@ class Ensemble(nn.Module):
 
     def signed_distance(self, X: Array) -> Array:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
-        if np.isnan(X).any():
-            return self._in_chunks(self._through_gaps, X)
-        if self.scores:
+        if self.scores or np.isnan(X).any():
             return self._in_chunks(self, X)
         with fresh_defaults():
             score = self.frozen()
@@ -298,7 +166,7 @@ class Ensemble(nn.Module):
 
     def member_scores(self, X: Array, m: int) -> Array:
         """Score of data ``(N, D)`` by the flow m alone, ``(N,)``, whatever the level."""
-        return self._in_chunks(lambda x: self._score(self._without_gaps(x, m), m), X)
+        return self._in_chunks(lambda x: self._score(x, m), X)
 
     def log_density(self, X: Array) -> Array:
         """Log-density of data ``(N, D)`` in nats up to a constant of the pull, ``(N,)``.
@@ -327,9 +195,6 @@ class Ensemble(nn.Module):
         project = self.latent.level_project
         return self._in_chunks(lambda z: project(z.to(self.latent.like), level), Z)
 
-    def _own(self, m: int) -> Score:
-        return cast("Score", self.scores[m])
-
     def _source(self, score: Callable[[Tensor], Tensor] | None) -> Settled | Varied:
         if self.neighbours:
             return Varied(self.flows[0], cast("Neighbours", self.neighbours[0]), score)
@@ -338,34 +203,6 @@ class Ensemble(nn.Module):
     def _settled(self, score: Callable[[Tensor], Tensor] | None = None) -> Settled:
         level = self.level if self.natural else inf
         return Settled(self.flows[0], self.pull, score, entropic=self.entropic, level=level)
-
-    def _score(self, x: Tensor, m: int) -> Tensor:
-        flow = self.flows[m]
-        if self.scores:
-            return cast("Tensor", self.scores[m](flow, self.pull, x))
-        if not self.neighbours:
-            return flow.signed_distance(x)
-        y = flow.preprocess(x)
-        score: Tensor = self.neighbours[m](y, flow.backbone(y))
-        return score
-
-    def _through_gaps(self, x: Tensor) -> Tensor:
-        """`forward` of rows with gaps."""
-        members = range(len(self.networks))
-        scores = [self._score(self._without_gaps(x, m), m) for m in members]
-        return self.combine(torch.stack(scores)) - self.level
-
-    def _without_gaps(self, x: Tensor, m: int) -> Tensor:
-        """The rows ``(N, D)`` as the flow m sees them."""
-        if not x.isnan().any():
-            return x
-        layer = cast("Preprocessing", self.layers[m])
-        if self.neighbours:
-            donors = layer.inverse(cast("Neighbours", self.neighbours[m]).rows)
-        else:
-            generator = torch.Generator(x.device).manual_seed(m)
-            donors = self.flows[m].sample(_DONORS, generator)
-        return fill(x, donors.to(x), rank=m % 2)
 
     def _in_chunks(
         self, function: Callable[[Tensor], Tensor], X: Array, rows: int = _CHUNK_CPU

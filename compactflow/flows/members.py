@@ -1,0 +1,199 @@
+"""The flows of an ensemble, and how each scores rows."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from compactflow.backbones.base import Backbone
+from compactflow.devices import finest_dtype, fresh_defaults
+from compactflow.flows.flow import CompactFlow
+from compactflow.flows.frozen import Frozen
+from compactflow.flows.gaps import fill
+from compactflow.flows.neighbours import NEAREST, Neighbours
+from compactflow.flows.scores import Score
+from compactflow.latents.base import Latent
+from compactflow.preprocessing.base import Preprocessing
+from compactflow.pulls.base import Pull
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Members"]
+
+_DONORS = 1024  # rows to sample, where there are no reference rows to fill gaps from
+
+
+class Members(nn.Module, ABC):
+    """M flows into one latent, each with a score of rows: the part of `Ensemble` in torch.
+
+    Its docstring has the arguments.
+
+    Examples:
+        >>> from compactflow.backbones.coupling import Coupling
+        >>> from compactflow.flows.ensemble import Ensemble
+        >>> from compactflow.latents.ball import Ball
+        >>> from compactflow.preprocessing.linear import Identity
+        >>> from compactflow.pulls.norms import Euclidean
+        >>> members = Ensemble([Coupling(2, blocks=2)], [Identity(2)], Euclidean(Ball(2)))
+        >>> members.natural
+        True
+        >>> members.remember([torch.randn(20, 2)])
+        >>> members.natural
+        False
+    """
+
+    def __init__(
+        self,
+        networks: Sequence[Backbone],
+        layers: Sequence[Preprocessing],
+        pull: Pull,
+        scores: Sequence[Score] = (),
+        *,
+        entropic: bool = True,
+    ) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+        self.layers = nn.ModuleList(layers)
+        self.pull = pull
+        self.entropic = entropic
+        self.neighbours = nn.ModuleList()
+        self.scores = nn.ModuleList(scores)
+        self._frozen: list[Frozen] = []  # one at most, shared with what `at` gives
+        _ = self.flows  # which checks the dimensions
+
+    @property
+    def latent(self) -> Latent:
+        """The latent of all flows."""
+        return self.pull.latent
+
+    @property
+    def flows(self) -> list[CompactFlow]:
+        """The flows, around these parts: what changes there changes here."""
+        return [
+            CompactFlow(cast("Backbone", network), self.latent, cast("Preprocessing", layer))
+            for network, layer in zip(self.networks, self.layers, strict=True)
+        ]
+
+    @property
+    def natural(self) -> bool:
+        """Whether rows are scored by the latent's support."""
+        return not self.neighbours and not self.scores
+
+    @property
+    def dim(self) -> int:
+        """The number of features D."""
+        return self.latent.dim
+
+    @property
+    def rounding(self) -> float:
+        """Scores that differ by less are equal; above 1, as a share of them."""
+        if self.latent.like.dtype != torch.float64:
+            return 1e-4
+        # Reference rows are kept in single precision, so that equal distances differ by that much.
+        return 1e-5 if len(self.neighbours) or len(self.scores) else 1e-9
+
+    def place(self, device: torch.device) -> None:
+        """Move to a device, in the finest precision that it has.
+
+        The same row then scores the same in any batch, and decoding inverts encoding, up to
+        rounding error.
+        """
+        self.to(finest_dtype(device)).to(device)
+
+    def cast(self, dtype: torch.dtype) -> None:
+        """Compute in `dtype` from the networks on.
+
+        The first layers keep their precision, since data may have large offsets.
+        """
+        self._frozen.clear()
+        self.networks.to(dtype)
+        self.pull.to(dtype)
+        self.neighbours.to(dtype)
+        self.scores.to(dtype)
+
+    def in_precision(self, dtype: torch.dtype) -> Self:
+        """A copy that is `cast`."""
+        with fresh_defaults():
+            copied = copy.deepcopy(self)
+            copied.cast(dtype)
+        return copied
+
+    @torch.no_grad()
+    def remember(self, rows: Sequence[Tensor], *, nearest: int = NEAREST) -> None:
+        """Score by the distance to reference rows from now on.
+
+        Args:
+            rows: For each flow data that it was trained on, ``(R, D)``.
+            nearest: How many of them count.
+        """
+        self.prepare(len(rows[0]), nearest)
+        for flow, neighbours, x in zip(self.flows, self.neighbours, rows, strict=True):
+            cast("Neighbours", neighbours).fit(flow.preprocess(x), flow.backbone)
+
+    def prepare(self, rows: int, nearest: int = NEAREST) -> None:
+        """Make room for so many reference rows a flow, of which so many count."""
+        self._frozen.clear()
+        made = [Neighbours(self.dim, rows, nearest).to(self.latent.like) for _ in self.networks]
+        self.neighbours = nn.ModuleList(made)
+
+    def attach(self) -> None:
+        """Make anew what follows from the weights, after they were loaded."""
+        self._frozen.clear()
+        for flow, neighbours in zip(self.flows, self.neighbours, strict=False):
+            cast("Neighbours", neighbours).attach(flow.backbone)
+        for m in range(len(self.scores)):
+            self._own(m).attach(self.flows[m])
+
+    @torch.no_grad()
+    def fit_score(self, m: int, x: Tensor) -> None:
+        """Let flow m's own score learn from data ``(N, D)`` that trained it."""
+        self._own(m).fit(self.flows[m], self.pull, x)
+
+    def combine(self, scores: Tensor) -> Tensor:
+        """The score from those of the flows ``(M, N)``, ``(N,)``: their mean, unless it is own."""
+        return self._own(0).combine(scores) if self.scores else scores.mean(dim=0)
+
+    def frozen(self) -> Frozen:
+        """The mean score of all flows in few operations, prepared anew if a weight has changed."""
+        if not self._frozen or not self._frozen[0].fits():
+            layers = cast("list[Preprocessing]", list(self.layers))
+            networks = cast("list[Backbone]", list(self.networks))
+            known = cast("list[Neighbours]", list(self.neighbours))
+            self._frozen[:] = [Frozen(layers, networks, known, self.latent)]
+        return self._frozen[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What follows from the weights is neither copied nor pickled.
+        return vars(self) | {"_frozen": []}
+
+    def _own(self, m: int) -> Score:
+        return cast("Score", self.scores[m])
+
+    def _score(self, x: Tensor, m: int) -> Tensor:
+        """The score of data ``(N, D)`` by the flow m alone, ``(N,)``, gaps filled."""
+        flow, x = self.flows[m], self._without_gaps(x, m)
+        if self.scores:
+            return cast("Tensor", self.scores[m](flow, self.pull, x))
+        if not self.neighbours:
+            return flow.signed_distance(x)
+        y = flow.preprocess(x)
+        score: Tensor = self.neighbours[m](y, flow.backbone(y))
+        return score
+
+    def _without_gaps(self, x: Tensor, m: int) -> Tensor:
+        """The rows ``(N, D)`` as the flow m sees them."""
+        if torch.compiler.is_compiling() or not x.isnan().any():  # a graph takes no gaps
+            return x
+        layer = cast("Preprocessing", self.layers[m])
+        if self.neighbours:
+            donors = layer.inverse(cast("Neighbours", self.neighbours[m]).rows)
+        else:
+            generator = torch.Generator(x.device).manual_seed(m)
+            donors = self.flows[m].sample(_DONORS, generator)
+        return fill(x, donors.to(x), rank=m % 2)
