@@ -1,34 +1,21 @@
-"""The methods of a fitted detector, in scikit-learn's conventions."""
+"""Scores, decisions and p-values of a fitted detector, in scikit-learn's conventions."""
 
 from __future__ import annotations
 
 import os
-from abc import ABC
-from numbers import Integral
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    OutlierMixin,
-    TransformerMixin,
-)
-from sklearn.utils import check_random_state, check_scalar
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.base import OutlierMixin
+from sklearn.utils.validation import check_is_fitted
 
 from compactflow.detector.calibration import Calibration
 from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
-from compactflow.detector.rows import take, titles_of
-from compactflow.detector.screening import Ranges
 from compactflow.detector.settings import check_share
-from compactflow.encoding.encoder import TableEncoder
+from compactflow.detector.transforming import EnsembleTransformer
 from compactflow.encoding.frames import as_arrow
-from compactflow.flows.ensemble import Ensemble
-from compactflow.flows.flow import CompactFlow
-from compactflow.pulls.base import Pull
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -38,18 +25,11 @@ __all__ = ["EnsembleDetector"]
 Array = NDArray[np.float64]
 
 
-class EnsembleDetector(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, OutlierMixin, BaseEstimator, ABC
-):
+class EnsembleDetector(OutlierMixin, EnsembleTransformer):
     """A detector that judges rows by a fitted ensemble: a subclass fits it.
 
     Attributes:
-        ensemble_: The fitted flows.
         calibration_: Held-out signed distances with which new ones are compared.
-        ranges_: The range of each column in training; ``None`` if the detector was saved by a
-            version that did not keep it.
-        encoder_: What makes numbers of a table's columns; ``None`` if they are numbers.
-        n_features_in_: The number of columns: that of features D, if there is no encoder.
 
     Examples:
         `OneClassFlow` is one:
@@ -64,11 +44,7 @@ class EnsembleDetector(
         True
     """
 
-    ensemble_: Ensemble
     calibration_: Calibration
-    ranges_: Ranges | None
-    encoder_: TableEncoder | None
-    n_features_in_: int
     boundary: float | Literal["natural"] | None
 
     @property
@@ -76,100 +52,6 @@ class EnsembleDetector(
         """Decision threshold on `score_samples`: 0, as the signed distance has the boundary."""
         check_is_fitted(self)
         return 0.0
-
-    @property
-    def names_(self) -> list[str]:
-        """The names of what an explanation can blame: columns, or their numbers and words."""
-        check_is_fitted(self)
-        return titles_of(self, self.n_features_in_)
-
-    @property
-    def columns_(self) -> dict[str, str]:
-        """What each column was taken for, in words."""
-        check_is_fitted(self)
-        if self.encoder_ is not None:
-            return self.encoder_.describe()
-        return dict.fromkeys(self.names_, "number")
-
-    @property
-    def flows_(self) -> list[CompactFlow]:
-        """The flows of the ensemble; each is a bijection of its own."""
-        check_is_fitted(self)
-        return self.ensemble_.flows
-
-    @property
-    def flow_(self) -> CompactFlow:
-        """The first flow of the ensemble, which encodes and decodes."""
-        return self.flows_[0]
-
-    @property
-    def pull_(self) -> Pull:
-        """The pull of the training."""
-        check_is_fitted(self)
-        return self.ensemble_.pull
-
-    def check_rows(self, X: ArrayLike) -> Array:
-        """Check that rows go with the fitted detector; their values as an array ``(N, D)``.
-
-        Of a table, the columns that the detector was fitted on are taken, by their names. What is
-        not a number comes as the encoder's features, of which D then is the number.
-
-        Warns:
-            compactflow.detector.screening.OutOfRangeWarning: If in a column most are outside the
-                range of training.
-
-        Raises:
-            sklearn.exceptions.NotFittedError: If the detector is not fitted.
-            ValueError: If they do not go with it; the message says why.
-        """
-        check_is_fitted(self)
-        return take(self, X)
-
-    def transform(self, X: ArrayLike) -> Array:
-        """Encode by the first flow: the latents of data ``(N, D)``, ``(N, D)``."""
-        rows = self.check_rows(X)
-        return self.ensemble_.encode(rows)
-
-    def inverse_transform(self, X: ArrayLike) -> Any:  # noqa: ANN401
-        """Decode by the first flow: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
-        check_is_fitted(self)
-        Z = check_array(X, dtype=np.float64, input_name="X")
-        if Z.shape[1] != self.ensemble_.dim:
-            raise ValueError(
-                f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
-                f"{self.ensemble_.dim}"
-            )
-        return self._as_came(self.ensemble_.decode(Z))
-
-    def sample(
-        self,
-        n_samples: int = 1,
-        random_state: int | np.random.RandomState | None = None,
-        *,
-        inside: bool = True,
-    ) -> Any:  # noqa: ANN401
-        """Draw new inliers, ``(n_samples, D)``, in data units.
-
-        With ``score_by="neighbours"`` they are training rows varied among their neighbours, in the
-        latents of the first flow; else its decoded latents, drawn from where training leaves them:
-        ``exp(-pull)/Z`` after a push that maximises entropy, and else the latent distribution. See
-        `compactflow.flows.sampling`.
-
-        Where the detector was fitted on a table with categories, dates or gaps they come as a
-        table, and so does what `inverse_transform` gives.
-
-        Args:
-            n_samples: How many.
-            random_state: Seed.
-            inside: Whether all are to be inside, by `predict`. A level leaves out the tails.
-
-        Raises:
-            ValueError: If the boundary leaves out nearly all of them.
-        """
-        check_is_fitted(self)
-        check_scalar(n_samples, "n_samples", Integral, min_val=1)
-        seed = int(check_random_state(random_state).randint(2**31))
-        return self._as_came(self.ensemble_.sample(int(n_samples), seed, inside=inside))
 
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row to the boundary, ``(N,)``: at most 0 for inliers.
@@ -334,11 +216,3 @@ class EnsembleDetector(
             features=[str(name) for name in getattr(self, "feature_names_in_", ())],
             ranges=ranges and (ranges.low, ranges.high),
         )
-
-    def _as_came(self, rows: Array) -> Any:  # noqa: ANN401
-        """Features ``(N, D)`` as the rows of training came: an array or a table."""
-        return rows if self.encoder_ is None else self.encoder_.inverse_transform(rows)
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.ensemble_.dim

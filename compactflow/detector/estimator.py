@@ -5,19 +5,19 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Integral
 from typing import Any, Literal, TypeAlias, TypeVar, final
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from compactflow.backbones.base import Backbone
 from compactflow.detector.decisions import EnsembleDetector
 from compactflow.detector.fitting import fit_ensemble
-from compactflow.detector.rows import take_inliers
-from compactflow.detector.settings import Settings, argument_of
+from compactflow.detector.rows import number_groups, take_inliers
+from compactflow.detector.saving import plain_arguments
+from compactflow.detector.settings import Settings
 from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.persistence.components import describe_parts
@@ -244,7 +244,7 @@ class OneClassFlow(EnsembleDetector):
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
         data, encoder, ranges = take_inliers(checked, X, self.categorical, self.context)
-        numbered = None if groups is None else _number(groups, len(data))
+        numbered = None if groups is None else number_groups(groups, len(data))
         fitted = fit_ensemble(
             data, self.get_params(deep=False), checkpoint, callbacks, groups=numbered
         )
@@ -280,25 +280,9 @@ class OneClassFlow(EnsembleDetector):
             FileNotFoundError: If the folder does not exist.
         """
         check_is_fitted(self)
-        # As it was fitted, whatever was set since, but for the boundary.
-        settings, ranges = self.settings_, self.ranges_
-        free = {"device": "auto", "verbose": False}
-        components = describe_parts(settings.parts)
-        params = dict(settings.arguments) | free | {"boundary": self.boundary}
-        for kind, component in components.items():
-            if not isinstance(params[argument_of(kind)], str | None):
-                params[argument_of(kind)] = component["name"]
-            given = params[f"{kind}_options"]  # which may name components by their classes
-            params[f"{kind}_options"] = given and {
-                name: component["options"][name] for name in given
-            }
-        if not isinstance(params["random_state"], Integral | None):
-            params["random_state"] = None  # the state of a generator is not part of the model
-        for name in ("optimizer", "schedule"):
-            if not isinstance(params[name], str):
-                params[name] = None
+        components, ranges = describe_parts(self.settings_.parts), self.ranges_
         model = Model(
-            params=params,
+            params=plain_arguments(self.settings_, components, self.boundary),
             components=components,
             ensemble=self.ensemble_,
             feature_names=[str(name) for name in getattr(self, "feature_names_in_", [])],
@@ -309,14 +293,3 @@ class OneClassFlow(EnsembleDetector):
             ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
         )
         write(path, model, folder=folder)
-
-
-def _number(groups: ArrayLike, rows: int) -> NDArray[np.int64]:
-    """The groups of rows as numbers from 0, ``(N,)``."""
-    found = np.asarray(groups)
-    if found.shape != (rows,):
-        raise ValueError(f"groups must have a group for each of {rows} rows, got {found.shape}")
-    if found.dtype == object:
-        found = found.astype(str)
-    numbers: NDArray[np.int64] = np.unique(found, return_inverse=True)[1].astype(np.int64)
-    return numbers

@@ -15,7 +15,7 @@ from compactflow.encoding.encoder import TableEncoder
 from compactflow.encoding.frames import as_arrow, library_of
 from compactflow.encoding.inference import FEWEST_ROWS, is_plain
 
-__all__ = ["take", "take_inliers", "titles_of"]
+__all__ = ["number_groups", "take", "take_inliers", "titles_of"]
 
 Array = NDArray[np.float64]
 
@@ -81,6 +81,21 @@ def take(detector: Any, X: ArrayLike) -> Array:  # noqa: ANN401
     codes = encoder.codes(as_arrow(X))
     _watch(detector, encoder.amounts(codes))
     return encoder.features(codes)
+
+
+def number_groups(groups: ArrayLike, rows: int) -> NDArray[np.int64]:
+    """The groups of rows as numbers from 0, ``(N,)``.
+
+    Raises:
+        ValueError: If there is not one for each row.
+    """
+    found = np.asarray(groups)
+    if found.shape != (rows,):
+        raise ValueError(f"groups must have a group for each of {rows} rows, got {found.shape}")
+    if found.dtype == object:
+        found = found.astype(str)
+    numbers: NDArray[np.int64] = np.unique(found, return_inverse=True)[1].astype(np.int64)
+    return numbers
 
 
 def titles_of(detector: Any, dim: int) -> list[str]:  # noqa: ANN401

@@ -1,0 +1,43 @@
+"""The arguments of a detector as a model file holds them; `loading` takes them from there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Integral
+from typing import Any, Literal
+
+from compactflow.detector.settings import Settings, argument_of
+from compactflow.plugins import Kind
+
+__all__ = ["plain_arguments"]
+
+
+def plain_arguments(
+    settings: Settings,
+    components: Mapping[Kind, Mapping[str, Any]],
+    boundary: float | Literal["natural"] | None,
+) -> dict[str, Any]:
+    """The arguments of a fitted detector: as it was fitted, whatever was set since.
+
+    A component is its name. What is no part of what was fitted is left out: an optimiser or
+    schedule given as a class or function, the state of a random generator, the device.
+
+    Args:
+        settings: Those of the fit.
+        components: By kind the name and the options: see
+            `compactflow.persistence.components.describe_parts`.
+        boundary: The boundary, which may be another than in the fit.
+    """
+    free = {"device": "auto", "verbose": False}
+    params = dict(settings.arguments) | free | {"boundary": boundary}
+    for kind, component in components.items():
+        if not isinstance(params[argument_of(kind)], str | None):
+            params[argument_of(kind)] = component["name"]
+        given = params[f"{kind}_options"]  # which may name components by their classes
+        params[f"{kind}_options"] = given and {name: component["options"][name] for name in given}
+    if not isinstance(params["random_state"], Integral | None):
+        params["random_state"] = None
+    for name in ("optimizer", "schedule"):
+        if not isinstance(params[name], str):
+            params[name] = None
+    return params
