@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import reprlib
 import sys
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +14,7 @@ import pyarrow as pa
 from compactflow.tables.cells import Fault, describe, to_numbers, with_point
 from compactflow.tables.dialect import CellError, Dialect, TableError
 from compactflow.tables.formats import Format, open_table
+from compactflow.tables.names import check_columns, check_present
 from compactflow.tables.sampling import draw
 from compactflow.text import Note
 
@@ -66,7 +64,7 @@ def column_types(
         TableError: As `read_batches`.
     """
     table, names = _open(path, dialect)
-    _check_columns(path, columns, names)
+    check_columns(path, columns, names)
     return table.types(columns)
 
 
@@ -111,7 +109,7 @@ def read_batches(
             of each (the first is 1).
     """
     table, names = _open(path, dialect)
-    _check_columns(path, [*columns, *cells, *keep], names)
+    check_columns(path, [*columns, *cells, *keep], names)
     _tell(path, table.notes)
     return _batches(table, columns, cells, keep, drop=False)
 
@@ -172,14 +170,14 @@ def read_cells(
 def _choose(path: Path, without: Sequence[str], dialect: Dialect) -> tuple[Format, list[str]]:
     """The table, and its columns but some."""
     table, names = _open(path, dialect)
-    _check_present(path, without, names)
+    check_present(path, without, names)
     index = [name for name in table.index if name in names and name not in without]
     left_out = {*without, *index}
     kept = [name for name in names if name not in left_out]
     if not kept:
         raise TableError(f"{path} has no column left")
     named = [name for name in kept if name]
-    _check_columns(path, named, names)
+    check_columns(path, named, names)
     if named != kept:
         _refuse_unnamed(table, named)
     out = [f"the index {', '.join(map(repr, index))} is left out"] if index else []
@@ -230,37 +228,6 @@ def _advice(error: Exception) -> str:
     if "Expected" in text and "columns" in text:
         return "; all lines must have as many cells, and --sep says what separates them"
     return ""
-
-
-def _check_present(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
-    known = set(names)
-    missing = [name for name in dict.fromkeys(columns) if name not in known]
-    if missing:
-        raise TableError(
-            f"{path} has no column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing))}"
-            f"{_meant(missing, names)}; it has {reprlib.repr(list(names))}"
-        )
-
-
-def _meant(missing: Sequence[str], names: Sequence[str]) -> str:
-    """Which columns may have been meant, by case, blanks or spelling."""
-    bare = {name.strip().lower(): name for name in names}
-    near = [
-        bare.get(name.strip().lower()) or next(iter(get_close_matches(name, names, 1)), "")
-        for name in missing
-    ]
-    shown = ", ".join(map(repr, filter(None, near)))
-    return f" (did you mean {shown}?)" if shown else ""
-
-
-def _check_columns(path: Path, columns: Sequence[str], names: Sequence[str]) -> None:
-    _check_present(path, columns, names)
-    counts = Counter(names)
-    repeated = dict.fromkeys(name for name in columns if counts[name] > 1)
-    if repeated:
-        raise TableError(
-            f"{path} has several columns named {', '.join(map(repr, repeated))}; rename them"
-        )
 
 
 def _batches(
