@@ -20,11 +20,11 @@ from compactflow.devices import find_device, finest_dtype, fresh_defaults
 from compactflow.flows.assembly import (
     adapt,
     compose,
-    find_class,
     make_latent,
     make_layers,
     make_networks,
 )
+from compactflow.flows.components import find_class
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import NEAREST, references

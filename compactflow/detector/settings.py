@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar, final
 from sklearn.utils import check_scalar
 
 from compactflow.detector.presets import PRESETS, Preset
-from compactflow.flows.assembly import Part, find_class
+from compactflow.flows.components import Part, find_class
 from compactflow.flows.scores import Nearness
 from compactflow.plugins import Kind, registry
 from compactflow.training.optimisation import (

@@ -2,126 +2,29 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence, Sized
-from dataclasses import dataclass
-from functools import partial
-from types import FunctionType
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from compactflow.backbones.base import Backbone
-from compactflow.flows.contracts import (
-    check_backbone,
-    check_call,
-    check_latent,
-    check_made,
-    check_push,
-)
+from compactflow.flows.components import Part, find_class, make
+from compactflow.flows.contracts import check_backbone, check_latent
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.reach import draw_in
-from compactflow.flows.scores import Nearness, Score, Support
+from compactflow.flows.scores import Nearness, Support
 from compactflow.latents.base import Latent
-from compactflow.plugins import Kind, registry
+from compactflow.plugins import Kind
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 
-__all__ = [
-    "Part",
-    "adapt",
-    "compose",
-    "find_class",
-    "make_latent",
-    "make_layers",
-    "make_networks",
-    "make_probe",
-    "with_makers",
-]
+__all__ = ["adapt", "compose", "make_latent", "make_layers", "make_networks", "make_probe"]
 
 # The scores that an ensemble has without a module for each flow.
 OF_THE_ENSEMBLE = (Nearness, Support)
 
 _MEMBERS = 4  # beyond which more gain little
-
-# What a mapping that names a component may have; a model file has all of it.
-_DESCRIPTION = {"name", "options", "distribution", "version", "target"}
-
-_BASES: dict[Kind, type] = {
-    "backbone": Backbone,
-    "latent": Latent,
-    "pull": Pull,
-    "push": Push,
-    "preprocessing": Preprocessing,
-    "score": Score,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """A component as it was chosen.
-
-    Attributes:
-        choice: Its name, class or instance.
-        options: The keyword arguments to make it with. A class says by its attribute
-            ``components``, a mapping of options to kinds, which of them name components; it is
-            made with what makes these.
-
-    Examples:
-        >>> parts = {"backbone": Part(choice="coupling", options={"blocks": 2})}
-        >>> [network.dim for network in make_networks(parts, 3, members=2)]
-        [3, 3]
-    """
-
-    choice: Any
-    options: dict[str, Any]
-
-    @classmethod
-    def of(cls, value: object) -> Part:
-        """A component that an option names: its name or class, or a mapping with its options.
-
-        Raises:
-            ValueError: If the mapping has no name or unknown entries.
-        """
-        if not isinstance(value, Mapping):
-            return cls(choice=value, options={})
-        entries = {"options": {}, "distribution": "", **value}
-        if entries.keys() - _DESCRIPTION or not isinstance(entries.get("name"), str):
-            raise ValueError(
-                "a component that an option names is given by its name, or by a mapping with "
-                f"'name' and 'options', got {value!r}"
-            )
-        origin = f"{entries['distribution']}:" if entries["distribution"] else ""
-        return cls(choice=origin + entries["name"], options=dict(entries["options"]))
-
-    def nested(self, kind: Kind) -> dict[str, tuple[Kind, Any]]:
-        """The options that name components, with the kind and what they name."""
-        kinds = getattr(find_class(kind, self.choice), "components", {})
-        return {
-            name: (kinds[name], value) for name, value in self.options.items() if name in kinds
-        }
-
-
-def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
-    """The class or function behind a name; a class or instance as it is.
-
-    Raises:
-        ValueError: If a name is unknown, or the component is not of its kind.
-    """
-    found = registry.resolve(kind, value)
-    base = _BASES[kind]
-    made = kind == "backbone" and isinstance(found, FunctionType)
-    if not (
-        made or isinstance(found, base) or (isinstance(found, type) and issubclass(found, base))
-    ):
-        raise ValueError(
-            f"{kind} must be a name, a subclass or an instance of {base.__name__}, got {value!r}"
-        )
-    if kind == "push":
-        check_push(found)
-    return found
 
 
 def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> list[Backbone]:
@@ -137,7 +40,7 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
         ValueError: If the backbone is unknown, none or refuses its options; or if several are to
             be made of one instance.
     """
-    first = _make("backbone", parts, dim)
+    first = make("backbone", parts, dim)
     check_backbone(first)
     given = isinstance(parts["backbone"].choice, Backbone)
     if members == "auto":
@@ -147,7 +50,7 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
             f"members must be 1 for a backbone given as an instance, got {members}, as its copies "
             "would all start equal; give the backbone by name or class"
         )
-    return [first, *(_make("backbone", parts, dim) for _ in range(int(members) - 1))]
+    return [first, *(make("backbone", parts, dim) for _ in range(int(members) - 1))]
 
 
 def make_layers(parts: Mapping[Kind, Part], dim: int, members: int) -> list[Preprocessing]:
@@ -156,7 +59,7 @@ def make_layers(parts: Mapping[Kind, Part], dim: int, members: int) -> list[Prep
     Raises:
         ValueError: As for `compose`, or if one has parameters, which would never train.
     """
-    layers: list[Preprocessing] = [_make("preprocessing", parts, dim) for _ in range(members)]
+    layers: list[Preprocessing] = [make("preprocessing", parts, dim) for _ in range(members)]
     if any(parameter.requires_grad for parameter in layers[0].parameters()):
         raise ValueError(
             "the first layer has parameters with requires_grad, which would never train: it is "
@@ -171,7 +74,7 @@ def make_latent(parts: Mapping[Kind, Part], dim: int) -> Latent:
     Raises:
         ValueError: As for `compose`, or if its constraints have another shape than ``(N, M)``.
     """
-    latent: Latent = _make("latent", parts, dim)
+    latent: Latent = make("latent", parts, dim)
     check_latent(latent)
     return latent
 
@@ -227,11 +130,11 @@ def compose(
     Raises:
         ValueError: If a component is unknown, not of its kind, or refuses its options.
     """
-    pull = _make("pull", parts, latent)
+    pull = make("pull", parts, latent)
     pull.latent = latent  # the flows' own, if the pull was given as an instance
     own = find_class("score", parts["score"].choice) not in OF_THE_ENSEMBLE
-    scores = [_make("score", parts, latent.dim) for _ in networks] if own else []
-    push: Push = _make("push", parts)
+    scores = [make("score", parts, latent.dim) for _ in networks] if own else []
+    push: Push = make("push", parts)
     return Ensemble(networks, layers, pull, scores, entropic=push.entropic), push
 
 
@@ -244,7 +147,7 @@ def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:
     for kind in ("backbone", "preprocessing", "score"):
         find_class(kind, parts[kind].choice)
     latent = _probe_latent(parts)
-    return _make("pull", parts, latent), _make("push", parts)
+    return make("pull", parts, latent), make("push", parts)
 
 
 def _probe_latent(parts: Mapping[Kind, Part]) -> Latent:
@@ -264,37 +167,3 @@ def _probe_latent(parts: Mapping[Kind, Part]) -> Latent:
             failure = failure or error
     assert failure is not None
     raise failure
-
-
-def with_makers(component: Any, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401
-    """Options, with what makes each component in place of what names it."""
-    kinds = getattr(component, "components", {})
-    return {
-        name: _makers(kinds[name], value) if name in kinds else value
-        for name, value in options.items()
-    }
-
-
-def _makers(kind: Kind, value: object) -> Any:  # noqa: ANN401
-    """What makes the component, or each of the components, that an option names."""
-    if isinstance(value, list | tuple):
-        return [_makers(kind, item) for item in value]
-    part = Part.of(value)
-    find_class(kind, part.choice)
-    return partial(_make, kind, {kind: part})
-
-
-def _make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: ANN401
-    component, options = find_class(kind, parts[kind].choice), parts[kind].options
-    if isinstance(component, _BASES[kind]):
-        if options:
-            raise ValueError(
-                f"{kind}_options are for a {kind} given by name or class, and this one is an "
-                "instance; set its options where you make it"
-            )
-        return copy.deepcopy(component)
-    options = with_makers(component, options)
-    check_call(kind, component, args, options)
-    made = component(*args, **options)
-    check_made(kind, component, made, _BASES[kind])
-    return made

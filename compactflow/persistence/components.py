@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from compactflow._version import __version__
-from compactflow.flows.assembly import Part, find_class
+from compactflow.flows.components import Part, find_class
 from compactflow.persistence import archive
 from compactflow.plugins import Kind, registry
 

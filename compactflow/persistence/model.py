@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from compactflow._version import __version__
 from compactflow.devices import fresh_defaults
-from compactflow.flows.assembly import Part, compose, make_latent, make_layers, make_networks
+from compactflow.flows.assembly import compose, make_latent, make_layers, make_networks
+from compactflow.flows.components import Part
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.neighbours import NEAREST
 from compactflow.persistence import archive

@@ -14,13 +14,8 @@ import numpy as np
 
 import compactflow
 from compactflow.detector.estimator import OneClassFlow
-from compactflow.flows.assembly import (
-    compose,
-    make_latent,
-    make_layers,
-    make_networks,
-    with_makers,
-)
+from compactflow.flows.assembly import compose, make_latent, make_layers, make_networks
+from compactflow.flows.components import with_makers
 from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.ball import Ball
 from compactflow.latents.base import Latent
