@@ -11,7 +11,7 @@ import torch
 from scipy.stats import wilcoxon
 
 from compactflow.experiments import datasets
-from compactflow.experiments.benchmark import detectors, front, rivals, run, runner
+from compactflow.experiments.benchmark import detectors, front, peers, rivals, run, runner
 from compactflow.experiments.benchmark.detectors import Fitted
 from compactflow.experiments.benchmark.diagram import draw
 from compactflow.experiments.benchmark.journal import Journal, Task
@@ -130,11 +130,11 @@ def test_a_first_layer_goes_in_front_of_a_peer_in_place_of_standardised_columns(
 @pytest.mark.parametrize(("name", "value"), [("KNN1", 1.0), ("KNN", 5.0), ("DTE-NP", 3.0)])
 def test_neighbours_are_summed_up_as_the_name_says(name, value):
     train = np.arange(-9.0, 1.0)[:, None]
-    assert detectors.PEERS[name](train, 0)(np.array([[1.0]])) == pytest.approx(value)
+    assert peers.PEERS[name](train, 0)(np.array([[1.0]])) == pytest.approx(value)
 
 
 def test_the_quarter_density_has_a_quarter_of_silvermans_width():
-    score = detectors.PEERS["KDE/4"](np.zeros((32, 1)), 0)
+    score = peers.PEERS["KDE/4"](np.zeros((32, 1)), 0)
     width = 0.25 * 32 ** (-1 / 5)
     near, far = score(np.array([[0.0], [width]]))
     assert far - near == pytest.approx(0.5)
@@ -358,8 +358,7 @@ def no_pyod(monkeypatch):
         def load(self):
             raise ModuleNotFoundError("No module named 'pyod'")
 
-    peers = {"KNN": Missing()}
-    monkeypatch.setattr(detectors, "_OPTIONAL", peers)
+    monkeypatch.setattr(detectors, "OPTIONAL", {"KNN": Missing()})
     few = {name: detectors.DETECTORS[name] for name in ("KNN", "PCA")}
     for module in (detectors, runner):
         monkeypatch.setattr(module, "DETECTORS", few)

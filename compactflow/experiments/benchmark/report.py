@@ -20,7 +20,7 @@ from rich.table import Table
 
 from compactflow import tables
 from compactflow.experiments.benchmark import diagram, front
-from compactflow.experiments.benchmark.detectors import INSTALL
+from compactflow.experiments.benchmark.peers import INSTALL
 from compactflow.experiments.benchmark.ranking import (
     Line,
     Ranking,

@@ -13,7 +13,6 @@ from sklearn.metrics import roc_auc_score
 
 from compactflow._version import __version__
 from compactflow.experiments.benchmark.detectors import (
-    PEERS,
     Fit,
     Fitted,
     find_absent,
@@ -22,6 +21,7 @@ from compactflow.experiments.benchmark.detectors import (
 )
 from compactflow.experiments.benchmark.journal import Journal, Task
 from compactflow.experiments.benchmark.measurement import fit_and_score
+from compactflow.experiments.benchmark.peers import PEERS
 from compactflow.experiments.parallel import run_each
 from compactflow.experiments.reproduce.features import Features, load
 from compactflow.experiments.rows import Row
