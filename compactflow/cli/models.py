@@ -19,6 +19,7 @@ from compactflow.cli.options import (
     Device,
     Drop,
     Encoding,
+    Engine,
     Force,
     Header,
     Label,
@@ -74,6 +75,7 @@ def fit(
     max_rows: Annotated[
         int, typer.Option(min=2, help="Draw so many rows of a larger table, by chance.")
     ] = 1_000_000,
+    engine: Engine = None,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -89,7 +91,8 @@ def fit(
     the components by name. Rows are outliers beyond the boundary: that which keeps the given
     share of held-out inliers inside, or with 'natural' that of the latent support. With
     --checkpoint, the same command goes on where it was killed, to the same model; the folder can
-    be removed once the model is written.
+    be removed once the model is written. With --engine, first layers are fitted and held-out rows
+    scored elsewhere, to the same model.
     """
     check_out(out, force=force, inputs=[train])
     labels = Labels.of(label, outlier)
@@ -127,7 +130,10 @@ def fit(
         "verbose": not (quiet or as_json),
     }
     detector = build(**{name: value for name, value in given.items() if value is not None})
-    detector.fit(table, checkpoint=checkpoint)
+    try:
+        detector.fit(table, checkpoint=checkpoint, engine=engine)
+    except ImportError as error:  # of the engine
+        raise ValueError(str(error)) from error
     detector.save(out)
     summary = _summarise_fit(detector, table, train, out) | {"labelled_outliers": labelled}
     if as_json:

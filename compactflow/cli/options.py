@@ -18,6 +18,7 @@ __all__ = [
     "Device",
     "Drop",
     "Encoding",
+    "Engine",
     "Force",
     "Header",
     "Keep",
@@ -71,6 +72,7 @@ Outlier = Annotated[
     list[str] | None,
     typer.Option(metavar="VALUE", help="What --label calls outliers, if no 1, true or -1."),
 ]
+Engine = Annotated[str | None, option("Work elsewhere: 'ray', 'spark' or a plugin's.", "here")]
 Keep = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Carry a column to the output.")
 ]

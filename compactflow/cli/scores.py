@@ -20,6 +20,7 @@ from compactflow.cli.options import (
     Decimal,
     Device,
     Encoding,
+    Engine,
     Force,
     Header,
     Keep,
@@ -29,7 +30,6 @@ from compactflow.cli.options import (
     Outlier,
     Quiet,
     Sep,
-    option,
 )
 from compactflow.cli.output import check_out, print_json, print_line, printable
 from compactflow.terminal import Terminal
@@ -69,9 +69,7 @@ def score(
     decimal: Decimal = None,
     encoding: Encoding = None,
     header: Header = None,
-    engine: Annotated[
-        str | None, option("Score elsewhere: 'ray', 'spark' or a plugin's.", "here")
-    ] = None,
+    engine: Engine = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
     force: Force = False,

@@ -8,14 +8,10 @@ from math import ceil
 from typing import final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import beta, false_discovery_control
 
-from compactflow.flows.ensemble import Ensemble
-from compactflow.training.holdout import HoldOut
-
-__all__ = ["Calibration", "CalibrationWarning", "calibrate"]
+__all__ = ["Calibration", "CalibrationWarning"]
 
 Array = NDArray[np.float64]
 
@@ -238,42 +234,3 @@ class Calibration:
 
 def _slack(scores: Array | float, rounding: float) -> Array:
     return rounding * np.maximum(1.0, np.abs(scores))
-
-
-def calibrate(
-    ensemble: Ensemble,
-    data: Array,
-    hold_out: HoldOut,
-    groups: NDArray[np.int64] | None = None,
-) -> Calibration:
-    """Score rows by the flows that were not trained on them, as a mean if there are several.
-
-    Args:
-        ensemble: The trained flows.
-        data: The rows, ``(N, D)``.
-        hold_out: Which of them trained which flow, its first layer included.
-        groups: The group of each row, ``(N,)``: then no row of its group may have trained either.
-
-    Raises:
-        ValueError: If rows were held out, but none with its whole group.
-    """
-    if not hold_out.apart:
-        judged = data[hold_out.judging_rows()[:, 0].numpy()]
-        each = [ensemble.member_scores(judged, m) for m in range(hold_out.members)]
-        scores = ensemble.combine(torch.from_numpy(np.stack(each))).numpy()
-        return Calibration.of(scores, held_out=hold_out.left_out > 0)
-    sums, counts = np.zeros((2, len(data)))
-    judging, training = hold_out.judging_rows().T.numpy(), hold_out.training_rows().T.numpy()
-    for m, rows in enumerate(judging):
-        if groups is not None and hold_out.left_out:
-            rows = rows[~np.isin(groups[rows], groups[training[m]])]
-        if len(rows):
-            sums[rows] += ensemble.member_scores(data[rows], m)
-            counts[rows] += 1
-    scored = counts > 0
-    if groups is not None and not scored.any():
-        raise ValueError(
-            f"no group is held out as a whole, as the {len(np.unique(groups))} groups are larger "
-            "than what each flow leaves out; give a larger validation_fraction, or smaller groups"
-        )
-    return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.left_out > 0)

@@ -27,6 +27,7 @@ from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.callbacks import Callback
 from compactflow.training.optimisation import OptimizerChoice, ScheduleChoice
+from compactflow.workers import EngineChoice, find_workers
 
 __all__ = ["OneClassFlow"]
 
@@ -212,6 +213,7 @@ class OneClassFlow(EnsembleDetector):
         groups: ArrayLike | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Iterable[Callback] = (),
+        engine: EngineChoice | None = None,
     ) -> OneClassFlow:
         """Train on inliers.
 
@@ -227,6 +229,10 @@ class OneClassFlow(EnsembleDetector):
                 with the same weights bit for bit. The file stays there.
             callbacks: What looks on while the flows train, such as
                 `compactflow.training.callbacks.TensorBoard`.
+            engine: What runs elsewhere all that grows with the rows, flow by flow: the fit of the
+                first layers and the scores of held-out rows. A name, ``"ray"``, ``"spark"`` or a
+                plugin's, a class or an instance. By default this process does it, and the
+                same seed gives the same detector either way.
 
         Returns:
             The fitted detector.
@@ -234,6 +240,7 @@ class OneClassFlow(EnsembleDetector):
         Raises:
             ValueError: If the data or a parameter is unfit, or the checkpoint is of another run;
                 the message names it.
+            ImportError: If the engine's library is not installed.
 
         Warns:
             CalibrationWarning: If the held-out rows are too few for the boundary.
@@ -241,12 +248,13 @@ class OneClassFlow(EnsembleDetector):
             compactflow.detector.screening.SuspectColumnWarning: If columns look like identifiers,
                 labels or have a code for missing values among theirs.
         """
+        workers = None if engine is None else find_workers(engine)
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
         data, encoder, ranges = take_inliers(checked, X, self.categorical, self.context)
         numbered = None if groups is None else number_groups(groups, len(data))
         fitted = fit_ensemble(
-            data, self.get_params(deep=False), checkpoint, callbacks, groups=numbered
+            data, self.get_params(deep=False), checkpoint, callbacks, numbered, workers
         )
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from sklearn.utils import check_random_state
 from torch import Tensor
 
-from compactflow.detector.calibration import Calibration, calibrate
+from compactflow.detector.calibration import Calibration
+from compactflow.detector.held_out import calibrate
 from compactflow.detector.settings import Settings
 from compactflow.devices import find_device, finest_dtype, fresh_defaults
 from compactflow.flows.assembly import (
@@ -28,14 +29,17 @@ from compactflow.flows.components import find_class
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.gaps import fill
 from compactflow.flows.neighbours import NEAREST, references
+from compactflow.flows.reach import draw_in
 from compactflow.flows.scores import Nearness, Score
 from compactflow.persistence.components import check_options
+from compactflow.preprocessing.base import Preprocessing
 from compactflow.pushes.theory import balance, check_theory
 from compactflow.randomness import drawing_from, seeded
 from compactflow.training.callbacks import Callback
 from compactflow.training.checkpoints import Checkpoint, identify
 from compactflow.training.holdout import HoldOut
 from compactflow.training.trainer import History, train
+from compactflow.workers import Workers
 
 __all__ = ["Fitted", "fit_ensemble"]
 
@@ -75,6 +79,7 @@ def fit_ensemble(
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Iterable[Callback] = (),
     groups: NDArray[np.int64] | None = None,
+    workers: Workers | None = None,
 ) -> Fitted:
     """Make an ensemble, train it on inliers and calibrate it.
 
@@ -84,6 +89,8 @@ def fit_ensemble(
         checkpoint: The folder to go on from and to keep the state in.
         callbacks: What looks on while the flows train.
         groups: The number of each row's group, ``(N,)``; a row is held out with its group.
+        workers: What fits the first layers and scores the held-out rows, flow by flow; by default
+            this process does.
 
     Raises:
         TypeError: If an argument has the wrong type, or an option has a type that a model file
@@ -110,8 +117,11 @@ def fit_ensemble(
         data = data[order]
         stack.enter_context(fresh_defaults(grad=True))
         even = groups is not None
-        ensemble, history, hold_out = _train(data, settings, device, seed, kept, callbacks, even)
-        calibration = calibrate(ensemble, data, hold_out, groups).without(settings.outlier_share)
+        ensemble, history, hold_out = _train(
+            data, settings, device, seed, kept, callbacks, even, workers
+        )
+        calibration = calibrate(ensemble, data, hold_out, groups, workers)
+        calibration = calibration.without(settings.outlier_share)
         ensemble.level = calibration.threshold(settings.boundary)
     return Fitted(
         settings=settings,
@@ -129,6 +139,7 @@ def _train(
     checkpoint: Checkpoint | None,
     callbacks: Iterable[Callback],
     even: bool,
+    workers: Workers | None,
 ) -> tuple[Ensemble, History, HoldOut]:
     parts, dim, generator = settings.parts, data.shape[1], seeded(seed)
     x = torch.from_numpy(data)
@@ -141,8 +152,14 @@ def _train(
         apart = scoring.combine is Score.combine
         hold_out = HoldOut.of(len(data), len(networks), settings.validation_fraction, apart=apart)
         layers = make_layers(parts, dim, len(networks))
-        for m, rows in enumerate(hold_out.training_rows().T.numpy()):
-            layers[m].fit(data[rows], member=m)
+        seen = x
+        if workers is None or not all(map(_is_own, layers)):
+            for m, rows in enumerate(hold_out.training_rows().T.numpy()):
+                layers[m].fit(data[rows], member=m)
+        else:
+            tasks = [(m, layer, hold_out) for m, layer in enumerate(layers)]
+            layers, views = map(list, zip(*workers.run(_fit_layer, data, tasks), strict=True))
+            seen = torch.from_numpy(np.stack(views, axis=1)).to(device)
         latent, trained = make_latent(parts, dim).to(device), hold_out.trained().to(device)
         anchors = adapt(parts, latent, layers[0].to(device), x, trained)
         ensemble, push = compose(parts, networks, layers, latent)
@@ -153,7 +170,7 @@ def _train(
     balance(ensemble.pull, push)
     history = train(
         ensemble.flows,
-        x,
+        seen,
         hold_out,
         pull=ensemble.pull,
         push=push,
@@ -175,6 +192,22 @@ def _train(
     for m in range(len(ensemble.scores)):
         ensemble.fit_score(m, x[known[:, m].to(device)])
     return ensemble, history, hold_out
+
+
+def _fit_layer(
+    data: Array, task: tuple[int, Preprocessing, HoldOut]
+) -> tuple[Preprocessing, NDArray[np.float32]]:
+    """Fit the first layer of a flow, and pass all rows through it, as training takes them."""
+    m, layer, hold_out = task
+    with fresh_defaults():
+        layer.fit(data[hold_out.training_rows()[:, m].numpy()], member=m)
+        rows = draw_in(layer(torch.from_numpy(data.copy())))  # as shared arrays are read-only
+        return layer, rows.to(torch.float32).numpy()
+
+
+def _is_own(layer: Preprocessing) -> bool:
+    """Whether a first layer is all of this package; another's may draw from torch's generator."""
+    return all(type(part).__module__.startswith("compactflow.") for part in layer.modules())
 
 
 def _some(rows: int, wanted: int, *, even: bool) -> Tensor:

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from pathlib import Path
 
+from compactflow.engines.parts import Part, split
 from compactflow.scoring import ArrowScorer
+from compactflow.workers import Workers
 
 __all__ = ["Engine"]
 
 
-class Engine(ABC):
-    """Scores Parquet files somewhere else, by a scorer that it sends there.
+class Engine(Workers):
+    """Runs tasks somewhere else: parts of a fit, of a benchmark, or of files to score.
 
-    The scorer can be pickled, takes an Arrow table or batch of any number of rows, and gives it
-    back with new columns. So an engine has three things to see to: that each part of the input
-    reaches a scorer, that a part whose worker died is scored again, and that the parts come back
-    in their order.
+    It has one method to write, `run`: see `compactflow.workers.Workers`. An engine that has
+    a better way to files than a task for each row group overrides `score` too.
     """
 
-    @abstractmethod
     def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
-        """Score all rows of Parquet files.
+        """Score all rows of Parquet files, which all workers reach by the same paths.
 
         Args:
-            scorer: What to call on each part.
+            scorer: What to call on each part. It can be pickled, takes an Arrow table of any
+                number of rows, and gives it back with new columns.
             source: A Parquet file, or a folder of them.
-            target: The folder to write Parquet files in, empty or not there yet. Read in the order
+            target: The folder to write Parquet files in, not there yet. Read in the order
                 of their names, they have the rows of `source` in its order.
         """
+        for _ in self.run(_score, scorer, split(source, target)):
+            pass
+
+
+def _score(scorer: ArrowScorer, part: Part) -> None:
+    part.score(scorer)

@@ -1,10 +1,10 @@
-"""Scoring by Ray Data, on the cores of one machine or of many."""
+"""Tasks of Ray, and scoring by Ray Data, on the cores of one machine or of many."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from compactflow.engines.base import Engine
 from compactflow.scoring import ArrowScorer
+from compactflow.text import cause_of
+from compactflow.workers import Result, Shared, Task
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -23,16 +25,34 @@ _ROWS = 8192  # in a batch
 
 @final
 class Ray(Engine):
-    """Creates the engine that scores by Ray Data: see `score`.
+    """Creates the engine that runs tasks of Ray, and scores files by Ray Data: see `score`.
 
-    It joins the cluster of ``RAY_ADDRESS``, or starts Ray on this machine's cores.
+    It joins the cluster of ``RAY_ADDRESS``, or starts Ray on this machine's cores. A task whose
+    worker died is run again, three times at most.
     """
+
+    def run(
+        self,
+        function: Callable[[Shared, Task], Result],
+        shared: Shared,
+        tasks: Sequence[Task],
+    ) -> Iterable[Result]:
+        """See `Workers.run`."""
+        ray = _start()
+        sent, call = ray.put(shared), ray.remote(num_cpus=1)(function)
+        running = [call.remote(sent, task) for task in tasks]
+        try:
+            for result in running:
+                yield ray.get(result)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
+        except ray.exceptions.RayError as error:
+            raise OSError(f"Ray lost its workers: {cause_of(error)}") from error
 
     def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
         """See `Engine.score`."""
-        ray = _import()
+        ray = _start()
         logging.getLogger("ray.data").setLevel(logging.WARNING)
-        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
@@ -86,6 +106,12 @@ class _Worker:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         return self._scorer(batch)
+
+
+def _start() -> Any:  # noqa: ANN401
+    ray = _import()
+    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+    return ray
 
 
 def _import() -> Any:  # noqa: ANN401

@@ -1,17 +1,16 @@
-"""Scoring by Spark, on the cores of one machine or of many."""
+"""Tasks of Spark, on the cores of one machine or of many."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, final
 
 import pyarrow as pa
 
 from compactflow.engines.base import Engine
-from compactflow.engines.parts import split
 from compactflow.scoring import ArrowScorer
+from compactflow.workers import Result, Shared, Task
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -21,14 +20,19 @@ __all__ = ["Spark", "score"]
 
 @final
 class Spark(Engine):
-    """Creates the engine that scores row groups in tasks of Spark.
+    """Creates the engine that runs tasks of Spark, such as one for each row group to score.
 
-    It takes the session that there is, or starts one as Spark's own settings say. All workers must
-    reach the files by the same paths. For data frames see `score`.
+    It takes the session that there is, or starts one as Spark's own settings say. For data frames
+    see `score`.
     """
 
-    def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
-        """See `Engine.score`."""
+    def run(
+        self,
+        function: Callable[[Shared, Task], Result],
+        shared: Shared,
+        tasks: Sequence[Task],
+    ) -> Iterable[Result]:
+        """See `Workers.run`."""
         try:
             from pyspark.sql import SparkSession
         except ImportError as error:
@@ -36,11 +40,11 @@ class Spark(Engine):
                 "the engine 'spark' needs Spark, which is not installed: "
                 "pip install 'compactflow[spark]'"
             ) from error
-        session = SparkSession.builder.appName("compactflow").getOrCreate()
-        context = session.sparkContext
-        sent = context.broadcast(scorer)
-        parts = split(source, target)
-        context.parallelize(parts, max(1, len(parts))).foreach(lambda part: part.score(sent.value))
+        context = SparkSession.builder.appName("compactflow").getOrCreate().sparkContext
+        sent = context.broadcast(shared)
+        spread = context.parallelize(tasks, max(1, len(tasks)))
+        found: list[Result] = spread.map(lambda task: function(sent.value, task)).collect()
+        return found
 
 
 def score(frame: DataFrame, model: ArrowScorer | str | os.PathLike[str] | bytes) -> DataFrame:

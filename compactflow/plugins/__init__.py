@@ -126,7 +126,7 @@ class ScoreSpec(ComponentSpec):
 @final
 @dataclass(frozen=True, kw_only=True)
 class EngineSpec(ComponentSpec):
-    """Names a way to score that is not this process's own."""
+    """Names a `compactflow.engines.base.Engine`."""
 
     kind: ClassVar[Kind] = "engine"
 

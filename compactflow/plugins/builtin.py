@@ -274,13 +274,13 @@ BUILTINS: tuple[ComponentSpec, ...] = (
     EngineSpec(
         name="ray",
         target="compactflow.engines.ray:Ray",
-        summary="Actors of Ray Data, on one machine or many; needs compactflow[ray]",
+        summary="Tasks of Ray, on one machine or many; needs compactflow[ray]",
         tags=("distributed",),
     ),
     EngineSpec(
         name="spark",
         target="compactflow.engines.spark:Spark",
-        summary="Spark's mapInArrow, on one machine or many; needs compactflow[spark]",
+        summary="Tasks of Spark, on one machine or many; needs compactflow[spark]",
         tags=("distributed",),
     ),
 )

@@ -56,7 +56,7 @@ def train(
         flows: A flow, or several of one latent and one class of backbone; their preprocessing
             stays as it is.
         x: Inliers, ``(N, D)``, in data units, on the flows' device and in their preprocessing's
-            dtype.
+            dtype; or as each flow's preprocessing gives them, ``(N, M, D)``.
         hold_out: Which of these rows train each flow, and which judge it; all by default.
         pull: Draws latents into the support; it is of the flows' latent.
         push: Spreads them over it.
@@ -139,7 +139,7 @@ class _Run:
     ) -> None:
         self.hold_out, self.anchors = hold_out, anchors
         # First layers are fixed, so each row passes them once.
-        self.rows = torch.stack([flow.preprocess(x) for flow in flows], dim=1)
+        self.rows = x if x.ndim == 3 else torch.stack([flow.preprocess(x) for flow in flows], 1)
         self.objective, self.options, self.generator = objective, options, generator
         self.stack = Stack([flow.backbone for flow in flows])
         self.warm_up = 0 if anchors is None else int(options.warm_up * options.max_steps)

@@ -1,19 +1,24 @@
-"""Every engine gives the rows in their order, with all columns, and the scores of one process."""
+"""What an engine runs gives what one process gives: scores in their order, and fits."""
 
 import os
+import pickle
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 import compactflow
 from compactflow import cli
 from compactflow.engines.base import Engine
 from compactflow.plugins import EngineSpec, registry
+from compactflow.preprocessing.linear import Standardise
 from compactflow.scoring import ArrowScorer
+from compactflow.workers import Workers
 
 ROWS = 900
 
@@ -53,27 +58,27 @@ def check(folder, out):
 
 
 class OneByOne(Engine):
-    """An engine that scores each file by itself."""
+    """An engine that pickles what it runs, and runs it in a thread of its own."""
 
-    def score(self, scorer, source, target):
-        target.mkdir()
-        for path in sorted(source.iterdir()):
-            pq.write_table(scorer(pq.read_table(path)), target / path.name)
+    def run(self, function, shared, tasks):
+        with ThreadPoolExecutor(1) as pool:
+            for task in tasks:
+                call, sent, own = pickle.loads(pickle.dumps((function, shared, task)))
+                yield pool.submit(call, sent, own).result()
 
 
 class Absent(Engine):
     """An engine whose library is not installed."""
 
-    def score(self, scorer, source, target):
+    def run(self, function, shared, tasks):
         raise ImportError("pip install slurm")
 
 
-class Failing(Engine):
+class Failing(OneByOne):
     """An engine that fails half-way."""
 
-    def score(self, scorer, source, target):
-        target.mkdir()
-        (target / "0.parquet").write_bytes(b"half")
+    def run(self, function, shared, tasks):
+        yield from super().run(function, shared, tasks[:1])
         raise OSError("the cluster is gone")
 
 
@@ -121,6 +126,80 @@ def test_what_no_engine_can_do_is_said_before_it_starts(
     assert not os.path.exists("s")
 
 
+MIXED = {"members": 2, "max_steps": 3, "random_state": 3, "backbone_options": {"blocks": 1}}
+
+
+def mixed_rows():
+    """Rows with gaps, which the flows fill in their own ways, and more than a block of them."""
+    X = np.random.default_rng(1).normal(size=(300, 3))
+    X[::7, 1] = np.nan
+    return pa.table(dict(zip("abc", X.T, strict=True)))
+
+
+def check_fitted_alike(one, other, X):
+    np.testing.assert_array_equal(one.signed_distance(X), other.signed_distance(X))
+    np.testing.assert_array_equal(one.calibration_.scores, other.calibration_.scores)
+    assert one.history_ == other.history_
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"score_by": "quantile", "score_options": {"of": "support"}},
+        {"preprocessing": "whiten"},
+    ],
+)
+def test_a_fit_elsewhere_is_the_fit_here_bit_for_bit(monkeypatch, options):
+    monkeypatch.setattr("compactflow.detector.held_out._BLOCK", 2048)
+    X = np.random.default_rng(0).standard_t(3, size=(25_000, 2))
+    one, other = (compactflow.build(**MIXED, **options) for _ in range(2))
+    check_fitted_alike(one.fit(X), other.fit(X, engine=OneByOne), X[:99])
+
+
+def test_a_table_with_gaps_and_groups_fits_elsewhere_as_here():
+    X, groups = mixed_rows(), np.arange(300) // 5
+    one, other = (compactflow.build(**MIXED | {"members": 4}) for _ in range(2))
+    one.fit(X, groups=groups)
+    check_fitted_alike(one, other.fit(X, groups=groups, engine=OneByOne()), X)
+
+
+class Drawing(Standardise):
+    """A first layer that draws from torch's generator, which only this process has."""
+
+    def fit(self, X, *, member=0):
+        super().fit(X[torch.randperm(len(X))[:50].numpy()], member=member)
+
+
+def test_a_first_layer_of_ones_own_is_fitted_here():
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    one, other = (compactflow.build(**MIXED, preprocessing=Drawing) for _ in range(2))
+    check_fitted_alike(one.fit(X), other.fit(X, engine=OneByOne), X)
+
+
+def test_fit_takes_an_engine_in_the_shell(own_engines, tmp_path, capsys):
+    pq.write_table(mixed_rows(), tmp_path / "rows.parquet")
+    models = [str(tmp_path / name) for name in ("here", "elsewhere")]
+    command = ["fit", str(tmp_path / "rows.parquet"), "--max-steps", "2", "--quiet", "--out"]
+    assert cli.main([*command, models[0]]) == 0
+    assert cli.main([*command, models[1], "--engine", "one-by-one"]) == 0
+    check_fitted_alike(*map(compactflow.load, models), mixed_rows())
+    assert cli.main([*command, models[0], "--force", "--engine", "absent"]) == 2
+    assert capsys.readouterr().err == "error: pip install slurm\n"
+
+
+def test_what_is_no_engine_is_refused_before_the_fit():
+    X = np.zeros((9, 1))
+    with pytest.raises(ValueError, match="there is no engine 'slurm'"):
+        compactflow.build().fit(X, engine="slurm")
+    with pytest.raises(ValueError, match=r"engine must be a name, .* of Engine, got 3"):
+        compactflow.build().fit(X, engine=3)
+    with pytest.raises(ImportError, match="pip install slurm"):
+        compactflow.build(**MIXED).fit(
+            np.random.default_rng(0).normal(size=(99, 2)), engine=Absent
+        )
+
+
 class DiesOnce:
     """A scorer whose process ends when it has scored some rows, but the second time not."""
 
@@ -166,6 +245,50 @@ def test_a_worker_of_ray_that_is_killed_loses_nothing(ray, folder, tmp_path):
     np.testing.assert_allclose(got["score"], wanted["score"], rtol=1e-12, atol=1e-12)
 
 
+class Fragile(Workers):
+    """An engine of which the first worker that has done its task is killed, once for each run."""
+
+    def __init__(self, engine, folder):
+        self.engine, self.folder, self.runs = engine, folder, 0
+
+    def run(self, function, shared, tasks):
+        self.runs += 1
+        flag = str(self.folder / str(self.runs))
+        return self.engine.run(call_or_die, (function, flag, shared), tasks)
+
+
+def call_or_die(shared, task):
+    function, flag, own = shared
+    done = function(own, task)
+    if not os.path.exists(flag):
+        open(flag, "w").close()
+        os._exit(1)
+    return done
+
+
+@pytest.mark.slow
+def test_workers_of_ray_that_are_killed_change_nothing_in_a_fit(ray, tmp_path):
+    from compactflow.engines.ray import Ray
+
+    X = mixed_rows()
+    one, other = (compactflow.build(**MIXED) for _ in range(2))
+    engine = Fragile(Ray(), tmp_path)
+    check_fitted_alike(one.fit(X), other.fit(X, engine=engine), X)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]  # layers, held-out rows
+
+
+def fail(shared, task):
+    raise ValueError(f"{shared} and {task}")
+
+
+@pytest.mark.slow
+def test_an_error_in_a_worker_of_ray_is_raised_as_it_was(ray):
+    from compactflow.engines.ray import Ray
+
+    with pytest.raises(ValueError, match=r"^this and that$"):
+        list(Ray().run(fail, "this", ["that"]))
+
+
 @pytest.fixture(scope="module")
 def spark():
     sql = pytest.importorskip(
@@ -198,3 +321,10 @@ def test_a_frame_of_spark_gets_scores(spark, folder):
     wanted = ArrowScorer(folder / "pump.model")(pq.read_table(folder / "new.parquet"))
     np.testing.assert_allclose([row.score for row in got], wanted["score"], rtol=1e-12, atol=1e-12)
     assert got[0].asDict().keys() == {"rpm", "id", "heat", "score", "outlier"}
+
+
+@pytest.mark.slow
+def test_spark_fits_as_one_process_does(spark):
+    X = mixed_rows()
+    one, other = (compactflow.build(**MIXED) for _ in range(2))
+    check_fitted_alike(one.fit(X), other.fit(X, engine="spark"), X)

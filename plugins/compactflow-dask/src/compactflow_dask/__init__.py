@@ -1,1 +1,1 @@
-"""Scoring by Dask, as an engine of compactflow."""
+"""Dask as an engine of compactflow."""

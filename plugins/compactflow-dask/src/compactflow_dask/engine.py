@@ -1,29 +1,32 @@
-"""An engine that scores each row group of Parquet files in a task of Dask."""
+"""An engine that runs tasks of Dask."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
 from dask import base
 from dask.delayed import delayed
 
 from compactflow.engines.base import Engine
-from compactflow.engines.parts import Part, split
-from compactflow.scoring import ArrowScorer
+from compactflow.workers import Result, Shared, Task
 
 __all__ = ["Dask"]
 
-_compute: Callable[..., object] = base.compute  # which has no types of its own
+_compute: Callable[..., Iterable[Result]] = base.compute  # which has no types of its own
 
 
 @final
 class Dask(Engine):
     """Creates the engine: the scheduler is that of the open client, or of this machine."""
 
-    def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
-        """See `Engine.score`."""
-        sent = delayed(scorer)  # once to each worker, and not once for each task
-        score = delayed(Part.score)
-        _compute(*(score(part, sent) for part in split(source, target)))
+    def run(
+        self,
+        function: Callable[[Shared, Task], Result],
+        shared: Shared,
+        tasks: Sequence[Task],
+    ) -> Iterable[Result]:
+        """See `Workers.run`."""
+        sent = delayed(shared, traverse=False)  # once to each worker, not once for each task
+        call = delayed(function)
+        return _compute(*(call(sent, delayed(task, traverse=False)) for task in tasks))

@@ -14,6 +14,6 @@ def compactflow_components() -> list[EngineSpec]:
         EngineSpec(
             name="dask",
             target="compactflow_dask.engine:Dask",
-            summary="Tasks of Dask, one for each row group",
+            summary="Tasks of Dask",
         )
     ]
