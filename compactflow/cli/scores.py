@@ -98,29 +98,23 @@ def score(
     if out is not None:
         check_out(out, force=force, inputs=[model, new])
     from compactflow import files, tables
-    from compactflow.scoring import ArrowScorer
 
     if out is not None:
         tables.check_output(out)
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     kept = check_kept(keep, ["row", *_OUTPUTS.values()])
-    scorer = ArrowScorer(model, outputs=_OUTPUTS, device=device)
-    try:
-        columns, ranges = scorer.columns, scorer.model.ranges
-    except ImportError as error:  # of the runtime of an exported model
-        raise ValueError(str(error)) from error
+    scorer = _open(model, device)
     types = {**tables.column_types(new, kept, dialect), **scorer.types}
-    show = not (quiet or as_json)
     rows = read_rows(
         new,
-        columns,
-        ranges,
+        scorer.columns,
+        scorer.model.ranges,
         "scoring",
         encoder=scorer.model.encoder,
         labels=labels,
         keep=kept,
         dialect=dialect,
-        show=show,
+        show=not (quiet or as_json),
         quiet=quiet,
     )
     tally = _Tally(f"{new}: column {label!r}" if label is not None else None)
@@ -128,22 +122,27 @@ def score(
     if top is not None:
         types = {"row": "int64", **types}
         scored = iter([_furthest(scored, top, types)])
-    if out is None:
-        (best,) = scored
-    else:
-        files.write_atomically(out, lambda temporary: tables.write(temporary, types, scored))
-    summary = {
-        "model": scorer.digest,
-        "rows": tally.rows,
-        "outliers": tally.outliers,
-        **tally.quality,
-    }
     if out is not None:
-        _report(summary | {"scores": str(out)}, as_json=as_json, quiet=quiet)
-        return
-    if not as_json:
-        _print_rows(best)
-    _report(summary | ({"top": best.to_pylist()} if as_json else {}), as_json=as_json, quiet=False)
+        files.write_atomically(out, lambda temporary: tables.write(temporary, types, scored))
+        shown: dict[str, Any] = {"scores": str(out)}
+    else:
+        (best,) = scored
+        if not as_json:
+            _print_rows(best)
+        shown, quiet = {"top": best.to_pylist()} if as_json else {}, False
+    _report({"model": scorer.digest, **tally.summary, **shown}, as_json=as_json, quiet=quiet)
+
+
+def _open(model: Path, device: str) -> ArrowScorer:
+    """The scorer of a model, which is read here."""
+    from compactflow.scoring import ArrowScorer
+
+    scorer = ArrowScorer(model, outputs=_OUTPUTS, device=device)
+    try:
+        _ = scorer.model
+    except ImportError as error:  # of the runtime of an exported model
+        raise ValueError(str(error)) from error
+    return scorer
 
 
 def _report(summary: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:
@@ -165,21 +164,19 @@ class _Tally:
     """Counts of rows and outliers, and with labels how well scores tell them.
 
     Attributes:
-        rows: How many.
-        outliers: How many of them.
-        quality: AUROC and average precision; ``None`` if all rows have one label.
+        summary: How many rows and outliers, the AUROC and the average precision; these are
+            ``None`` if all rows have one label.
     """
 
     def __init__(self, labels: str | None) -> None:
-        self.rows = self.outliers = 0
-        self.quality: dict[str, float | None] = {}
+        self.summary: dict[str, Any] = {"rows": 0, "outliers": 0}
         self._name = labels
         self._labels: list[Array] = []
         self._distances: list[Array] = []
 
     def add(self, distance: Array, outlier: NDArray[np.bool_], labels: Array | None) -> None:
-        self.rows += len(distance)
-        self.outliers += int(outlier.sum())
+        self.summary["rows"] += len(distance)
+        self.summary["outliers"] += int(outlier.sum())
         if labels is not None:
             self._labels.append(labels)
             self._distances.append(distance)
@@ -195,10 +192,9 @@ class _Tally:
         truth = find_outliers(np.concatenate([empty, *self._labels]), self._name)
         distance = np.concatenate([empty, *self._distances])
         both = truth.any() and not truth.all()
-        self.quality = {
-            "auroc": float(roc_auc_score(truth, distance)) if both else None,
-            "average_precision": float(average_precision_score(truth, distance)) if both else None,
-        }
+        measures = {"auroc": roc_auc_score, "average_precision": average_precision_score}
+        for name, measure in measures.items():
+            self.summary[name] = float(measure(truth, distance)) if both else None
 
 
 def _scores(

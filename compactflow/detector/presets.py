@@ -15,22 +15,10 @@ __all__ = ["PRESETS", "Preset"]
 class Preset:
     """What every argument of `OneClassFlow` means that is left at ``None``.
 
+    An attribute that is not named here is the argument of that name.
+
     Attributes:
-        push: The push.
-        pull: The pull, or ``None`` for the one that suits the latent and the push.
-        preprocessing: The fixed first layer, or several in turn.
-        noise: Standard deviation of the training noise in preprocessed units, or ``"auto"``.
-        members: Flows in the ensemble, or ``"auto"``.
-        max_steps: Optimiser steps at most, or ``"auto"``.
-        batch_size: Rows per step.
-        learning_rate: Peak of the schedule.
-        learning_rates: Other peaks, per backbone name.
-        optimizer: What makes the steps.
-        schedule: How the learning rate changes.
-        clip: Bound on the gradient's norm.
-        patience: Checks that are worse than the best, after which to stop.
-        score_by: How far a row is from the inliers.
-        boundary: ``"natural"`` or the share of inliers to keep inside.
+        learning_rates: Learning rates other than `learning_rate`, per backbone name.
         backbone_options: Options per backbone name.
         push_options: Options per push name.
 

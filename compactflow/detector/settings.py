@@ -37,29 +37,11 @@ _Choice = TypeVar("_Choice")
 class Settings:
     """The arguments of `OneClassFlow`, resolved: the preset's value stands where one is left out.
 
+    An attribute that is not named here is the argument of that name.
+
     Attributes:
         arguments: These, as they were given.
         parts: The six components with their options.
-        noise: Standard deviation of the training noise in preprocessed units, or ``"auto"`` for
-            ``0.25 N^(-1/(D+4))``, a quarter of Silverman's bandwidth.
-        members: Flows in the ensemble, or ``"auto"`` for 4 of a backbone whose networks train
-            side by side, given by name or class, and 1 of any other.
-        max_steps: Optimiser steps at most, or ``"auto"`` for 2000 of one flow and 400 of
-            several, and ``64/D`` times as many in more than 64 dimensions, as a step's cost grows
-            with D; at most 200 of several that score by neighbours.
-        batch_size: Rows per step.
-        learning_rate: Peak of the schedule.
-        optimizer: What makes the steps: see `compactflow.training.options.TrainingOptions`.
-        schedule: How the learning rate changes, likewise.
-        clip: Bound on the gradient's norm; infinite for none.
-        patience: Checks in a row, worse than the best, after which to stop.
-        validation_fraction: Share of the rows that each flow leaves out, in [0, 1), or
-            ``"auto"``: see `compactflow.training.holdout.HoldOut.of`.
-        outlier_share: Share of the rows that are taken to be outliers, in [0, 0.5).
-        boundary: ``"natural"`` or the share of inliers to keep inside, in (0, 1).
-        device: Name of the device to compute on.
-        compile: Whether to compile the training steps.
-        verbose: Whether to show a progress bar.
 
     Examples:
         >>> settings = Settings.of({"max_steps": 500})

@@ -22,7 +22,7 @@ from compactflow.pushes.base import Push
 __all__ = ["adapt", "compose", "make_latent", "make_layers", "make_networks", "make_probe"]
 
 # The scores that an ensemble has without a module for each flow.
-OF_THE_ENSEMBLE = (Nearness, Support)
+_OF_THE_ENSEMBLE = (Nearness, Support)
 
 _MEMBERS = 4  # beyond which more gain little
 
@@ -33,8 +33,8 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
     Args:
         parts: The components.
         dim: The number of features D.
-        members: The number of flows, or ``"auto"``: 4 for a parallel
-            backbone given by name or class, else 1.
+        members: The number of flows, or ``"auto"``: 4 for a parallel backbone given by name or
+            class, else 1.
 
     Raises:
         ValueError: If the backbone is unknown, none or refuses its options; or if several are to
@@ -132,7 +132,7 @@ def compose(
     """
     pull = make("pull", parts, latent)
     pull.latent = latent  # the flows' own, if the pull was given as an instance
-    own = find_class("score", parts["score"].choice) not in OF_THE_ENSEMBLE
+    own = find_class("score", parts["score"].choice) not in _OF_THE_ENSEMBLE
     scores = [make("score", parts, latent.dim) for _ in networks] if own else []
     push: Push = make("push", parts)
     return Ensemble(networks, layers, pull, scores, entropic=push.entropic), push

@@ -47,7 +47,7 @@ class FreeForm(Push):
         x: Tensor,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The latents ``(N, D)`` of a batch and the loss term."""
+        """See `Push.forward`."""
         x = x.detach().requires_grad_()
         z = backbone(x)
         v = _signs(z, generator)
@@ -108,7 +108,7 @@ class LearntFreeForm(Push):
         x: Tensor,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The latents ``(N, D)`` of a batch and the loss term, with that of the network.
+        """See `Push.forward`; the term has the loss of the network.
 
         Raises:
             ValueError: If the rows have another number of features than `dim`.

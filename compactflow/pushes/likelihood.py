@@ -46,6 +46,6 @@ class Likelihood(Push):
         x: Tensor,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The latents ``(N, D)`` of a batch and the loss term, from one pass."""
+        """See `Push.forward`; one pass gives both."""
         z, log_abs_det = backbone.forward_and_log_abs_det(x)
         return z, -log_abs_det.mean()

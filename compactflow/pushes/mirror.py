@@ -47,6 +47,6 @@ class Mirror(Push):
         x: Tensor,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The latents ``(N, D)`` of a batch and the loss term."""
+        """See `Push.forward`."""
         z = backbone(x)
         return z, -pull(backbone.recode(pull.latent.sample(len(x), generator))).mean()

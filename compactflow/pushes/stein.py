@@ -69,7 +69,7 @@ class Stein(Push):
         x: Tensor,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The latents ``(N, D)`` of a batch and the loss term, from shared passes."""
+        """See `Push.forward`; shared passes give both."""
         carrying, others = x.tensor_split([ceil(self.fraction * len(x))])
         z, divergence = backbone.forward_and_divergence(carrying, self.sigma, generator)
         return torch.cat([z, backbone(others)]) if len(others) else z, -divergence.mean()

@@ -77,7 +77,7 @@ class Transport(Push):
         x: Tensor,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The latents ``(N, D)`` of a batch and the loss term; it takes two rows or more."""
+        """See `Push.forward`; it takes two rows or more."""
         z = backbone(x)
         a, b = z[: len(z) // 2], z[len(z) // 2 : len(z) // 2 * 2]
         samples = pull.latent.sample(2 * len(a), generator).to(z).chunk(2)

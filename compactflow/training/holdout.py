@@ -23,8 +23,7 @@ class HoldOut:
     their scores is like the score of a new row. Pair p of P leaves out the rows from ``p N // P``
     on, and after the last from the first again. So with four networks or more every row trains
     some of them, although many rows are held out of each pair, as in cross-conformal prediction
-    (Vovk 2015). A single
-    pair or network leaves out the first rows.
+    (Vovk 2015). A single pair or network leaves out the first rows.
 
     Indices are ``(K, M)``: column m is of network m, so that all of them, flattened, are in the
     order of a `compactflow.training.stack.Stack`.

@@ -48,8 +48,8 @@ def train(
 ) -> History:
     """Train M flows in place, side by side, and keep their last good weights.
 
-    The backbones train, and so do parameters of the pull, the push and the latent. A
-    detector does more: it fits the first layers and the latent, weighs the pull
+    The backbones train, and so do parameters of the pull, the push and the latent. A detector does
+    more: it fits the first layers and the latent, weighs the pull
     (`compactflow.pushes.theory.balance`), and calibrates what comes of it.
 
     Args:
