@@ -1,11 +1,14 @@
-"""The columns of tables that are features, found by their names."""
+"""The columns of tables that are features, found by their names, and rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["names_of", "pandas_index", "select"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["choose", "names_of", "pandas_index", "select"]
 
 
 def pandas_index(schema: Any) -> list[str]:  # noqa: ANN401
@@ -39,6 +42,18 @@ def select(X: Any, names: Sequence[str] | None = None) -> Any:  # noqa: ANN401
         return X
     choose = getattr(X, "select", None)
     return choose(list(names)) if callable(choose) else X[list(names)]
+
+
+def choose(X: Any, wanted: NDArray[np.bool_]) -> Any:  # noqa: ANN401
+    """The wanted rows of an array or table, of pandas, Arrow or polars: as it is, if all are."""
+    if wanted.all():
+        return X
+    rows = np.flatnonzero(wanted)
+    if hasattr(X, "column_names"):  # of Arrow
+        return X.take(rows)
+    if hasattr(X, "iloc"):
+        return X.iloc[rows]
+    return X[rows] if hasattr(X, "shape") else np.asarray(X)[rows]
 
 
 def names_of(detector: object, dim: int) -> list[str]:

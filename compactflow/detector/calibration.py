@@ -49,9 +49,23 @@ class Calibration:
     held_out: bool
 
     @classmethod
-    def of(cls, scores: Array, *, held_out: bool) -> Calibration:
-        """From scores ``(M,)`` in any order."""
-        return cls(np.sort(scores), held_out)
+    def of(cls, scores: Array, *, held_out: bool, weights: Array | None = None) -> Calibration:
+        """From scores ``(M,)`` in any order.
+
+        Args:
+            scores: The scores.
+            held_out: Whether training did not see their rows.
+            weights: How much each counts, ``(M,)``, positive. As many scores as that is worth,
+                ``(Σ w)² / Σ w²``, are kept, at even steps of the summed weights. So ranks are
+                weighted (Tibshirani et al. 2019, *Conformal prediction under covariate shift*).
+        """
+        order = np.argsort(scores, kind="stable")
+        if weights is None:
+            return cls(scores[order], held_out)
+        sums = np.cumsum(weights[order])
+        worth = int(sums[-1] ** 2 / np.square(weights).sum() + _ROUNDING)
+        steps = np.arange(1, worth + 1) / worth * sums[-1]
+        return cls(scores[order][np.searchsorted(sums, steps * (1 - _ROUNDING))], held_out)
 
     def without(self, share: float) -> Calibration:
         """The same without the highest scores, where they are taken to be of outliers.

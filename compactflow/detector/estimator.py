@@ -10,14 +10,16 @@ from typing import Any, Literal, TypeAlias, TypeVar, final
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from compactflow.backbones.base import Backbone
+from compactflow.columns import choose
 from compactflow.detector.decisions import EnsembleDetector
 from compactflow.detector.fitting import fit_ensemble
 from compactflow.detector.rows import number_groups, take_inliers
 from compactflow.detector.saving import plain_arguments
 from compactflow.detector.settings import Settings
+from compactflow.detector.weights import check_weights
 from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.persistence.components import describe_parts
@@ -210,6 +212,7 @@ class OneClassFlow(EnsembleDetector):
         X: ArrayLike,
         y: object = None,
         *,
+        sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         callbacks: Iterable[Callback] = (),
@@ -221,6 +224,11 @@ class OneClassFlow(EnsembleDetector):
             X: Inliers, ``(N, D)``, N ≥ 2: an array of finite numbers, or a table of pandas, polars
                 or Arrow, which may have categories, text, dates, times and gaps as well.
             y: Ignored.
+            sample_weight: How much each row counts, ``(N,)``, at least 0; only ratios matter. A
+                row is taken for training, first layers and reference rows as often as it weighs,
+                and weighs so in the boundary and p-values: they are for new rows that come as
+                often as the weights say. A row of weight 0 is left out. (Rows that are there
+                several times count so too, unless all columns have few values.)
             groups: To which patient, machine or day each row belongs, ``(N,)``, numbers or text.
                 Rows of a group are alike, so they are held out together: the boundary and
                 p-values then are for rows of new groups.
@@ -251,10 +259,15 @@ class OneClassFlow(EnsembleDetector):
         workers = None if engine is None else find_workers(engine)
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
+        weights, numbered = None, None if groups is None else number_groups(groups, _num_samples(X))
+        if sample_weight is not None:
+            weights = check_weights(sample_weight, _num_samples(X))
+            counting = weights > 0
+            X, weights = choose(X, counting), weights[counting]
+            numbered = None if numbered is None else numbered[counting]
         data, encoder, ranges = take_inliers(checked, X, self.categorical, self.context)
-        numbered = None if groups is None else number_groups(groups, len(data))
         fitted = fit_ensemble(
-            data, self.get_params(deep=False), checkpoint, callbacks, numbered, workers
+            data, self.get_params(deep=False), checkpoint, callbacks, numbered, weights, workers
         )
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}

@@ -17,6 +17,7 @@ from torch import Tensor
 from compactflow.detector.calibration import Calibration
 from compactflow.detector.held_out import calibrate
 from compactflow.detector.settings import Settings
+from compactflow.detector.weights import gather
 from compactflow.devices import find_device, finest_dtype, fresh_defaults
 from compactflow.flows.assembly import (
     adapt,
@@ -79,6 +80,7 @@ def fit_ensemble(
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Iterable[Callback] = (),
     groups: NDArray[np.int64] | None = None,
+    weights: Array | None = None,
     workers: Workers | None = None,
 ) -> Fitted:
     """Make an ensemble, train it on inliers and calibrate it.
@@ -89,6 +91,7 @@ def fit_ensemble(
         checkpoint: The folder to go on from and to keep the state in.
         callbacks: What looks on while the flows train.
         groups: The number of each row's group, ``(N,)``; a row is held out with its group.
+        weights: How much each row counts, ``(N,)``, positive; all alike if ``None``.
         workers: What fits the first layers and scores the held-out rows, flow by flow; by default
             this process does.
 
@@ -102,13 +105,17 @@ def fit_ensemble(
     check_options(settings.parts)
     device = find_device(settings.device)
     with ExitStack() as stack:
-        kept = None
+        resumed = None
         if checkpoint is not None:
-            rows = data if groups is None else np.column_stack([data, groups])
+            more = [each for each in (groups, weights) if each is not None]
+            rows: Array = np.column_stack([data, *more]) if more else data
             identity = identify(arguments, rows)
-            kept = stack.enter_context(Checkpoint(checkpoint, identity, random_state))
-            random_state = kept.seed
+            resumed = stack.enter_context(Checkpoint(checkpoint, identity, random_state))
+            random_state = resumed.seed
         rng = check_random_state(random_state)
+        weights = np.ones(len(data)) if weights is None else weights
+        kept, weights = gather(data, weights, groups)
+        data, groups = data[kept], None if groups is None else groups[kept]
         order = rng.permutation(len(data))
         seed = int(rng.randint(2**31))
         if groups is not None:
@@ -116,9 +123,9 @@ def fit_ensemble(
             groups = groups[order]
         data = data[order]
         stack.enter_context(fresh_defaults(grad=True))
-        even = groups is not None
+        even, counts = groups is not None, None if weights is None else weights[order]
         ensemble, history, hold_out = _train(
-            data, settings, device, seed, kept, callbacks, even, workers
+            data, settings, device, seed, resumed, callbacks, even, counts, workers
         )
         calibration = calibrate(ensemble, data, hold_out, groups, workers)
         calibration = calibration.without(settings.outlier_share)
@@ -139,6 +146,7 @@ def _train(
     checkpoint: Checkpoint | None,
     callbacks: Iterable[Callback],
     even: bool,
+    weights: Array | None,
     workers: Workers | None,
 ) -> tuple[Ensemble, History, HoldOut]:
     parts, dim, generator = settings.parts, data.shape[1], seeded(seed)
@@ -150,7 +158,13 @@ def _train(
         score = find_class("score", parts["score"].choice)
         scoring: Any = score if isinstance(score, type) else type(score)
         apart = scoring.combine is Score.combine
-        hold_out = HoldOut.of(len(data), len(networks), settings.validation_fraction, apart=apart)
+        hold_out = HoldOut.of(
+            len(data),
+            len(networks),
+            settings.validation_fraction,
+            apart=apart,
+            weights=None if weights is None else torch.from_numpy(weights),
+        )
         layers = make_layers(parts, dim, len(networks))
         seen = x
         if workers is None or not all(map(_is_own, layers)):

@@ -34,7 +34,7 @@ def calibrate(
     Args:
         ensemble: The trained flows.
         data: The rows, ``(N, D)``.
-        hold_out: Which of them trained which flow, its first layer included.
+        hold_out: Which of them trained which flow, its first layer included, and their weights.
         groups: The group of each row, ``(N,)``: then no row of its group may have trained either.
         workers: What scores them, in blocks; by default this process does.
 
@@ -42,15 +42,18 @@ def calibrate(
         ValueError: If rows were held out, but none with its whole group.
     """
     judging: list[Rows] = list(hold_out.judging_rows().T.numpy())
+    known = None if hold_out.weights is None else hold_out.weights.numpy()
+    held_out = hold_out.left_out > 0
     if not hold_out.apart:
         each = _member_scores(ensemble, data, judging, workers)
         scores = ensemble.combine(torch.from_numpy(np.stack(each))).numpy()
-        return Calibration.of(scores, held_out=hold_out.left_out > 0)
-    if groups is not None and hold_out.left_out:
+        weights = None if known is None else known[judging[0]]
+        return Calibration.of(scores, held_out=held_out, weights=weights)
+    if groups is not None and held_out:
         training = hold_out.training_rows().T.numpy()
         judging = [
-            rows[~np.isin(groups[rows], groups[known])]
-            for rows, known in zip(judging, training, strict=True)
+            rows[~np.isin(groups[rows], groups[seen])]
+            for rows, seen in zip(judging, training, strict=True)
         ]
     sums, counts = np.zeros((2, len(data)))
     each = _member_scores(ensemble, data, judging, workers)
@@ -63,7 +66,8 @@ def calibrate(
             f"no group is held out as a whole, as the {len(np.unique(groups))} groups are larger "
             "than what each flow leaves out; give a larger validation_fraction, or smaller groups"
         )
-    return Calibration.of(sums[scored] / counts[scored], held_out=hold_out.left_out > 0)
+    weights = None if known is None else known[scored]
+    return Calibration.of(sums[scored] / counts[scored], held_out=held_out, weights=weights)
 
 
 def _member_scores(

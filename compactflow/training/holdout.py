@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, final
 
 import torch
@@ -33,6 +34,10 @@ class HoldOut:
         members: M.
         left_out: How many rows each network leaves out; with 0 it is judged by all of them.
         apart: Whether pairs leave out rows of their own; else all leave out the same.
+        weights: How much each row counts in training, ``(N,)``, positive; ``None`` for alike. Of
+            the rows that a network may train on it takes as many as there are, each as often as it
+            weighs, or with that probability. (At even steps of the summed weights, which vary less
+            than draws.)
 
     Examples:
         >>> hold_out = HoldOut.of(20, members=4, fraction=0.25)
@@ -46,10 +51,17 @@ class HoldOut:
     members: int = 1
     left_out: int = 0
     apart: bool = True
+    weights: Tensor | None = field(default=None, compare=False)
 
     @classmethod
     def of(
-        cls, rows: int, members: int, fraction: float | Literal["auto"], *, apart: bool = True
+        cls,
+        rows: int,
+        members: int,
+        fraction: float | Literal["auto"],
+        *,
+        apart: bool = True,
+        weights: Tensor | None = None,
     ) -> HoldOut:
         """Each network leaves out a fraction in [0, 1) of the rows, if that makes 5 in all.
 
@@ -59,15 +71,15 @@ class HoldOut:
             fraction: The fraction; ``"auto"`` is a tenth, or more where that would make fewer
                 than 40 rows in all, but at most a quarter.
             apart: Whether pairs leave out rows of their own.
+            weights: How much each row counts in training, ``(N,)``.
         """
         pairs = cls(rows, members, apart=apart).pairs
         if fraction == "auto":
             left_out = max(rows // 10, min(rows // 4, -(-_ENOUGH_ROWS // pairs)))
         else:
             left_out = int(fraction * rows)
-        return cls(
-            rows, members, left_out if min(rows, pairs * left_out) >= _MIN_ROWS else 0, apart
-        )
+        left_out = left_out if min(rows, pairs * left_out) >= _MIN_ROWS else 0
+        return cls(rows, members, left_out, apart, weights)
 
     @property
     def pairs(self) -> int:
@@ -81,12 +93,14 @@ class HoldOut:
             (n * self.members,),
             generator=generator,
             device=generator.device,
-        )
-        return self._after(ranks.view(n, self.members), self.left_out)
+        ).view(n, self.members)
+        if self.weights is None:
+            return self._after(ranks, self.left_out)
+        return self._weighed.to(ranks.device).gather(0, ranks)
 
     def training_rows(self) -> Tensor:
         """Indices of all rows that each network trains on, ``(N - left_out, M)``."""
-        return self._after(torch.arange(self.rows - self.left_out)[:, None], self.left_out)
+        return self._free if self.weights is None else self._weighed
 
     def trained(self) -> Tensor:
         """Indices of the rows that some network trains on, ascending."""
@@ -97,6 +111,23 @@ class HoldOut:
     def judging_rows(self) -> Tensor:
         """Indices of the rows that each network is judged by, ``(left_out, M)``, or of all."""
         return self._after(torch.arange(self.left_out or self.rows)[:, None], 0)
+
+    @property
+    def _free(self) -> Tensor:
+        """Indices of the rows that each network may train on, ``(N - left_out, M)``."""
+        return self._after(torch.arange(self.rows - self.left_out)[:, None], self.left_out)
+
+    @cached_property
+    def _weighed(self) -> Tensor:
+        """Indices of the rows that each network trains on, by their weights."""
+        assert self.weights is not None
+        free = self._free
+        sums = self.weights[free].cumsum(dim=0)
+        # Networks begin at places of their own, so that a light row is seen by some of them.
+        first = (torch.arange(self.members) + 0.5) / self.members
+        steps = (torch.arange(len(free))[:, None] + first) / len(free) * sums[-1]
+        found = torch.searchsorted(sums.T.contiguous(), steps.T.contiguous(), right=True).T
+        return free.gather(0, found.clamp(max=len(free) - 1))
 
     def _after(self, ranks: Tensor, skipped: int) -> Tensor:
         """Indices of the rows of those ranks after each network's first and those skipped."""
