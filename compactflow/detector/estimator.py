@@ -228,7 +228,7 @@ class OneClassFlow(EnsembleDetector):
                 row is taken for training, first layers and reference rows as often as it weighs,
                 and weighs so in the boundary and p-values: they are for new rows that come as
                 often as the weights say. A row of weight 0 is left out. (Rows that are there
-                several times count so too, unless all columns have few values.)
+                several times count so too, if two columns tell rows apart.)
             groups: To which patient, machine or day each row belongs, ``(N,)``, numbers or text.
                 Rows of a group are alike, so they are held out together: the boundary and
                 p-values then are for rows of new groups.
@@ -259,7 +259,8 @@ class OneClassFlow(EnsembleDetector):
         workers = None if engine is None else find_workers(engine)
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
-        weights, numbered = None, None if groups is None else number_groups(groups, _num_samples(X))
+        numbered = None if groups is None else number_groups(groups, _num_samples(X))
+        weights = None
         if sample_weight is not None:
             weights = check_weights(sample_weight, _num_samples(X))
             counting = weights > 0

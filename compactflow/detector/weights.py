@@ -10,6 +10,7 @@ __all__ = ["check_weights", "gather"]
 Array = NDArray[np.float64]
 
 _OWN = 0.9  # the share of rows with a value of their own in a column, from which it tells them
+_OFTEN = 5  # times that rows are there in the mean, beyond which they are values like others
 
 
 def check_weights(weights: ArrayLike | None, rows: int, name: str = "sample_weight") -> Array:
@@ -46,7 +47,7 @@ def gather(
 ) -> tuple[NDArray[np.int64], Array | None]:
     """Which rows train, and how much each counts if they do not count alike.
 
-    A row that is there several times is one row of more weight, if some column tells rows apart:
+    A row that is there several times is one row of more weight, if two columns tell rows apart:
     then it was written several times, and copies of it that train would spoil a calibration by the
     others. In a table of few values copies are rows like others.
 
@@ -65,8 +66,8 @@ def gather(
     key = np.where(np.isnan(data), -np.inf, data)
     key = key if groups is None else np.column_stack([key, groups])
     _, first, row = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    values = max(len(np.unique(column)) for column in key.T)
-    if len(first) < len(data) and values >= _OWN * len(first):
+    telling = sum(len(np.unique(column)) >= _OWN * len(first) for column in data.T)
+    if len(data) / _OFTEN <= len(first) < len(data) and telling >= 2:
         weights = np.bincount(row.ravel(), weights).astype(np.float64)
     else:
         first = np.arange(len(data)) if alike else np.argsort(row.ravel(), kind="stable")
