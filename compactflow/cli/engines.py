@@ -1,14 +1,58 @@
-"""Scoring by an engine: Parquet in, a folder of Parquet out, which is whole or not there."""
+"""Engines in commands: what they draw to fit on, and the folder of scores that they make."""
 
 from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["score_elsewhere"]
+if TYPE_CHECKING:
+    from compactflow.workers import Workers
+
+__all__ = ["drawn_elsewhere", "score_elsewhere"]
+
+
+@contextmanager
+def drawn_elsewhere(engine: Workers | None, train: Path, most: int, seed: int) -> Iterator[Path]:
+    """The table to fit on: of Parquet files an engine draws the rows, into a file of their own.
+
+    Args:
+        engine: What draws; ``None`` for this process, which draws as it reads.
+        train: The table, or with an engine a folder of Parquet files.
+        most: How many rows to draw at most.
+        seed: Of the draw.
+
+    Raises:
+        ValueError: If the files are unfit, or what is done with the table raises it.
+        OSError: If they cannot be read.
+    """
+    if engine is None or not (train.is_dir() or train.suffix.lower() == ".parquet"):
+        yield train
+        return
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from compactflow.engines.drawing import draw
+    from compactflow.tables.sampling import tell_drawn
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "drawn.parquet")
+        try:
+            table, rows = draw(engine, train, most, seed)
+            pq.write_table(table, file)
+        except pa.ArrowException as error:
+            raise ValueError(f"{train} cannot be read: {error}") from error
+        except ImportError as error:  # of the engine
+            raise ValueError(str(error)) from error
+        tell_drawn(train, most, rows)
+        try:
+            yield file
+        except ValueError as error:
+            raise ValueError(str(error).replace(str(file), f"{train}, as drawn")) from error
 
 
 def score_elsewhere(

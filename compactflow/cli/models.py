@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compactflow.cli.app import app
+from compactflow.cli.engines import drawn_elsewhere
 from compactflow.cli.inputs import read_inliers
 from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
@@ -91,23 +92,26 @@ def fit(
     the components by name. Rows are outliers beyond the boundary: that which keeps the given
     share of held-out inliers inside, or with 'natural' that of the latent support. With
     --checkpoint, the same command goes on where it was killed, to the same model; the folder can
-    be removed once the model is written. With --engine, first layers are fitted and held-out rows
-    scored elsewhere, to the same model.
+    be removed once the model is written. With --engine, TRAIN may be a folder of Parquet files,
+    and rows are drawn, first layers fitted and held-out rows scored elsewhere, to the same model.
     """
     check_out(out, force=force, inputs=[train])
     labels = Labels.of(label, outlier)
     from compactflow import tables
+    from compactflow.workers import find_workers
 
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
-    table, labelled = read_inliers(
-        train,
-        drop or [],
-        labels,
-        dialect,
-        cells=bool(categorical or context),
-        most=max_rows,
-        seed=seed,
-    )
+    workers = None if engine is None else find_workers(engine)
+    with drawn_elsewhere(workers, train, max_rows, seed) as source:
+        table, labelled = read_inliers(
+            source,
+            drop or [],
+            labels,
+            dialect,
+            cells=bool(categorical or context),
+            most=max_rows,
+            seed=seed,
+        )
     from compactflow.detector.building import build
 
     given: dict[str, Any] = {
@@ -131,7 +135,7 @@ def fit(
     }
     detector = build(**{name: value for name, value in given.items() if value is not None})
     try:
-        detector.fit(table, checkpoint=checkpoint, engine=engine)
+        detector.fit(table, checkpoint=checkpoint, engine=workers)
     except ImportError as error:  # of the engine
         raise ValueError(str(error)) from error
     detector.save(out)

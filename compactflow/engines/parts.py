@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from compactflow.files import write_atomically
 
-__all__ = ["Part", "split"]
+__all__ = ["Part", "row_groups", "split"]
 
 
 @final
@@ -36,6 +36,16 @@ class Part:
         write_atomically(self.target, lambda temporary: pq.write_table(scored, temporary))
 
 
+def row_groups(source: Path) -> list[tuple[Path, int]]:
+    """All row groups of a Parquet file, or of a folder of them in the order of their names."""
+    files = sorted(source.glob("**/*.parquet")) if source.is_dir() else [source]
+    return [
+        (file.resolve(), number)
+        for file in files
+        for number in range(pq.read_metadata(file).num_row_groups)
+    ]
+
+
 def split(source: Path, target: Path) -> list[Part]:
     """Split Parquet files into parts, whose targets' names are in the order of the rows.
 
@@ -44,10 +54,9 @@ def split(source: Path, target: Path) -> list[Part]:
         target: The folder for the scores, which is made.
     """
     target.mkdir()
-    files = sorted(source.glob("**/*.parquet")) if source.is_dir() else [source]
-    groups = [(file, i) for file in files for i in range(pq.ParquetFile(file).num_row_groups)]
+    groups = row_groups(source)
     digits = len(str(len(groups)))
     return [
-        Part(file.resolve(), i, target.resolve() / f"part-{number:0{digits}}.parquet")
+        Part(file, i, target.resolve() / f"part-{number:0{digits}}.parquet")
         for number, (file, i) in enumerate(groups)
     ]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from compactflow.text import Note
 
-__all__ = ["draw", "sample"]
+__all__ = ["draw", "sample", "tell_drawn"]
 
 
 def draw(
@@ -20,13 +20,18 @@ def draw(
 ) -> pa.Table:
     """The rows of a file that `sample` draws, with a `Note` if there are others."""
     kept, rows = sample(batches, most, seed)
+    tell_drawn(path, most, rows)
+    return pa.Table.from_batches(kept, schema)
+
+
+def tell_drawn(path: Path, most: int, rows: int) -> None:
+    """Tell by a `Note` that not all rows stay, if so."""
     if rows > most:
         warnings.warn(
             f"{path}: {most} of {rows} rows are drawn by chance; --max-rows sets how many",
             Note,
             stacklevel=3,
         )
-    return pa.Table.from_batches(kept, schema)
 
 
 def sample(

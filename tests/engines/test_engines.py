@@ -15,9 +15,11 @@ import torch
 import compactflow
 from compactflow import cli
 from compactflow.engines.base import Engine
+from compactflow.engines.drawing import draw
 from compactflow.plugins import EngineSpec, registry
 from compactflow.preprocessing.linear import Standardise
 from compactflow.scoring import ArrowScorer
+from compactflow.tables import sample
 from compactflow.workers import Workers
 
 ROWS = 900
@@ -164,6 +166,26 @@ def test_a_table_with_gaps_and_groups_fits_elsewhere_as_here():
     check_fitted_alike(one, other.fit(X, groups=groups, engine=OneByOne()), X)
 
 
+def test_workers_draw_the_rows_that_one_pass_draws(tmp_path):
+    whole = pa.table({"n": np.arange(5000)})
+    for i, (start, end) in enumerate([(0, 700), (700, 700), (700, 5000)]):
+        part = whole.slice(start, end - start)
+        pq.write_table(part, tmp_path / f"{i}.parquet", row_group_size=300)
+    for most in (1, 500, 5000, 9999):
+        wanted, _ = sample(whole.to_batches(max_chunksize=999), most, seed=3)
+        got, rows = draw(OneByOne(), tmp_path, most, seed=3)
+        assert got["n"].to_pylist() == pa.Table.from_batches(wanted)["n"].to_pylist()
+        assert rows == 5000
+
+
+def test_too_few_small_keys_take_a_second_pass(tmp_path, monkeypatch):
+    monkeypatch.setattr("compactflow.engines.drawing._MARGIN", -4)
+    pq.write_table(pa.table({"n": np.arange(900)}), tmp_path / "0.parquet")
+    wanted, _ = sample(pq.read_table(tmp_path / "0.parquet").to_batches(), 400, seed=0)
+    got, _ = draw(OneByOne(), tmp_path / "0.parquet", 400, seed=0)
+    assert got["n"].to_pylist() == wanted[0].column("n").to_pylist()
+
+
 class Drawing(Standardise):
     """A first layer that draws from torch's generator, which only this process has."""
 
@@ -179,13 +201,43 @@ def test_a_first_layer_of_ones_own_is_fitted_here():
 
 def test_fit_takes_an_engine_in_the_shell(own_engines, tmp_path, capsys):
     pq.write_table(mixed_rows(), tmp_path / "rows.parquet")
+    (tmp_path / "parts").mkdir()
+    pq.write_table(mixed_rows(), tmp_path / "parts" / "0.parquet", row_group_size=77)
     models = [str(tmp_path / name) for name in ("here", "elsewhere")]
-    command = ["fit", str(tmp_path / "rows.parquet"), "--max-steps", "2", "--quiet", "--out"]
-    assert cli.main([*command, models[0]]) == 0
-    assert cli.main([*command, models[1], "--engine", "one-by-one"]) == 0
+    how = ["--max-steps", "2", "--max-rows", "90", "--quiet", "--force", "--engine"]
+    parts = ["fit", str(tmp_path / "parts"), "--out", models[1], *how]
+    assert cli.main(["fit", str(tmp_path / "rows.parquet"), "--out", models[0], *how[:-1]]) == 0
+    assert cli.main([*parts, "one-by-one"]) == 0
     check_fitted_alike(*map(compactflow.load, models), mixed_rows())
-    assert cli.main([*command, models[0], "--force", "--engine", "absent"]) == 2
+    capsys.readouterr()
+    assert cli.main([*parts, "absent"]) == 2
     assert capsys.readouterr().err == "error: pip install slurm\n"
+    assert cli.main([*parts, "one-by-one", "--drop", "id"]) == 2
+    assert "parts, as drawn has no column 'id'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (None, "there is no file or folder"),
+        ({}, "rows.parquet has no rows in Parquet files"),
+        ({"a": {"x": [1.0]}, "b": {"y": [1.0]}}, "rows.parquet have different columns"),
+        ({"a": b"nonsense"}, "rows.parquet cannot be read"),
+    ],
+)
+def test_folders_that_cannot_be_fitted_are_named(own_engines, tmp_path, capsys, files, message):
+    folder = tmp_path / "rows.parquet"
+    if files is not None:
+        folder.mkdir()
+    for name, content in (files or {}).items():
+        path = folder / f"{name}.parquet"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            pq.write_table(pa.table(content), path)
+    command = ["fit", str(folder), "--out", str(tmp_path / "model")]
+    assert cli.main([*command, "--engine", "one-by-one"]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_what_is_no_engine_is_refused_before_the_fit():
