@@ -24,8 +24,8 @@ class Measurement(NamedTuple):
     Attributes:
         scores: Of the test rows, ``(M,)``: the higher, the more outlying.
         boundary: If scores are signed distances, the one beyond which a row is an outlier.
-        fit_seconds: To fit.
-        score_seconds: To score all test rows.
+        fit_seconds: To fit, of the processor, so that other work on the machine does not count.
+        score_seconds: To score all test rows, likewise.
         memory: By how much the process grew at most, in MiB; ``None`` where that is not known.
     """
 
@@ -47,11 +47,11 @@ def fit_and_score(fit: Fit, train: Array, test: Array, seed: int) -> Measurement
     """
     with single_threaded(), threadpool_limits(1), _quiet():
         before = _start_memory()
-        start = time.perf_counter()
+        start = time.process_time()
         score, boundary = fit(train, seed)
-        fitted = time.perf_counter()
+        fitted = time.process_time()
         scores = score(test)
-        end = time.perf_counter()
+        end = time.process_time()
     memory = None if before is None else _memory("VmHWM") - before
     return Measurement(scores, boundary, fitted - start, end - fitted, memory)
 
