@@ -29,9 +29,8 @@ from compactflow.flows.assembly import (
 from compactflow.flows.components import find_class
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.gaps import fill
-from compactflow.flows.neighbours import NEAREST, references
 from compactflow.flows.reach import draw_in
-from compactflow.flows.scores import Nearness, Score
+from compactflow.flows.scores import Score
 from compactflow.persistence.components import check_options
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pushes.theory import balance, check_theory
@@ -198,13 +197,11 @@ def _train(
     )
     ensemble.eval().place(device)
     known = hold_out.training_rows()
-    if score is Nearness:
-        few = known[_some(len(known), references(len(known), dim), even=even)]
-        # So many that at least half of them are inliers, were all outliers of one kind.
-        nearest = NEAREST + round(2 * settings.outlier_share * len(few))
-        ensemble.remember([x[rows.to(device)] for rows in few.T], nearest=nearest)
+    if even:  # rows of a group follow each other, and a score may take the first
+        known = known[torch.randperm(len(known), generator=seeded(seed))]
     for m in range(len(ensemble.scores)):
-        ensemble.fit_score(m, x[known[:, m].to(device)])
+        rows = x[known[:, m].to(device)]
+        ensemble.fit_score(m, rows, outlier_share=settings.outlier_share)
     return ensemble, history, hold_out
 
 

@@ -12,7 +12,7 @@ from compactflow.flows.components import Part, find_class, make
 from compactflow.flows.contracts import check_backbone, check_latent
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.reach import draw_in
-from compactflow.flows.scores import Nearness, Support
+from compactflow.flows.scores import Support
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind
 from compactflow.preprocessing.base import Preprocessing
@@ -20,9 +20,6 @@ from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 
 __all__ = ["adapt", "compose", "make_latent", "make_layers", "make_networks", "make_probe"]
-
-# The scores that an ensemble has without a module for each flow.
-_OF_THE_ENSEMBLE = (Nearness, Support)
 
 _MEMBERS = 4  # beyond which more gain little
 
@@ -132,7 +129,8 @@ def compose(
     """
     pull = make("pull", parts, latent)
     pull.latent = latent  # the flows' own, if the pull was given as an instance
-    own = find_class("score", parts["score"].choice) not in _OF_THE_ENSEMBLE
+    # An ensemble scores by the support without a module for each flow.
+    own = find_class("score", parts["score"].choice) is not Support
     scores = [make("score", parts, latent.dim) for _ in networks] if own else []
     push: Push = make("push", parts)
     return Ensemble(networks, layers, pull, scores, entropic=push.entropic), push

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from compactflow.devices import finest_dtype, fresh_defaults, spread
 from compactflow.flows.members import Members
-from compactflow.flows.neighbours import Neighbours
 from compactflow.flows.reach import draw_out
 from compactflow.flows.sampling import Settled, Varied
 from compactflow.preprocessing.base import Preprocessing
@@ -132,7 +131,7 @@ class Ensemble(Members):
         """At most n data to stand for the inliers, ``(K, D)``: reference rows if there are any."""
         if not self.neighbours:
             return self.sample(n, seed, inside=False)
-        rows = cast("Neighbours", self.neighbours[0]).rows[:n].double().cpu().numpy()
+        rows = self.neighbours[0].rows[:n].double().cpu().numpy()
         layer = cast("Preprocessing", self.layers[0])
         return self._in_chunks(lambda y: layer.inverse(draw_out(y)), rows)
 
@@ -158,7 +157,8 @@ class Ensemble(Members):
 
     def signed_distance(self, X: Array) -> Array:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
-        if self.scores or np.isnan(X).any():
+        quick = self.natural or self.neighbours
+        if not quick or np.isnan(X).any():
             return self._in_chunks(self, X)
         with fresh_defaults():
             score = self.frozen()
@@ -197,7 +197,7 @@ class Ensemble(Members):
 
     def _source(self, score: Callable[[Tensor], Tensor] | None) -> Settled | Varied:
         if self.neighbours:
-            return Varied(self.flows[0], cast("Neighbours", self.neighbours[0]), score)
+            return Varied(self.flows[0], self.neighbours[0], score)
         return self._settled(score)
 
     def _settled(self, score: Callable[[Tensor], Tensor] | None = None) -> Settled:

@@ -15,8 +15,8 @@ from compactflow.devices import finest_dtype, fresh_defaults
 from compactflow.flows.flow import CompactFlow
 from compactflow.flows.frozen import Frozen
 from compactflow.flows.gaps import fill
-from compactflow.flows.neighbours import NEAREST, Neighbours
-from compactflow.flows.scores import Score
+from compactflow.flows.neighbours import Neighbours
+from compactflow.flows.scores import Nearness, Score
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
@@ -43,9 +43,6 @@ class Members(nn.Module, ABC):
         >>> members = Ensemble([Coupling(2, blocks=2)], [Identity(2)], Euclidean(Ball(2)))
         >>> members.natural
         True
-        >>> members.remember([torch.randn(20, 2)])
-        >>> members.natural
-        False
     """
 
     def __init__(
@@ -62,7 +59,6 @@ class Members(nn.Module, ABC):
         self.layers = nn.ModuleList(layers)
         self.pull = pull
         self.entropic = entropic
-        self.neighbours = nn.ModuleList()
         self.scores = nn.ModuleList(scores)
         self._frozen: list[Frozen] = []  # one at most, shared with what `at` gives
         _ = self.flows  # which checks the dimensions
@@ -83,7 +79,12 @@ class Members(nn.Module, ABC):
     @property
     def natural(self) -> bool:
         """Whether rows are scored by the latent's support."""
-        return not self.neighbours and not self.scores
+        return not self.scores
+
+    @property
+    def neighbours(self) -> list[Neighbours]:
+        """For each flow its reference rows; empty if the flows do not score by them."""
+        return [score.known for score in self.scores if isinstance(score, Nearness)]
 
     @property
     def dim(self) -> int:
@@ -96,7 +97,7 @@ class Members(nn.Module, ABC):
         if self.latent.like.dtype != torch.float64:
             return 1e-4
         # Reference rows are kept in single precision, so that equal distances differ by that much.
-        return 1e-5 if len(self.neighbours) or len(self.scores) else 1e-9
+        return 1e-5 if len(self.scores) else 1e-9
 
     def place(self, device: torch.device) -> None:
         """Move to a device, in the finest precision that it has.
@@ -114,7 +115,6 @@ class Members(nn.Module, ABC):
         self._frozen.clear()
         self.networks.to(dtype)
         self.pull.to(dtype)
-        self.neighbours.to(dtype)
         self.scores.to(dtype)
 
     def in_precision(self, dtype: torch.dtype) -> Self:
@@ -124,36 +124,27 @@ class Members(nn.Module, ABC):
             copied.cast(dtype)
         return copied
 
-    @torch.no_grad()
-    def remember(self, rows: Sequence[Tensor], *, nearest: int = NEAREST) -> None:
-        """Score by the distance to reference rows from now on.
-
-        Args:
-            rows: For each flow data that it was trained on, ``(R, D)``.
-            nearest: How many of them count.
-        """
-        self.prepare(len(rows[0]), nearest)
-        for flow, neighbours, x in zip(self.flows, self.neighbours, rows, strict=True):
-            cast("Neighbours", neighbours).fit(flow.preprocess(x), flow.backbone)
-
-    def prepare(self, rows: int, nearest: int = NEAREST) -> None:
-        """Make room for so many reference rows a flow, of which so many count."""
-        self._frozen.clear()
-        made = [Neighbours(self.dim, rows, nearest).to(self.latent.like) for _ in self.networks]
-        self.neighbours = nn.ModuleList(made)
-
     def attach(self) -> None:
         """Make anew what follows from the weights, after they were loaded."""
         self._frozen.clear()
-        for flow, neighbours in zip(self.flows, self.neighbours, strict=False):
-            cast("Neighbours", neighbours).attach(flow.backbone)
         for m in range(len(self.scores)):
             self._own(m).attach(self.flows[m])
 
     @torch.no_grad()
-    def fit_score(self, m: int, x: Tensor) -> None:
-        """Let flow m's own score learn from data ``(N, D)`` that trained it."""
-        self._own(m).fit(self.flows[m], self.pull, x)
+    def fit_score(self, m: int, x: Tensor, *, outlier_share: float = 0.0) -> None:
+        """Let the score of flow m learn from data ``(N, D)`` that trained it, in random order.
+
+        Args:
+            m: Which flow.
+            x: The data.
+            outlier_share: See `Score`.
+        """
+        self._frozen.clear()
+        score = self._own(m)
+        for part in score.modules():
+            if isinstance(part, Score):
+                part.outlier_share = outlier_share
+        score.fit(self.flows[m], self.pull, x)
 
     def combine(self, scores: Tensor) -> Tensor:
         """The score from those of the flows ``(M, N)``, ``(N,)``: their mean, unless it is own."""
@@ -164,8 +155,7 @@ class Members(nn.Module, ABC):
         if not self._frozen or not self._frozen[0].fits():
             layers = cast("list[Preprocessing]", list(self.layers))
             networks = cast("list[Backbone]", list(self.networks))
-            known = cast("list[Neighbours]", list(self.neighbours))
-            self._frozen[:] = [Frozen(layers, networks, known, self.latent)]
+            self._frozen[:] = [Frozen(layers, networks, self.neighbours, self.latent)]
         return self._frozen[0]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -180,11 +170,7 @@ class Members(nn.Module, ABC):
         flow, x = self.flows[m], self._without_gaps(x, m)
         if self.scores:
             return cast("Tensor", self.scores[m](flow, self.pull, x))
-        if not self.neighbours:
-            return flow.signed_distance(x)
-        y = flow.preprocess(x)
-        score: Tensor = self.neighbours[m](y, flow.backbone(y))
-        return score
+        return flow.signed_distance(x)
 
     def _without_gaps(self, x: Tensor, m: int) -> Tensor:
         """The rows ``(N, D)`` as the flow m sees them."""
@@ -192,7 +178,7 @@ class Members(nn.Module, ABC):
             return x
         layer = cast("Preprocessing", self.layers[m])
         if self.neighbours:
-            donors = layer.inverse(cast("Neighbours", self.neighbours[m]).rows)
+            donors = layer.inverse(self.neighbours[m].rows)
         else:
             generator = torch.Generator(x.device).manual_seed(m)
             donors = self.flows[m].sample(_DONORS, generator)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from compactflow.buffers import Resizable
 from compactflow.flows.flow import CompactFlow
-from compactflow.flows.neighbours import Neighbours, references
+from compactflow.flows.neighbours import NEAREST, Neighbours, references
 from compactflow.plugins import Kind
 from compactflow.pulls.base import Pull
 
@@ -33,6 +33,8 @@ class Score(Resizable, ABC):
     Attributes:
         natural: Whether the score is at most 0 just in the latent's support, as
             ``boundary="natural"`` takes it.
+        outlier_share: Share of the data that are taken to be outliers, in [0, 0.5). It is set
+            before `fit`, of the scores inside a score too.
 
     Examples:
         >>> class Far(Score):
@@ -47,6 +49,7 @@ class Score(Resizable, ABC):
     """
 
     natural: ClassVar[bool] = False
+    outlier_share: float = 0.0
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -121,7 +124,9 @@ class Nearness(Score):
     def fit(self, flow: CompactFlow, pull: Pull, x: Tensor) -> None:
         """Take reference rows among data ``(N, D)``, which are in random order."""
         rows = flow.preprocess(x[: references(*x.shape)])
-        self.known = Neighbours(self.dim, len(rows)).to(rows)
+        # So many that at least half of them are inliers, were all outliers of one kind.
+        nearest = NEAREST + round(2 * self.outlier_share * len(rows))
+        self.known = Neighbours(self.dim, len(rows), nearest).to(flow.latent.like)
         self.known.fit(rows, flow.backbone)
 
     def attach(self, flow: CompactFlow) -> None:

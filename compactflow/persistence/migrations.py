@@ -14,7 +14,7 @@ from compactflow.plugins import Kind
 
 __all__ = ["MIGRATIONS", "VERSION"]
 
-VERSION = 6  # of the layout that `compactflow.persistence.model` writes
+VERSION = 7  # of the layout that `compactflow.persistence.model` writes
 
 Content = dict[str, Any]
 
@@ -152,10 +152,26 @@ def _from_5(content: Content) -> Content:
     }
 
 
+def _from_6(content: Content) -> Content:
+    """Keep reference rows as part of a flow's score; in version 6 they stood beside the scores."""
+    weights = {}
+    for name, value in content["weights"].items():
+        part, _, rest = name.partition(".")
+        m, _, buffer = rest.partition(".")
+        if part == "neighbours":
+            weights[f"scores.{m}.known.{buffer}"] = value
+            # The first files of version 6 did not say how many count.
+            weights.setdefault(f"scores.{m}.known.nearest", torch.tensor(5))
+        else:
+            weights[name] = value
+    return content | {"weights": weights}
+
+
 MIGRATIONS: dict[int, Callable[[Content], Content]] = {
     1: _from_1,
     2: _from_2,
     3: _from_3,
     4: _from_4,
     5: _from_5,
+    6: _from_6,
 }

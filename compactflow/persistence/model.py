@@ -20,7 +20,6 @@ from compactflow.devices import fresh_defaults
 from compactflow.flows.assembly import compose, make_latent, make_layers, make_networks
 from compactflow.flows.components import Part
 from compactflow.flows.ensemble import Ensemble
-from compactflow.flows.neighbours import NEAREST
 from compactflow.persistence import archive
 from compactflow.persistence.allocation import allocation_limit
 from compactflow.persistence.archive import ArchiveError
@@ -268,10 +267,6 @@ def _restore_ensemble(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -
         networks = make_networks(parts, dim, members)
         layers = make_layers(parts, dim, members)
         ensemble, _ = compose(parts, networks, layers, make_latent(parts, dim))
-        if "neighbours.0.rows" in weights:
-            ensemble.prepare(len(weights["neighbours.0.rows"]))
-            for m in range(members):  # the first files of this format do not have it
-                weights.setdefault(f"neighbours.{m}.nearest", torch.tensor(NEAREST))
     ensemble.place(torch.device("cpu"))
     ensemble.load_state_dict(weights)
     ensemble.pull.weight = content["pull_weight"]

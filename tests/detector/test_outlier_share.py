@@ -45,6 +45,17 @@ def test_the_share_says_how_many_neighbours_count_after_a_reload_too(rows, tmp_p
     assert np.array_equal(loaded.signed_distance(new), detector.signed_distance(new))
 
 
+@pytest.mark.parametrize(("score", "of"), [("blend", ["neighbours"]), ("quantile", "neighbours")])
+def test_the_share_reaches_neighbours_inside_other_scores(rows, score, of):
+    train, new, outlier = rows
+    inside = {"score_by": score, "score_options": {"of": of}}
+    blind, seeing = (
+        roc_auc_score(outlier, fit(train, outlier_share=share, **inside).signed_distance(new))
+        for share in (0, 0.13)
+    )
+    assert blind < 0.9 < seeing
+
+
 @pytest.mark.parametrize("share", [-0.1, 0.5, float("nan")])
 def test_a_share_that_is_none_is_refused(rows, share):
     with pytest.raises(ValueError, match="outlier_share"):

@@ -385,8 +385,8 @@ def test_version_2_loads_as_a_single_flow(tmp_path):
         np.testing.assert_allclose(detector.p_values(X), [1, 6 / 7, 4 / 7])
 
 
-# Version 3 does not name the activation, version 4 has one first layer for all flows, and version
-# 5 a latent for each.
+# Version 3 does not name the activation, version 4 has one first layer for all flows, version 5 a
+# latent for each, and version 6 reference rows beside the scores.
 @pytest.mark.parametrize(
     ("version", "distances", "densities"),
     [
@@ -404,6 +404,11 @@ def test_version_2_loads_as_a_single_flow(tmp_path):
             5,
             [-0.6507773971157054, -0.23727198463908222, 0.5182050241691105],
             [-0.31283149309448516, -0.5325704473059923, -2.784180147376849],
+        ),
+        (
+            6,
+            [-0.5896906246787164, -0.5004122537952735, 0.5773751815875694],
+            [-0.09665232528861745, 0.9357965412575023, -2.7367655842860485],
         ),
     ],
 )
