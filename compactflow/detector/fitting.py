@@ -122,7 +122,8 @@ def fit_ensemble(
             groups = groups[order]
         data = data[order]
         stack.enter_context(fresh_defaults(grad=True))
-        even, counts = groups is not None, None if weights is None else weights[order]
+        even = groups is not None and len(np.unique(groups)) < len(groups)
+        counts = None if weights is None else weights[order]
         ensemble, history, hold_out = _train(
             data, settings, device, seed, resumed, callbacks, even, counts, workers
         )
