@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from compactflow.workers import Workers
 
-__all__ = ["drawn_elsewhere", "score_elsewhere"]
+__all__ = ["drawn_elsewhere", "needing_a_library", "score_elsewhere"]
+
+
+@contextmanager
+def needing_a_library() -> Iterator[None]:
+    """Take a library that an engine or a model needs, and that is not installed, for an input."""
+    try:
+        yield
+    except ImportError as error:
+        raise ValueError(str(error)) from error
 
 
 @contextmanager
@@ -42,12 +51,11 @@ def drawn_elsewhere(engine: Workers | None, train: Path, most: int, seed: int) -
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "drawn.parquet")
         try:
-            table, rows = draw(engine, train, most, seed)
+            with needing_a_library():
+                table, rows = draw(engine, train, most, seed)
             pq.write_table(table, file)
         except pa.ArrowException as error:
             raise ValueError(f"{train} cannot be read: {error}") from error
-        except ImportError as error:  # of the engine
-            raise ValueError(str(error)) from error
         tell_drawn(train, most, rows)
         try:
             yield file
@@ -100,12 +108,11 @@ def score_elsewhere(
     scorer = ArrowScorer(model, outputs=outputs, device=device)
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
     try:
-        _check_columns(new, scorer)
-        made.score(scorer, new, temporary)
+        with needing_a_library():
+            _check_columns(new, scorer)
+            made.score(scorer, new, temporary)
         summary = _count(temporary, outputs["outlier"])
         temporary.rename(out)
-    except ImportError as error:  # of the engine, or of the runtime of an exported model
-        raise ValueError(str(error)) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return {"model": scorer.digest, **summary, "scores": str(out)}

@@ -9,7 +9,8 @@ import typer
 from rich.table import Table
 
 from compactflow.cli.app import app
-from compactflow.cli.options import AsJson, Force, Out, Quick, Seed, option
+from compactflow.cli.engines import needing_a_library
+from compactflow.cli.options import AsJson, Engine, Force, Out, Quick, Seed, option
 from compactflow.cli.output import check_out, print_json, records
 from compactflow.terminal import Terminal
 
@@ -110,18 +111,30 @@ def benchmark(
     dirty: Annotated[
         float, typer.Option(help="Share of the outliers to mix into training.")
     ] = 0.0,
+    engine: Engine = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare detectors on labelled data sets, by the clean one-class protocol.
 
     y is 1 for outliers. Trains on half of the inliers and tests on all other rows. Writes
     results.csv, results.parquet, benchmark.md, critical-difference.png and front.png. A run that
-    was stopped goes on where it was when it is started again.
+    was stopped goes on where it was when it is started again. With --engine, the fits run
+    elsewhere, where the folders must have the same paths.
     """
     from compactflow.experiments.benchmark import run
 
     chosen, wanted = (names.split(",") if names else None for names in (detectors, sets))
-    table = run(data, out, detectors=chosen, sets=wanted, seeds=seeds, jobs=jobs, dirty=dirty)
+    with needing_a_library():
+        table = run(
+            data,
+            out,
+            detectors=chosen,
+            sets=wanted,
+            seeds=seeds,
+            jobs=jobs,
+            dirty=dirty,
+            engine=engine,
+        )
     _print(table, as_json)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from compactflow.cli.app import app
-from compactflow.cli.engines import drawn_elsewhere
+from compactflow.cli.engines import drawn_elsewhere, needing_a_library
 from compactflow.cli.inputs import read_inliers
 from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
@@ -134,10 +134,8 @@ def fit(
         "verbose": not (quiet or as_json),
     }
     detector = build(**{name: value for name, value in given.items() if value is not None})
-    try:
+    with needing_a_library():
         detector.fit(table, checkpoint=checkpoint, engine=workers)
-    except ImportError as error:  # of the engine
-        raise ValueError(str(error)) from error
     detector.save(out)
     summary = _summarise_fit(detector, table, train, out) | {"labelled_outliers": labelled}
     if as_json:

@@ -138,10 +138,8 @@ def _open(model: Path, device: str) -> ArrowScorer:
     from compactflow.scoring import ArrowScorer
 
     scorer = ArrowScorer(model, outputs=_OUTPUTS, device=device)
-    try:
+    with needing_a_library():
         _ = scorer.model
-    except ImportError as error:  # of the runtime of an exported model
-        raise ValueError(str(error)) from error
     return scorer
 
 

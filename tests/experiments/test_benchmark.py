@@ -17,6 +17,8 @@ from compactflow.experiments.benchmark.diagram import draw
 from compactflow.experiments.benchmark.journal import Journal, Task
 from compactflow.experiments.benchmark.ranking import Line, critical_difference, find_cliques, rank
 from compactflow.experiments.benchmark.report import COLUMNS
+from compactflow.plugins import EngineSpec, registry
+from compactflow.workers import Workers
 
 CHEAP = ["KNN", "IForest", "PCA"]
 
@@ -41,9 +43,9 @@ def out(tmp_path):
     return tmp_path / "out"
 
 
-def start(data, out, detectors=CHEAP, sets=None, seeds=2, jobs=1, dirty=0.0):
+def start(data, out, detectors=CHEAP, sets=None, seeds=2, jobs=1, **options):
     folders = data if isinstance(data, list) else [data]
-    return run(folders, out, detectors=detectors, sets=sets, seeds=seeds, jobs=jobs, dirty=dirty)
+    return run(folders, out, detectors=detectors, sets=sets, seeds=seeds, jobs=jobs, **options)
 
 
 def results(out):
@@ -219,6 +221,24 @@ def test_number_of_jobs_does_not_change_results(data, tmp_path):
     start(data, tmp_path / "b", jobs=2)
     first, second = results(tmp_path / "a"), results(tmp_path / "b")
     assert [row["auroc"] for row in first] == [row["auroc"] for row in second]
+
+
+class Backwards(Workers):
+    """An engine that takes the last task first."""
+
+    def run(self, function, shared, tasks):
+        found = [function(shared, task) for task in reversed(tasks)]
+        return reversed(found)
+
+
+def test_an_engine_does_not_change_results(data, tmp_path):
+    start(data, tmp_path / "a")
+    with registry.isolated():
+        registry.register(EngineSpec(name="back", target=f"{__name__}:Backwards"))
+        start(data, tmp_path / "b", engine="back")
+    first, second = results(tmp_path / "a"), results(tmp_path / "b")
+    assert [row["auroc"] for row in first] == [row["auroc"] for row in second]
+    assert "--seeds 2 --engine back" in (tmp_path / "b" / "benchmark.md").read_text()
 
 
 @pytest.mark.slow
@@ -608,6 +628,8 @@ def test_malformed_file_is_an_error_before_anything_runs(data, out, arrays, mess
         ({"sets": ["three"]}, "no data set 'three'; there are one, two"),
         ({"seeds": 0}, "seeds must be at least 1, got 0"),
         ({"jobs": 0}, "jobs must be at least 1, got 0"),
+        ({"engine": "slurm"}, "there is no engine 'slurm'"),
+        ({"engine": "ray", "jobs": 2}, "jobs is for this machine; leave it out with engine='ray'"),
         ({"dirty": 1.0}, "dirty must be at least 0 and less than 1, got 1.0"),
         ({"detectors": ["FLOW@whiten"]}, "no peer 'FLOW'; there are KNN"),
         ({"detectors": ["KNN@whitten"]}, "'whitten'"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from joblib import Parallel, delayed
@@ -21,6 +21,7 @@ from compactflow.experiments.datasets import load_npz, split
 from compactflow.experiments.rows import Row
 from compactflow.terminal import track
 from compactflow.text import cause_of
+from compactflow.workers import Workers, find_workers
 
 __all__ = ["JOURNAL", "measure", "run"]
 
@@ -44,6 +45,7 @@ def run(
     seeds: int,
     jobs: int,
     dirty: float = 0.0,
+    engine: str | None = None,
 ) -> Table:
     """Measure detectors on folders of data sets and write the report.
 
@@ -61,6 +63,8 @@ def run(
         seeds: How many; they are 0, 1, ...
         jobs: How many processes; each computes with one thread.
         dirty: Share of the outliers that is mixed into training, in [0, 1); the others test.
+        engine: The name of an engine to run on instead, as many at a time as it has workers. They
+            must reach the data by the same paths.
 
     Returns:
         The ranking, for the terminal.
@@ -69,19 +73,23 @@ def run(
         FileNotFoundError: If there is no such data folder.
         ValueError: If an argument or a data set is unfit, or if a detector that was asked for is
             unknown or not installed.
+        ImportError: If the engine's library is not installed.
     """
     for name, value in {"seeds": seeds, "jobs": jobs}.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
     if not 0 <= dirty < 1:
         raise ValueError(f"dirty must be at least 0 and less than 1, got {dirty}")
+    if engine is not None and jobs != 1:
+        raise ValueError(f"jobs is for this machine; leave it out with engine={engine!r}")
+    workers = None if engine is None else find_workers(engine)
     chosen, absent = _choose(detectors)
-    paths = {path.stem: path for path in datasets.find(data, sets)}
+    paths = {path.stem: path.resolve() for path in datasets.find(data, sets)}
     tasks = _plan(paths, chosen, seeds, dirty)
     out.mkdir(parents=True, exist_ok=True)
     journal = Journal(out / JOURNAL, _FIELDS)
-    _complete(journal, tasks, paths, jobs)
-    command = _command(data, detectors, sets, seeds, jobs, dirty)
+    _complete(journal, tasks, paths, jobs, workers)
+    command = _command(data, detectors, sets, seeds, jobs, dirty, engine)
     return report.write(out, [journal.rows[task] for task in tasks], absent, command)
 
 
@@ -138,7 +146,17 @@ def _plan(
     ]
 
 
-def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs: int) -> None:
+def _measure(paths: dict[str, Path], task: Task) -> Row:
+    return measure(paths[task.set], task)
+
+
+def _complete(
+    journal: Journal,
+    tasks: list[Task],
+    paths: dict[str, Path],
+    jobs: int,
+    workers: Workers | None,
+) -> None:
     """Run the tasks that the journal does not hold yet."""
     pending = journal.find_pending(tasks)
     others = {(*task[:3], task.dirty) for task in journal.rows.keys() - set(tasks)}
@@ -149,9 +167,13 @@ def _complete(journal: Journal, tasks: list[Task], paths: dict[str, Path], jobs:
             "compactflow version; they are measured again",
             stacklevel=3,
         )
-    rows = Parallel(n_jobs=jobs, return_as="generator_unordered")(
-        delayed(measure)(paths[task.set], task) for task in pending
-    )
+    rows: Iterable[Row]
+    if workers is None:
+        rows = Parallel(n_jobs=jobs, return_as="generator_unordered")(
+            delayed(_measure)(paths, task) for task in pending
+        )
+    else:
+        rows = workers.run(_measure, paths, pending)
     for row in track(rows, "benchmark", len(pending)):
         journal.append(row)
 
@@ -163,11 +185,13 @@ def _command(
     seeds: int,
     jobs: int,
     dirty: float,
+    engine: str | None,
 ) -> str:
     """The command line, with the data folders' bare names."""
     words = ["compactflow", "benchmark"]
     words += [word for folder in data for word in ("--data", folder.resolve().name)]
     for option, names in {"--detectors": detectors, "--sets": sets}.items():
         words += [option, ",".join(names)] if names is not None else []
-    words += ["--seeds", str(seeds), "--jobs", str(jobs)]
+    words += ["--seeds", str(seeds)]
+    words += ["--jobs", str(jobs)] if engine is None else ["--engine", engine]
     return shlex.join([*words, *(["--dirty", str(dirty)] if dirty else [])])
