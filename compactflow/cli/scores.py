@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from compactflow.cli.app import app
-from compactflow.cli.engines import score_elsewhere
+from compactflow.cli.engines import needing_a_library, score_elsewhere
 from compactflow.cli.inputs import Rows, check_kept, read_rows
 from compactflow.cli.labels import Labels, find_outliers
 from compactflow.cli.options import (
