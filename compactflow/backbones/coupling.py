@@ -271,14 +271,15 @@ class _Block(nn.Module):
         """The block as matrices, if it has that form."""
         if self.reflects or not isinstance(self.subnet, Subnet) or self.subnet.horizon:
             return None
-        enter, lift, predict, bias = self.subnet.folded()
+        enter, lift, *layer = self.subnet.folded()
+        predict, bias, move = self.transform.folded(*(0.1 * part for part in layer))
         return FoldedBlock(
             enter=enter,
             lift=lift,
             smooth=self.subnet.smooth,
-            predict=0.1 * predict,
-            bias=0.1 * bias,
-            transform=self.transform,
+            predict=predict,
+            bias=bias,
+            move=move,
             leave=self.global_scale().mT * self.rotation.mT,
             shift=(self.shift.unsqueeze(-2) @ self.rotation.mT).squeeze(-2),
         )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
 import torch
 from torch import Tensor
-
-from compactflow.backbones.transforms import ChannelTransform
 
 __all__ = ["FoldedBlock", "FoldedChain", "affine"]
 
@@ -24,10 +22,9 @@ class FoldedBlock:
         enter: From its P passive channels to the hidden units, ``(P, width)``.
         lift: Added to these, ``(width,)``.
         smooth: Whether a unit is a logistic function, or else a rectifier.
-        predict: From the units to the parameters of what moves the other channels,
-            ``(width, size (D - P))``.
-        bias: Added to these, ``(size (D - P),)``.
-        transform: That, with its `size` parameters a channel.
+        predict: From the units to what moves the other channels, ``(width, size (D - P))``.
+        bias: Added to that, ``(size (D - P),)``.
+        move: Moves them in place, given that: see `ChannelTransform.folded`.
         leave: The affine map of all channels and the rotation, ``(D, D)``.
         shift: Added to what comes of these, ``(D,)``.
     """
@@ -37,7 +34,7 @@ class FoldedBlock:
     smooth: bool
     predict: Tensor
     bias: Tensor
-    transform: ChannelTransform
+    move: Callable[[Tensor, Tensor], object]
     leave: Tensor
     shift: Tensor
 
@@ -51,34 +48,32 @@ class FoldedChain:
     """
 
     def __init__(self, blocks: Sequence[FoldedBlock]) -> None:
-        self._first = blocks[0]
+        first = blocks[0]
+        self._passive = first.enter.shape[-2]
+        self._enter, self._lift = first.enter, first.lift.unsqueeze(-2)
         self._blocks = []
         for block, after in pairwise(blocks):
-            seen = after.enter.shape[-2]
-            into = block.leave[..., :seen] @ after.enter
-            lift = after.lift + (block.shift[..., None, :seen] @ after.enter).squeeze(-2)
+            into = block.leave[..., : self._passive] @ after.enter
+            shift = block.shift.unsqueeze(-2)
+            lift = after.lift.unsqueeze(-2) + shift[..., : self._passive] @ after.enter
             leave = torch.cat([block.leave, into], dim=-1)
-            self._blocks.append((block, leave, torch.cat([block.shift, lift], dim=-1)))
-        self._blocks.append((blocks[-1], blocks[-1].leave, blocks[-1].shift))
+            self._blocks.append((block, leave, torch.cat([shift, lift], dim=-1)))
+        self._blocks.append((blocks[-1], blocks[-1].leave, blocks[-1].shift.unsqueeze(-2)))
+        self._biases = [block.bias.unsqueeze(-2) for block in blocks]
 
     @torch.no_grad()
     def __call__(self, x: Tensor) -> Tensor:
         """Map data to latents, ``(N, D)``, or ``(M, N, D)`` for M networks."""
-        dim, passive = x.shape[-1], self._first.enter.shape[-2]
+        dim = [x.shape[-1]]
         x = x.clone(memory_format=torch.contiguous_format)  # as it is changed in place below
-        hidden = affine(x[..., :passive], self._first.enter, self._first.lift)
-        for block, leave, shift in self._blocks:
+        hidden = affine(x[..., : self._passive], self._enter, self._lift)
+        for (block, leave, shift), bias in zip(self._blocks, self._biases, strict=True):
             hidden = hidden.sigmoid_() if block.smooth else hidden.relu_()
-            predicted = affine(hidden, block.predict, block.bias)
-            parameters = predicted.view(*x.shape[:-1], block.transform.size, dim - passive)
-            active = x[..., passive:]
-            active.copy_(block.transform.forward(active, parameters)[0])
-            x, hidden = affine(x, leave, shift).tensor_split([dim], dim=-1)
+            block.move(x[..., self._passive :], affine(hidden, block.predict, bias))
+            x, hidden = affine(x, leave, shift).tensor_split(dim, dim=-1)
         return x
 
 
 def affine(x: Tensor, matrix: Tensor, shift: Tensor) -> Tensor:
     """``x matrix + shift``, of rows ``(N, ...)``, or of ``(M, N, ...)`` each by its own."""
-    if x.ndim == 3:
-        return torch.baddbmm(shift.unsqueeze(-2), x, matrix)
-    return torch.addmm(shift, x, matrix)
+    return (torch.baddbmm if x.ndim == 3 else torch.addmm)(shift, x, matrix)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from math import log
+from collections.abc import Callable
+from math import exp, log
 from typing import ClassVar, Literal, TypeAlias, final, get_args
 
 import torch
@@ -22,6 +23,8 @@ __all__ = [
 ]
 
 TransformName: TypeAlias = Literal["affine", "additive", "volume-preserving", "spline"]
+
+Folded: TypeAlias = tuple[Tensor, Tensor, Callable[[Tensor, Tensor], object]]
 
 # A spline's bins and slopes are at least this share of an even knot spacing and of slope 1, which
 # bounds how far one bin can stretch and so the round-trip error.
@@ -81,6 +84,26 @@ class ChannelTransform(ABC):
         grad_x, grad_parameters = torch.autograd.grad(y, inputs, gradient)
         return x, grad_x, grad_parameters
 
+    def folded(self, predict: Tensor, bias: Tensor) -> Folded:
+        """The layer that predicts the parameters, and what moves values by what it predicts.
+
+        A transform may move constants of its own into the layer.
+
+        Args:
+            predict: Maps the inputs of the layer to the parameters, ``(..., W, size C)``.
+            bias: Added to these, ``(..., size C)``.
+
+        Returns:
+            Another such matrix and bias, and a function of values ``(N, C)``, which it changes in
+            place, and of what these give, ``(N, size C)``, of which it may make other use.
+        """
+
+        def move(x: Tensor, predicted: Tensor) -> None:
+            parameters = predicted.view(*x.shape[:-1], self.size, x.shape[-1])
+            x.copy_(self.forward(x, parameters)[0])
+
+        return predict, bias, move
+
 
 @final
 class Affine(ChannelTransform):
@@ -124,6 +147,20 @@ class Affine(ChannelTransform):
         slope = 1 - (log_scale / self.clamp).square()
         grad_parameters = torch.stack([gradient * stretched * slope, gradient], dim=-2)
         return stretched / scale, gradient * scale, grad_parameters
+
+    def folded(self, predict: Tensor, bias: Tensor) -> Folded:
+        """See `ChannelTransform.folded`; ``exp(α tanh(s/α))`` is ``exp(α - 2α σ(-2s/α))``."""
+        if self.preserve_volume:
+            return super().folded(predict, bias)
+        factor = torch.full_like(bias, -2 / self.clamp)
+        factor.chunk(2, dim=-1)[1].fill_(1)
+
+        def move(x: Tensor, predicted: Tensor) -> None:
+            log_scale, shift = predicted.chunk(2, dim=-1)
+            scale = log_scale.sigmoid_().mul_(-2 * self.clamp).exp_()
+            torch.addcmul(shift, x, scale, value=exp(self.clamp), out=x)
+
+        return predict * factor.unsqueeze(-2), bias * factor, move
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor]:
         """Log-scale and shift, ``(N, C)`` each."""

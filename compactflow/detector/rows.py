@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.utils.validation import validate_data
 
 from compactflow.columns import names_of, select
-from compactflow.detector.screening import Ranges, screen
+from compactflow.detector.screening import ENOUGH_ROWS, Ranges, screen
 from compactflow.encoding.encoder import TableEncoder
 from compactflow.encoding.frames import as_arrow, library_of
 from compactflow.encoding.inference import FEWEST_ROWS, is_plain
@@ -67,7 +67,7 @@ def take(detector: Any, X: ArrayLike) -> Array:  # noqa: ANN401
     X = select(X, getattr(detector, "feature_names_in_", None))
     encoder = detector.encoder_
     if encoder is None:
-        data: Array = validate_data(detector, X, dtype=np.float64, reset=False)
+        data: Array = _valid(detector, X)
         _watch(detector, data)
         return data
     if library_of(X) is None:
@@ -105,8 +105,18 @@ def titles_of(detector: Any, dim: int) -> list[str]:  # noqa: ANN401
 
 def _watch(detector: Any, data: Array) -> None:  # noqa: ANN401
     """Warn if most of the rows are outside the ranges of training."""
-    if detector.ranges_ is not None:
+    if detector.ranges_ is not None and len(data) >= ENOUGH_ROWS:
         detector.ranges_.watch(titles_of(detector, data.shape[1])).add(data).warn()
+
+
+def _valid(detector: Any, X: Any) -> Array:  # noqa: ANN401
+    """What `validate_data` gives, which takes long for a single row, without it where it can."""
+    if type(X) is np.ndarray and X.dtype == np.float64 and X.ndim == 2 and len(X):
+        fits = X.shape[1] == detector.n_features_in_ and not hasattr(detector, "feature_names_in_")
+        if fits and np.isfinite(X).all():
+            return X
+    checked: Array = validate_data(detector, X, dtype=np.float64, reset=False)
+    return checked
 
 
 def _only(X: Any, encoder: TableEncoder) -> Any:  # noqa: ANN401

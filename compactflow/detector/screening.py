@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from compactflow.text import printable
 
 __all__ = [
+    "ENOUGH_ROWS",
     "OutOfRangeWarning",
     "Ranges",
     "SuspectColumnWarning",
@@ -24,7 +25,9 @@ __all__ = [
 
 Array = NDArray[np.float64]
 
-_FEWEST_ROWS = 10  # that say anything
+ENOUGH_ROWS = 10
+"""Rows from which on anything is said of a column."""
+
 _FEWEST_VALUES = 10  # that a column must have for one to stand alone among them
 # How far from the nearest other value one stands alone, in ranges of all others: any value, a
 # small one that people take for a missing one, and a large one.
@@ -71,11 +74,11 @@ def screen(X: Array, names: Sequence[str]) -> None:
 
 def find_suspects(X: Array, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The names of suspect columns, with why each is: see `screen`."""
-    if len(X) < _FEWEST_ROWS or X.shape[1] < 2:
+    if len(X) < ENOUGH_ROWS or X.shape[1] < 2:
         return
     for name, column in zip(names, X.T, strict=True):
         column = column[~np.isnan(column)]
-        if len(column) < _FEWEST_ROWS:
+        if len(column) < ENOUGH_ROWS:
             continue
         values, counts = np.unique(column, return_counts=True)
         if _is_identifier(column, values):
@@ -201,7 +204,7 @@ class Watch:
         Warns:
             OutOfRangeWarning: If at least ten rows, and more than half, are outside in a column.
         """
-        most = (2 * self._outside > self._rows) & (self._outside >= _FEWEST_ROWS)
+        most = (2 * self._outside > self._rows) & (self._outside >= ENOUGH_ROWS)
         if not most.any():
             return
         low, high = self._ranges.low, self._ranges.high

@@ -21,6 +21,7 @@ __all__ = ["Frozen"]
 
 _FOLD = 16  # columns in a group whose least value is found at once
 _FEW = 256  # columns that are sorted, a power of 2
+_LITTLE = 1 << 15  # values that are gone through in less time than grouping them takes
 _AT_ONCE = 1 << 20  # distances at a time, so that they stay in the cache of a core
 
 
@@ -112,14 +113,17 @@ class _Nearest:
     def __call__(self, y: Tensor, z: Tensor) -> Tensor:
         """Scores of rows and latents ``(M, N, D)``, ``(M, N)``."""
         asked = torch.cat([y, self._gain.unsqueeze(2) * z], dim=2) - self._origin
-        distance = [self._distance(part) for part in torch.split(asked, self._rows, dim=1)]
+        # Its memory serves again, as new memory takes longer to fill than the product does.
+        product = self._known.new_empty(len(y), min(self._rows, y.shape[1]), self._known.shape[2])
+        parts = torch.split(asked, self._rows, dim=1)
+        distance = [self._distance(part, product[:, : part.shape[1]]) for part in parts]
         return (torch.cat(distance, dim=1) - self._centre) / self._unit
 
-    def _distance(self, asked: Tensor) -> Tensor:
+    def _distance(self, asked: Tensor, product: Tensor) -> Tensor:
         rough = asked.float()
         square, one = rough.square().sum(dim=2, keepdim=True), rough.new_ones(())
         augmented = torch.cat([rough, square, one.expand_as(square)], dim=2)
-        places = smallest(torch.bmm(augmented, self._known), self._candidates)
+        places = smallest(torch.bmm(augmented, self._known, out=product), self._candidates)
         near = self._points.flatten(0, 1).index_select(0, (self._first + places).flatten())
         near = near.view(*places.shape, -1).sub_(asked.unsqueeze(2))
         distance = torch.linalg.vector_norm(near, dim=3)
@@ -133,8 +137,8 @@ def smallest(values: Tensor, count: int) -> Tensor:
     one part in ten thousand may stand for each other.
     """
     columns = values.shape[-1]
-    # Groups are of no use where all of them would be looked at.
-    grouped = columns > _FEW and columns > _FOLD * count
+    # Groups are of no use where all of them would be looked at, or there is little to look at.
+    grouped = _FEW < columns > _FOLD * count and values.numel() > _LITTLE
     if values.device.type != "cpu" or columns <= count or not (grouped or columns <= _FEW):
         return values.topk(count, dim=-1, largest=False, sorted=False).indices
     if columns <= _FEW:
