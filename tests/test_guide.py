@@ -38,7 +38,10 @@ def package(tmp_path_factory):
         for kind in reversed(GUIDES)
         for path in new_plugin("diamond", kind, tmp_path_factory.mktemp("guide"))
     ]
-    files += [Path(chain.__file__), ROOT / "tests" / "backbones" / "test_freia.py"]
+    files.append(Path(chain.__file__))
+    files += [
+        ROOT / "tests" / name for name in ("backbones/test_freia.py", "pushes/test_seeking.py")
+    ]
     return {path.name: path.read_text(encoding="utf-8") for path in files}
 
 

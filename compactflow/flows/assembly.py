@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence, Sized
 
 import torch
@@ -19,7 +20,15 @@ from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 
-__all__ = ["adapt", "compose", "make_latent", "make_layers", "make_networks", "make_probe"]
+__all__ = [
+    "adapt",
+    "compose",
+    "make_latent",
+    "make_layers",
+    "make_networks",
+    "make_probe",
+    "make_push",
+]
 
 _MEMBERS = 4  # beyond which more gain little
 
@@ -132,8 +141,25 @@ def compose(
     # An ensemble scores by the support without a module for each flow.
     own = find_class("score", parts["score"].choice) is not Support
     scores = [make("score", parts, latent.dim) for _ in networks] if own else []
-    push: Push = make("push", parts)
+    push = make_push(parts, latent.dim)
     return Ensemble(networks, layers, pull, scores, entropic=push.entropic), push
+
+
+def make_push(parts: Mapping[Kind, Part], dim: int) -> Push:
+    """Make the push; one given as an instance is copied.
+
+    A class whose constructor takes an argument ``dim`` gets the number of features D by it, unless
+    an option gives it.
+
+    Raises:
+        ValueError: As for `compose`.
+    """
+    part = parts["push"]
+    chosen = find_class("push", part.choice)
+    if isinstance(chosen, type) and "dim" in inspect.signature(chosen).parameters:
+        part = Part(choice=part.choice, options={"dim": dim, **part.options})
+    push: Push = make("push", {"push": part})
+    return push
 
 
 def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:
@@ -145,7 +171,7 @@ def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:
     for kind in ("backbone", "preprocessing", "score"):
         find_class(kind, parts[kind].choice)
     latent = _probe_latent(parts)
-    return make("pull", parts, latent), make("push", parts)
+    return make("pull", parts, latent), make_push(parts, latent.dim)
 
 
 def _probe_latent(parts: Mapping[Kind, Part]) -> Latent:

@@ -20,7 +20,8 @@ class Push(nn.Module, ABC):
     It sees the network that maps preprocessed rows to latents, and nothing before or after. The
     trainer adds the pull to its term, weighed, if it is `pulled`. It may have parameters, buffers
     and networks of its own: they train with the flow, and a checkpoint keeps them. Other
-    attributes must not change in training.
+    attributes must not change in training. A constructor with an argument ``dim`` gets the number
+    of features D by it.
 
     Attributes:
         entropic: Whether it is the force that maximises entropy, so that the latents settle at

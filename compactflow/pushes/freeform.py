@@ -66,7 +66,7 @@ class LearntFreeForm(Push):
     Its force is right as far as the network has learned, by the squared error of ``g(T(x))``.
 
     Args:
-        dim: The number of features D of the data.
+        dim: The number of features D of the data, which a detector fills in.
         width: Units in each of the network's two hidden layers, at least 1.
 
     Raises:

@@ -26,7 +26,6 @@ SMALL = {
     "normflows:MAF": {"layers": 2, "width": 16},
     "normflows:NSF": {"layers": 2, "width": 16},
 }
-OPTIONS = {"free-form-learnt": {"dim": 2}}  # of a push that has a network of its own
 PAIRS = [*itertools.product(NAMES["pull"], ("mirror", "stein")), (None, "likelihood")]
 
 
@@ -53,7 +52,6 @@ def test_combinations_train_improve_and_decode(backbone, latent, pull, push):
         pull,
         push,
         backbone_options=SMALL[backbone],
-        push_options=OPTIONS.get(push),
         random_state=0,
     )
     untrained = detector.set_params(max_steps=1, learning_rate=1e-12).fit(X).history_

@@ -57,7 +57,7 @@ def test_they_train_in_a_detector_of_several_flows():
     X = np.random.default_rng(0).normal(size=(80, 2))
     options = {"max_steps": 3, "members": 2, "random_state": 0, "backbone_options": {"blocks": 1}}
     compactflow.build(push="free-form", **options).fit(X)
-    learnt = compactflow.build(push="free-form-learnt", push_options={"dim": 2}, **options)
+    learnt = compactflow.build(push="free-form-learnt", **options)
     assert learnt.fit(X).history_["step"] == [1, 2, 3]
 
 

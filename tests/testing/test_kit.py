@@ -47,8 +47,6 @@ def cases_of_built_ins():
     """Those of backbones and pushes take long: they train, and differentiate again and again."""
     for spec in BUILTINS:
         if spec.kind in CHECK and spec.kind != "pull" and "composition" not in spec.tags:
-            if spec.name == "free-form-learnt":
-                continue  # it learns an inverse of data of one dimension first
             marks = [pytest.mark.slow] if spec.kind in ("backbone", "push") else []
             yield pytest.param(spec, id=f"{spec.kind}-{spec.name}", marks=marks)
 

@@ -21,6 +21,8 @@ from compactflow.experiments.datasets import split
 from compactflow.experiments.parallel import run_all
 from compactflow.experiments.rows import Row, write_csv
 from compactflow.files import write_atomically
+from compactflow.flows.assembly import make_push
+from compactflow.flows.components import Part
 from compactflow.latents.cube import Cube
 from compactflow.plugins import registry
 from compactflow.pushes.base import Push
@@ -73,12 +75,10 @@ def measure(push: str, seed: int, steps: int) -> Row:
     """
     X, y = load_breast_cancer(return_X_y=True)
     train, test, outlier = split(X, 1 - y, seed)
-    options = {"dim": X.shape[1]} if push == "free-form-learnt" else {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         detector = build(
             push=push,
-            push_options=options,
             backbone_options=_OPTIONS,
             learning_rate=PUSHES[push],
             max_steps=steps,
@@ -89,7 +89,7 @@ def measure(push: str, seed: int, steps: int) -> Row:
     score = detector.ensemble_.member_scores(np.ascontiguousarray(test), 0)
     latents = torch.from_numpy(detector.transform(test[outlier == 0]))
     samples = Cube(X.shape[1]).double().sample(1000, seeded(seed))
-    noise, milliseconds = _cost(registry.load("push", push)(**options), X.shape[1], seed)
+    noise, milliseconds = _cost(push, X.shape[1], seed)
     return {
         "push": push,
         "seed": seed,
@@ -118,8 +118,9 @@ def gradients(push: Push, dim: int, seed: int, draws: int) -> Tensor:
     return torch.stack(found)
 
 
-def _cost(push: Push, dim: int, seed: int) -> tuple[float, float]:
+def _cost(name: str, dim: int, seed: int) -> tuple[float, float]:
     """Noise and time of a push's gradient."""
+    push = make_push({"push": Part(choice=name, options={})}, dim)
     with torch.random.fork_rng(devices=[]):
         gradients(push, dim, seed, 2)  # what is done once
         start = time.process_time()

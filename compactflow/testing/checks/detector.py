@@ -14,8 +14,14 @@ import numpy as np
 
 import compactflow
 from compactflow.detector.estimator import OneClassFlow
-from compactflow.flows.assembly import compose, make_latent, make_layers, make_networks
-from compactflow.flows.components import with_makers
+from compactflow.flows.assembly import (
+    compose,
+    make_latent,
+    make_layers,
+    make_networks,
+    make_push,
+)
+from compactflow.flows.components import Part, with_makers
 from compactflow.flows.ensemble import Ensemble
 from compactflow.latents.ball import Ball
 from compactflow.latents.base import Latent
@@ -52,6 +58,9 @@ class Maker:
 
     def __call__(self, *dim: int) -> Any:  # noqa: ANN401
         """The component in a dimension; of a pull one on each of the latents."""
+        if self.kind == "push":
+            part = Part(choice=self.given, options=dict(self.options))
+            return make_push({"push": part}, *dim)
         options = with_makers(self.build, self.options)
         if self.kind != "pull":
             return self.build(*dim, **options)
