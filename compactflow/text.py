@@ -19,16 +19,18 @@ class Note(UserWarning):
     """A choice that was made for the user, such as how a file is read; all may be well."""
 
 
-def shown(value: object, digits: int = 4) -> str:
+def shown(value: object) -> str:
     """A cell as it is shown to a reader: a number with few digits, text that is `printable`.
 
     Examples:
-        >>> shown(3.14159), shown("Oslo"), shown(None)
-        ('3.142', 'Oslo', 'missing')
+        >>> shown(3.14159), shown(12345.6), shown(6.02e23), shown("Oslo"), shown(None)
+        ('3.142', '12346', '6.02e+23', 'Oslo', 'missing')
     """
     if value is None:
         return "missing"
-    return f"{value:.{digits}g}" if isinstance(value, float) else printable(value)
+    if not isinstance(value, float):
+        return printable(value)
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def printable(text: object) -> str:

@@ -28,7 +28,7 @@ from compactflow.plugins.builtin import BUILTINS
 ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted(page for page in (ROOT / "docs").rglob("*.md") if "generated" not in page.parts),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
 EXEMPT = re.compile(r"<!-- not run: \w.*-->", re.DOTALL)

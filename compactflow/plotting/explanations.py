@@ -40,7 +40,7 @@ def plot_counterfactual(
     labels = []
     for j in changed:
         value, counterfactual, _ = explanation.values(row, j)
-        step = f"{shown(value, 3)} → {shown(counterfactual, 3)}"
+        step = f"{shown(value)} → {shown(counterfactual)}"
         labels.append(f"{drawable(explanation.features[j])}: {drawable(step)}")
     ax.set_yticks(places, labels, **style_of(explanation.features[j] for j in changed))
     ax.set(title=f"row {row}")
