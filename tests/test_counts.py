@@ -88,8 +88,8 @@ def tensors(tree):
         (Coupling, Likelihood(), 2.6, 33),
         (Coupling, Mirror(), 5.2, 61),
         (Coupling, Stein(), 2.6, 33),
-        (IResNet, Mirror(), 9.5, 140),
-        (IResNet, Stein(), 8.2, 105),
+        (IResNet, Mirror(), 9.5, 92),
+        (IResNet, Stein(), 6.6, 74),
     ],
 )
 def test_work_of_a_training_step(backbone, push, products, numbers):
@@ -108,7 +108,7 @@ def test_work_of_a_training_step(backbone, push, products, numbers):
     ("backbone", "cold", "warm"),
     [
         (Autoregressive(DIM, layers=BLOCKS, width=16), DIM + 1, DIM + 1),
-        (IResNet(DIM, blocks=BLOCKS, width=16), 9, 8),
+        (IResNet(DIM, blocks=BLOCKS, width=16), 6, 4),
     ],
 )
 def test_iterations_of_an_iterative_decode(backbone, cold, warm):

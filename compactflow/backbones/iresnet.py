@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, silu, softplus
 
 from compactflow.backbones.base import Backbone
-from compactflow.backbones.solvers import anderson
+from compactflow.backbones.solvers import picard
 from compactflow.randomness import normal_like
 
 __all__ = ["IResNet", "spectral_bound"]
@@ -30,7 +30,7 @@ class IResNet(Backbone):
     g is a network with two hidden layers and the activation ``x sigmoid(x) / 1.1``, whose slope is
     at most 1. Every weight matrix enters divided by a *certified* bound on its spectral norm, so
     Lip(g) ≤ `lipschitz` holds after every optimiser step, by construction. The inverse of a block
-    is the fixed point of ``x = y - g(x)``, found by Anderson acceleration.
+    is the fixed point of ``x = y - g(x)``, found by plain iteration.
 
     Args:
         dim: The dimension D.
@@ -65,7 +65,7 @@ class IResNet(Backbone):
         blocks: int = 8,
         width: int = 64,
         lipschitz: float = 0.9,
-        max_iterations: int = 300,
+        max_iterations: int = 1000,
     ) -> None:
         super().__init__(dim)
         if blocks < 1 or width < 1:
@@ -203,7 +203,7 @@ class _Block(nn.Module):
 
         # Near a known point the first step needs no evaluation.
         start = u if known is None else known[0] + (y - known[1]) / scale
-        return anderson(step, start, max_iterations=max_iterations, accuracy=accuracy)
+        return picard(step, start, max_iterations=max_iterations, accuracy=accuracy)
 
 
 def _residual(x: Tensor, weights: Weights) -> Tensor:

@@ -12,7 +12,7 @@ from compactflow.backbones.autoregressive import Autoregressive
 from compactflow.backbones.base import ConvergenceError
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.iresnet import IResNet, spectral_bound
-from compactflow.backbones.solvers import anderson, picard
+from compactflow.backbones.solvers import picard
 from compactflow.plugins import registry
 from compactflow.testing import check_backbone
 from compactflow.training.stack import Stack
@@ -402,20 +402,21 @@ def test_an_inverse_that_does_not_converge_says_which_rows():
         backbone.inverse(z)
 
 
-def test_anderson_needs_fewer_iterations_than_the_plain_fixed_point():
+def test_a_fixed_point_is_that_of_each_row_however_long_others_take():
     matrix = torch.linalg.qr(torch.randn(3, 3).double())[0] * 0.95
     target = torch.randn(20, 3).double()
+    exact = torch.linalg.solve((torch.eye(3).double() + matrix).T, target.T).T
 
     def step(x, rows):
         return target[rows] - x @ matrix
 
     start = torch.zeros_like(target)
-    plain, slow = picard(step, start, max_iterations=2000)
-    fast, iterations = anderson(step, start, max_iterations=2000)
-    exact = torch.linalg.solve((torch.eye(3).double() + matrix).T, target.T).T
-    torch.testing.assert_close(plain, exact)
-    torch.testing.assert_close(fast, exact)
-    assert iterations < slow / 3
+    start[::2] = exact[::2]  # which are left out before the others are done
+    found, _ = picard(step, start, max_iterations=2000)
+    torch.testing.assert_close(found, exact)
+    rough, iterations = picard(step, start, max_iterations=2000, accuracy=1e-3)
+    assert 1e-6 < (rough - exact).abs().max() < 0.1
+    assert iterations < 200
 
 
 @pytest.mark.parametrize(
