@@ -22,6 +22,7 @@ from compactflow.cli.options import (
     Encoding,
     Force,
     Header,
+    Id,
     Keep,
     Model,
     New,
@@ -51,6 +52,7 @@ def explain(
         Path | None, typer.Option("--out", "-o", help="Write all explanations to this table.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Features per outlier at most.")] = 5,
+    id: Id = None,
     keep: Keep = None,
     sep: Sep = None,
     decimal: Decimal = None,
@@ -66,8 +68,9 @@ def explain(
     For each, an inlier near it is found. The columns are: row (the first is 1), signed_distance,
     constraint and violation (of the support in latent space, -1 where none is broken), feature,
     value, counterfactual (the inlier's value), difference, and deviation (how far the value is
-    off, in standard deviations among inliers), then the columns to --keep. Without --out the
-    furthest off come as a table on the screen, of the first outliers; with --json as a list.
+    off, in standard deviations among inliers), then an --id and the columns to --keep. Without
+    --out the furthest off come as a table on the screen, of the first outliers; with --json as a
+    list.
     """
     from compactflow import files, tables
     from compactflow.detector.explanation import RECORD
@@ -77,7 +80,7 @@ def explain(
         tables.check_output(out)
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     detector = open_model(model, device)
-    kept = check_kept(keep, RECORD)
+    kept = check_kept([*(id or []), *(keep or [])], RECORD)
     cells = dict.fromkeys(("value", "counterfactual"), "string") if detector.encoder_ else {}
     types = {**RECORD, **cells, **tables.column_types(new, kept, dialect)}
     show = not (quiet or as_json)

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Rows",
+    "Training",
     "check_kept",
     "columns_of",
     "open_model",
-    "read_inliers",
     "read_rows",
+    "read_training",
 ]
 
 
@@ -173,33 +174,47 @@ def _watched(
         watch.warn()
 
 
-def read_inliers(
+class Training(NamedTuple):
+    """A table to train on.
+
+    Attributes:
+        table: The columns of the features: of numbers, if it has nothing else and no cells are
+            wanted.
+        outlier: Which rows a column of labels calls outliers, ``(N,)``.
+        weights: How much each row counts, ``(N,)``, if a column says so.
+    """
+
+    table: pa.Table
+    outlier: NDArray[np.bool_]
+    weights: NDArray[np.float64] | None
+
+
+def read_training(
     path: Path,
     drop: Sequence[str],
     labels: Labels | None,
+    weight: str | None,
     dialect: Dialect,
     *,
     cells: bool,
     most: int,
     seed: int,
-) -> tuple[pa.Table, int]:
-    """Read a training table without the rows that a column calls outliers.
-
-    Of more than `most` rows so many are drawn.
-
-    Returns:
-        The table, of numbers if it has nothing else and no `cells` are wanted, and how many rows
-        were left out.
+) -> Training:
+    """Read a training table; of more than `most` rows so many are drawn.
 
     Raises:
-        ValueError: As `compactflow.tables.read_table`, or if the label cannot be understood.
+        ValueError: As `compactflow.tables.read_table`, or if labels or weights are none.
         OSError: If the table cannot be read.
     """
+    import numpy as np
+
     from compactflow import tables
+    from compactflow.detector.weights import check_weights
     from compactflow.encoding.inference import FEWEST_ROWS
 
+    own = [*([] if labels is None else [labels.column]), *([] if weight is None else [weight])]
     how: dict[str, Any] = {
-        "without": [*drop, *([] if labels is None else [labels.column])],
+        "without": list(dict.fromkeys([*drop, *own])),
         "dialect": dialect,
         "most": most,
         "seed": seed,
@@ -212,14 +227,21 @@ def read_inliers(
         table = tables.read_cells(path, **how)
         if len(table) < FEWEST_ROWS:  # too few to say what the column is
             raise
-    if labels is None:
-        return table, 0
-    numbers, words = ([], [labels.column]) if labels.outliers else ([labels.column], [])
-    with labels.explaining():
+
+    def drawn(numbers: Sequence[str], words: Sequence[str] = ()) -> list[pa.RecordBatch]:
         batches = tables.read_batches(path, numbers, keep=words, dialect=dialect)
-        drawn, _ = tables.sample(batches, most, seed)  # the same rows
-        outlier = labels.read(path, drawn)
-    return table.filter(~outlier), int(outlier.sum())
+        return tables.sample(batches, most, seed)[0]  # the same rows
+
+    outlier, weights = np.zeros(len(table), dtype=bool), None
+    if labels is not None:
+        with labels.explaining():
+            column = [labels.column]
+            outlier = labels.read(path, drawn([], column) if labels.outliers else drawn(column))
+    if weight is not None:
+        parts = [np.empty(0), *(batch.column(0).to_numpy() for batch in drawn([weight]))]
+        name = f"{path}: the column {weight!r}"
+        weights = check_weights(np.concatenate(parts), len(table), name)
+    return Training(table, outlier, weights)
 
 
 def _labelled(

@@ -10,7 +10,7 @@ import typer
 
 from compactflow.cli.app import app
 from compactflow.cli.engines import drawn_elsewhere, needing_a_library
-from compactflow.cli.inputs import read_inliers
+from compactflow.cli.inputs import read_training
 from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
     AsJson,
@@ -23,6 +23,7 @@ from compactflow.cli.options import (
     Engine,
     Force,
     Header,
+    Id,
     Label,
     Model,
     Out,
@@ -31,6 +32,7 @@ from compactflow.cli.options import (
     Seed,
     Sep,
     Train,
+    Weight,
     option,
 )
 from compactflow.cli.output import check_out, print_json, print_line
@@ -47,11 +49,13 @@ __all__ = ["fit", "set_boundary"]
 def fit(
     train: Train,
     out: Out,
+    id: Id = None,
     drop: Drop = None,
     categorical: Categorical = None,
     context: Context = None,
     label: Label = None,
     outlier: Outlier = None,
+    weight: Weight = None,
     sep: Sep = None,
     decimal: Decimal = None,
     encoding: Encoding = None,
@@ -87,10 +91,12 @@ def fit(
 
     Columns may hold numbers, true and false, categories, text, dates, times and gaps: what each
     was taken for is printed where there is other than numbers, and --categorical changes it.
-    Columns that are no features, such as an id, are left out with --drop. With --label, that
-    column is left out, and so are the rows that it calls outliers. 'compactflow plugins' lists
-    the components by name. Rows are outliers beyond the boundary: that which keeps the given
-    share of held-out inliers inside, or with 'natural' that of the latent support. With
+    Columns that are no features are left out with --drop, or with --id if they name the rows.
+    With --label, that column is left out, and the rows that it calls outliers train nothing: they
+    only make what lies in their direction count as further out. With --weight, a row counts as
+    that column says. 'compactflow plugins' lists the components by name. Rows are outliers beyond
+    the boundary: that which keeps the given share of held-out inliers inside, or with 'natural'
+    that of the latent support. With
     --checkpoint, the same command goes on where it was killed, to the same model; the folder can
     be removed once the model is written. With --engine, TRAIN may be a folder of Parquet files,
     and rows are drawn, first layers fitted and held-out rows scored elsewhere, to the same model.
@@ -103,10 +109,11 @@ def fit(
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     workers = None if engine is None else find_workers(engine)
     with drawn_elsewhere(workers, train, max_rows, seed) as source:
-        table, labelled = read_inliers(
+        table, outliers, weights = read_training(
             source,
-            drop or [],
+            [*(id or []), *(drop or [])],
             labels,
+            weight,
             dialect,
             cells=bool(categorical or context),
             most=max_rows,
@@ -134,10 +141,12 @@ def fit(
         "verbose": not (quiet or as_json),
     }
     detector = build(**{name: value for name, value in given.items() if value is not None})
+    y = 1 - 2 * outliers.astype(int)
     with needing_a_library():
-        detector.fit(table, checkpoint=checkpoint, engine=workers)
+        detector.fit(table, y, sample_weight=weights, checkpoint=checkpoint, engine=workers)
     detector.save(out)
-    summary = _summarise_fit(detector, table, train, out) | {"labelled_outliers": labelled}
+    summary = _summarise_fit(detector, table.filter(~outliers), train, out)
+    summary |= _summarise_known(detector, table.filter(outliers))
     if as_json:
         print_json(summary)
     elif not quiet:
@@ -207,6 +216,11 @@ def _summarise_fit(
     }
 
 
+def _summarise_known(detector: OneClassFlow, table: pa.Table) -> dict[str, Any]:
+    outside = detector.predict(table) == -1 if len(table) else []
+    return {"labelled_outliers": len(table), "labelled_outside": int(sum(outside))}
+
+
 def _summarise_boundary(detector: OneClassFlow, out: Path) -> dict[str, Any]:
     calibration = detector.calibration_
     inside = calibration.scores <= detector.ensemble_.level
@@ -226,7 +240,8 @@ def _print_fit(summary: dict[str, Any]) -> None:
         "trained on", f"{summary['rows']} rows and {features} features of {summary['train']}"
     )
     if summary["labelled_outliers"]:
-        print_line("left out", f"{summary['labelled_outliers']} rows that are labelled outliers")
+        known, outside = summary["labelled_outliers"], summary["labelled_outside"]
+        print_line("outliers", f"{known} rows are labelled so; {outside} of them are outside")
     if set(summary["columns"].values()) != {"number"}:
         for name, taken in summary["columns"].items():
             print_line(name, taken)

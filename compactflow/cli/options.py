@@ -21,6 +21,7 @@ __all__ = [
     "Engine",
     "Force",
     "Header",
+    "Id",
     "Keep",
     "Label",
     "Model",
@@ -32,6 +33,7 @@ __all__ = [
     "Seed",
     "Sep",
     "Train",
+    "Weight",
     "option",
 ]
 
@@ -61,6 +63,12 @@ Categorical = Annotated[
 ]
 Context = Annotated[
     list[str] | None, typer.Option(metavar="NAME", help="Judge the others given this column.")
+]
+Id = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="A column that names rows: no feature.")
+]
+Weight = Annotated[
+    str | None, typer.Option(metavar="NAME", help="The column of how much each row counts.")
 ]
 Label = Annotated[
     str | None,

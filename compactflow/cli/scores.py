@@ -23,6 +23,7 @@ from compactflow.cli.options import (
     Engine,
     Force,
     Header,
+    Id,
     Keep,
     Label,
     Model,
@@ -62,6 +63,7 @@ def score(
     top: Annotated[
         int | None, typer.Option(min=1, help="Only so many rows, the furthest out first.")
     ] = None,
+    id: Id = None,
     keep: Keep = None,
     label: Label = None,
     outlier: Outlier = None,
@@ -78,19 +80,20 @@ def score(
     """Score the rows of a table, in constant memory.
 
     Columns are matched by name: those the model was fitted on must be there, in any order, and
-    others are ignored but for those to --keep. The output has one row per input row, in the same
-    order: signed_distance (at most 0 for inliers), decision_function
-    (negative for outliers) and is_outlier. With --top the rows are sorted, with their number
-    before them (the first is 1); without --out they come as a table on the screen. With --label,
-    the AUROC and the average precision (AP) are printed, for 16 bytes of memory a row. MODEL may
+    others are ignored but for an --id and those to --keep, which ride along. The output has one
+    row per input row, in the same order: signed_distance (at most 0 for inliers),
+    decision_function (negative for outliers) and is_outlier. With --top the rows are sorted, with
+    their number before them (the first is 1); without --out they come as a table on the screen.
+    With --label, the AUROC and the average precision (AP) are printed, for 16 bytes of memory a row. MODEL may
     be exported to ONNX; --json gives the SHA-256 of its file. With --engine, NEW is a Parquet file
     or a folder of them, all its columns are carried along, and --out is a folder to make.
     """
     if out is None and top is None:
         raise ValueError("score needs --out FILE for the scores, or --top N to show the furthest")
     if engine is not None:
-        given = {"--top": top, "--keep": keep, "--label": label, "--outlier": outlier}
-        given |= {"--sep": sep, "--decimal": decimal, "--encoding": encoding, "--header": header}
+        given = {"--top": top, "--id": id, "--keep": keep, "--label": label}
+        given |= {"--outlier": outlier, "--sep": sep, "--decimal": decimal, "--header": header}
+        given |= {"--encoding": encoding}
         summary = score_elsewhere(engine, model, new, out, given, _OUTPUTS, device)
         _report(summary, as_json=as_json, quiet=quiet)
         return
@@ -102,7 +105,7 @@ def score(
     if out is not None:
         tables.check_output(out)
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
-    kept = check_kept(keep, ["row", *_OUTPUTS.values()])
+    kept = check_kept([*(id or []), *(keep or [])], ["row", *_OUTPUTS.values()])
     scorer = _open(model, device)
     types = {**tables.column_types(new, kept, dialect), **scorer.types}
     rows = read_rows(

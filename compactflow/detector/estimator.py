@@ -8,22 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, final
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from sklearn.utils.validation import _num_samples, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from compactflow.backbones.base import Backbone
-from compactflow.columns import choose
 from compactflow.detector.decisions import EnsembleDetector
 from compactflow.detector.fitting import fit_ensemble
-from compactflow.detector.rows import number_groups, take_inliers
-from compactflow.detector.saving import plain_arguments
+from compactflow.detector.rows import Given, take_inliers, take_outliers
+from compactflow.detector.saving import as_model
 from compactflow.detector.settings import Settings
-from compactflow.detector.weights import check_weights
 from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
-from compactflow.persistence.components import describe_parts
-from compactflow.persistence.model import Model, write
+from compactflow.persistence.model import write
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -210,7 +206,7 @@ class OneClassFlow(EnsembleDetector):
     def fit(
         self,
         X: ArrayLike,
-        y: object = None,
+        y: ArrayLike | None = None,
         *,
         sample_weight: ArrayLike | None = None,
         groups: ArrayLike | None = None,
@@ -223,12 +219,13 @@ class OneClassFlow(EnsembleDetector):
         Args:
             X: Inliers, ``(N, D)``, N ≥ 2: an array of finite numbers, or a table of pandas, polars
                 or Arrow, which may have categories, text, dates, times and gaps as well.
-            y: Ignored.
+            y: -1 for known outliers, 1 or 0 for all others; other labels are ignored. Known
+                outliers train nothing and place no boundary, but a score by neighbours leans: rows
+                in their direction count as further out. One is enough, and none is needed.
             sample_weight: How much each row counts, ``(N,)``, at least 0; only ratios matter. A
-                row is taken for training, first layers and reference rows as often as it weighs,
-                and weighs so in the boundary and p-values: they are for new rows that come as
-                often as the weights say. A row of weight 0 is left out. (Rows that are there
-                several times count so too, if two columns tell rows apart.)
+                row trains flows, first layers and score as often as it weighs, and weighs so in
+                the boundary and p-values, which are for new rows as frequent as the weights say.
+                (Rows that are there several times count so too, if two columns tell rows apart.)
             groups: To which patient, machine or day each row belongs, ``(N,)``, numbers or text.
                 Rows of a group are alike, so they are held out together: the boundary and
                 p-values then are for rows of new groups.
@@ -259,17 +256,16 @@ class OneClassFlow(EnsembleDetector):
         workers = None if engine is None else find_workers(engine)
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
-        numbered = None if groups is None else number_groups(groups, _num_samples(X))
-        weights = None
-        if sample_weight is not None:
-            weights = check_weights(sample_weight, _num_samples(X))
-            counting = weights > 0
-            X, weights = choose(X, counting), weights[counting]
-            numbered = None if numbered is None else numbered[counting]
-        data, encoder, ranges = take_inliers(checked, X, self.categorical, self.context)
-        fitted = fit_ensemble(
-            data, self.get_params(deep=False), checkpoint, callbacks, numbered, weights, workers
-        )
+        given = Given.of(X, y, sample_weight, groups)
+        data, encoder, ranges = take_inliers(checked, given.X, self.categorical, self.context)
+        outliers = take_outliers(checked, given.outliers, encoder)
+        more: dict[str, Any] = {
+            "groups": given.groups,
+            "weights": given.weights,
+            "outliers": outliers,
+        }
+        params = self.get_params(deep=False)
+        fitted = fit_ensemble(data, params, checkpoint, callbacks, workers=workers, **more)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
         learned = {f"{name}_": value for name, value in vars(fitted).items()} | {
@@ -302,16 +298,4 @@ class OneClassFlow(EnsembleDetector):
             FileNotFoundError: If the folder does not exist.
         """
         check_is_fitted(self)
-        components, ranges = describe_parts(self.settings_.parts), self.ranges_
-        model = Model(
-            params=plain_arguments(self.settings_, components, self.boundary),
-            components=components,
-            ensemble=self.ensemble_,
-            feature_names=[str(name) for name in getattr(self, "feature_names_in_", [])],
-            scores=torch.from_numpy(self.calibration_.scores),
-            held_out=self.calibration_.held_out,
-            history=self.history_,
-            encoder=self.encoder_ and self.encoder_.to_plain(),
-            ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
-        )
-        write(path, model, folder=folder)
+        write(path, as_model(self), folder=folder)

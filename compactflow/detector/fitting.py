@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -78,8 +79,10 @@ def fit_ensemble(
     arguments: Mapping[str, Any],
     checkpoint: str | os.PathLike[str] | None = None,
     callbacks: Iterable[Callback] = (),
+    *,
     groups: NDArray[np.int64] | None = None,
     weights: Array | None = None,
+    outliers: Array | None = None,
     workers: Workers | None = None,
 ) -> Fitted:
     """Make an ensemble, train it on inliers and calibrate it.
@@ -91,6 +94,7 @@ def fit_ensemble(
         callbacks: What looks on while the flows train.
         groups: The number of each row's group, ``(N,)``; a row is held out with its group.
         weights: How much each row counts, ``(N,)``, positive; all alike if ``None``.
+        outliers: Known outliers, ``(K, D)``, towards which a score by neighbours leans.
         workers: What fits the first layers and scores the held-out rows, flow by flow; by default
             this process does.
 
@@ -127,6 +131,8 @@ def fit_ensemble(
         ensemble, history, hold_out = _train(
             data, settings, device, seed, resumed, callbacks, even, counts, workers
         )
+        if outliers is not None:
+            _lean(ensemble, outliers)
         calibration = calibrate(ensemble, data, hold_out, groups, workers)
         calibration = calibration.without(settings.outlier_share)
         ensemble.level = calibration.threshold(settings.boundary)
@@ -204,6 +210,17 @@ def _train(
         rows = x[known[:, m].to(device)]
         ensemble.fit_score(m, rows, outlier_share=settings.outlier_share)
     return ensemble, history, hold_out
+
+
+def _lean(ensemble: Ensemble, outliers: Array) -> None:
+    like = ensemble.latent.like
+    if not ensemble.lean(torch.from_numpy(outliers).to(like.device, finest_dtype(like.device))):
+        warnings.warn(
+            "the known outliers, y = -1, are left out: only score_by='neighbours' leans towards "
+            "them",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _fit_layer(

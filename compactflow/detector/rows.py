@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
-from compactflow.columns import names_of, select
+from compactflow.columns import choose, names_of, select
 from compactflow.detector.screening import ENOUGH_ROWS, Ranges, screen
+from compactflow.detector.weights import check_weights
 from compactflow.encoding.encoder import TableEncoder
 from compactflow.encoding.frames import as_arrow, library_of
 from compactflow.encoding.inference import FEWEST_ROWS, is_plain
 
-__all__ = ["number_groups", "take", "take_inliers", "titles_of"]
+__all__ = ["Given", "take", "take_inliers", "take_outliers", "titles_of"]
 
 Array = NDArray[np.float64]
 
@@ -83,12 +84,86 @@ def take(detector: Any, X: ArrayLike) -> Array:  # noqa: ANN401
     return encoder.features(codes)
 
 
-def number_groups(groups: ArrayLike, rows: int) -> NDArray[np.int64]:
-    """The groups of rows as numbers from 0, ``(N,)``.
+def take_outliers(
+    detector: Any,  # noqa: ANN401
+    X: ArrayLike | None,
+    encoder: TableEncoder | None,
+) -> Array | None:
+    """The features of known outliers, ``(K, D)``, if there are any.
 
-    Raises:
-        ValueError: If there is not one for each row.
+    Args:
+        detector: Has learned the number and the names of the features.
+        X: The rows.
+        encoder: What encodes the rows of training.
     """
+    if X is None:
+        return None
+    detector.encoder_, detector.ranges_ = encoder, None  # they may be out of any range
+    return take(detector, X)
+
+
+@final
+class Given(NamedTuple):
+    """What `fit` was given, row by row.
+
+    Attributes:
+        X: The rows to train on.
+        outliers: Known outliers, if there are any.
+        weights: How much each row of `X` counts, ``(N,)``, if they differ.
+        groups: The number of each row's group, ``(N,)``, if there are groups.
+    """
+
+    X: Any
+    outliers: Any | None = None
+    weights: Array | None = None
+    groups: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        X: ArrayLike,
+        y: ArrayLike | None,
+        sample_weight: ArrayLike | None,
+        groups: ArrayLike | None,
+    ) -> Given:
+        """Take apart the arguments of `fit`.
+
+        Raises:
+            ValueError: If one of them does not go with the rows; the message names it.
+        """
+        outlier = _marks(y)
+        if outlier is None and sample_weight is None and groups is None:
+            return cls(X)
+        rows = _num_samples(X)
+        outlier = np.zeros(rows, dtype=bool) if outlier is None else outlier
+        if len(outlier) != rows:
+            raise ValueError(f"y must have a label for each of {rows} rows, got {len(outlier)}")
+        if outlier.all():
+            raise ValueError("y is -1, an outlier, in all rows, and none is left to train on")
+        weights = check_weights(sample_weight, rows)
+        numbers = None if groups is None else _number(groups, rows)
+        trained = ~outlier & (weights > 0)
+        if not trained.any():
+            raise ValueError("sample_weight must not be zero in all rows that train")
+        return cls(
+            choose(X, trained),
+            choose(X, outlier) if outlier.any() else None,
+            None if sample_weight is None else weights[trained],
+            None if numbers is None else numbers[trained],
+        )
+
+
+def _marks(y: ArrayLike | None) -> NDArray[np.bool_] | None:
+    """Which rows `y` calls outliers, ``(N,)``, if it calls any so."""
+    labels = None if y is None else np.asarray(y)
+    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "if":
+        return None
+    marks = labels == -1
+    return marks if marks.any() and np.isin(labels, (-1, 0, 1)).all() else None
+
+
+def _number(groups: ArrayLike, rows: int) -> NDArray[np.int64]:
+    """The groups of rows as numbers from 0, ``(N,)``."""
     found = np.asarray(groups)
     if found.shape != (rows,):
         raise ValueError(f"groups must have a group for each of {rows} rows, got {found.shape}")

@@ -1,4 +1,4 @@
-"""The arguments of a detector as a model file holds them; `loading` takes them from there."""
+"""A detector as a model file holds it; `loading` takes it from there."""
 
 from __future__ import annotations
 
@@ -6,13 +6,33 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, Literal
 
+import torch
+
 from compactflow.detector.settings import Settings, argument_of
+from compactflow.persistence.components import describe_parts
+from compactflow.persistence.model import Model
 from compactflow.plugins import Kind
 
-__all__ = ["plain_arguments"]
+__all__ = ["as_model"]
 
 
-def plain_arguments(
+def as_model(detector: Any) -> Model:  # noqa: ANN401
+    """A fitted detector in no particular class."""
+    components, ranges = describe_parts(detector.settings_.parts), detector.ranges_
+    return Model(
+        params=_plain_arguments(detector.settings_, components, detector.boundary),
+        components=components,
+        ensemble=detector.ensemble_,
+        feature_names=[str(name) for name in getattr(detector, "feature_names_in_", [])],
+        scores=torch.from_numpy(detector.calibration_.scores),
+        held_out=detector.calibration_.held_out,
+        history=detector.history_,
+        encoder=detector.encoder_ and detector.encoder_.to_plain(),
+        ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
+    )
+
+
+def _plain_arguments(
     settings: Settings,
     components: Mapping[Kind, Mapping[str, Any]],
     boundary: float | Literal["natural"] | None,

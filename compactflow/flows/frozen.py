@@ -99,10 +99,13 @@ class _Nearest:
         known = self._points.float()
         square, one = known.square().sum(dim=2, keepdim=True), known.new_ones(())
         self._known = torch.cat([-2 * known, one.expand_as(square), square], dim=2).mT
-        self._gain, self._centre, self._unit = (
+        names = ("gain", "centre", "unit", "start", "strength")
+        self._gain, self._centre, self._unit, self._start, self._strength = (
             torch.stack([getattr(member, name) for member in members]).view(-1, 1)
-            for name in ("gain", "centre", "unit")
+            for name in names
         )
+        self._direction = torch.stack([member.direction for member in members]).unsqueeze(2)
+        self._leans = bool(self._strength.any())
         rows = points.shape[1]
         self._first = rows * torch.arange(len(members), device=points.device).view(-1, 1, 1)
         nearest = members[0].count
@@ -112,12 +115,17 @@ class _Nearest:
 
     def __call__(self, y: Tensor, z: Tensor) -> Tensor:
         """Scores of rows and latents ``(M, N, D)``, ``(M, N)``."""
-        asked = torch.cat([y, self._gain.unsqueeze(2) * z], dim=2) - self._origin
+        points = torch.cat([y, self._gain.unsqueeze(2) * z], dim=2)
+        asked = points - self._origin
         # Its memory serves again, as new memory takes longer to fill than the product does.
         product = self._known.new_empty(len(y), min(self._rows, y.shape[1]), self._known.shape[2])
         parts = torch.split(asked, self._rows, dim=1)
         distance = [self._distance(part, product[:, : part.shape[1]]) for part in parts]
-        return (torch.cat(distance, dim=1) - self._centre) / self._unit
+        score = (torch.cat(distance, dim=1) - self._centre) / self._unit
+        if not self._leans:
+            return score
+        beyond = (torch.bmm(points, self._direction)[..., 0] - self._start).relu()
+        return score + self._strength * torch.log1p(beyond)
 
     def _distance(self, asked: Tensor, product: Tensor) -> Tensor:
         rough = asked.float()

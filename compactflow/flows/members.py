@@ -146,6 +146,20 @@ class Members(nn.Module, ABC):
                 part.outlier_share = outlier_share
         score.fit(self.flows[m], self.pull, x)
 
+    @torch.no_grad()
+    def lean(self, x: Tensor) -> bool:
+        """Let the scores lean towards known outliers ``(K, D)``, if they can: see `Score.lean`.
+
+        Returns:
+            Whether they do.
+        """
+        self._frozen.clear()
+        able = [
+            self._own(m).lean(flow, self._without_gaps(x, m))
+            for m, flow in enumerate(self.flows[: len(self.scores)])
+        ]
+        return any(able)
+
     def combine(self, scores: Tensor) -> Tensor:
         """The score from those of the flows ``(M, N)``, ``(N,)``: their mean, unless it is own."""
         return self._own(0).combine(scores) if self.scores else scores.mean(dim=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 from typing import final
 
 import torch
@@ -17,6 +18,7 @@ _NUMBERS = 3 << 17  # in the reference rows of one flow at most: 1.5 MiB of a fi
 NEAREST = 5  # neighbours, where all reference rows are inliers
 SPARE = 3  # more candidates than that, as they are found by rounded distances
 _OUTER = 0.95  # the quantile of the references' own distances that lies at 1
+_SHRINK = 0.1  # of the mean variance, added to all where an outlier's direction is sought
 _LEAST = 0.1  # of a unit, as a share of the reference points' spread: rounding is far below
 _CHUNK = 1 << 22  # distances at a time
 
@@ -31,6 +33,9 @@ class Neighbours(Resizable):
     compared with the others, and 1 at the distance within which 95 % of them lie.
 
     The rows within a score form a compact set: all lie near one of finitely many points.
+
+    Known outliers can `lean` the score: rows that lie in their direction, further than 95 % of the
+    reference rows, count as further out.
 
     Args:
         dim: The number of features D.
@@ -55,6 +60,9 @@ class Neighbours(Resizable):
     gain: Tensor  # g, a scalar
     centre: Tensor  # the median distance, a scalar
     unit: Tensor  # from there to the quantile, a scalar
+    direction: Tensor  # of known outliers, (2D,), in standard deviations; 0 without any
+    start: Tensor  # from where on it counts, a scalar
+    strength: Tensor  # and how much, a scalar
     points: Tensor  # (R, 2D), on the graph; made from the rows
 
     def __init__(self, dim: int, rows: int, nearest: int = NEAREST) -> None:
@@ -65,6 +73,9 @@ class Neighbours(Resizable):
         self.register_buffer("gain", torch.ones(()))
         self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("unit", torch.ones(()))
+        self.register_buffer("direction", torch.zeros(2 * dim))
+        self.register_buffer("start", torch.zeros(()))
+        self.register_buffer("strength", torch.zeros(()))
         self.register_buffer("points", torch.zeros(rows, 2 * dim), persistent=False)
 
     @torch.no_grad()
@@ -89,6 +100,39 @@ class Neighbours(Resizable):
         self.unit = (own.quantile(_OUTER) - self.centre).maximum(least)
 
     @torch.no_grad()
+    def lean(self, y: Tensor, z: Tensor) -> None:
+        """Count rows as further out that lie in the direction of known outliers.
+
+        The direction is Fisher's, from the mean of the reference points to that of the outliers,
+        with a shrunken covariance of the reference points. A row that lies t standard deviations
+        beyond where 95 % of these end has ``c log(1 + t)`` added to its score, with c from 1 for a
+        single outlier to 3 for twenty or more. So outliers of other kinds keep their scores.
+
+        Args:
+            y: The outliers, preprocessed, ``(K, D)``.
+            z: Their latents, ``(K, D)``.
+
+        References:
+            Fisher (1936), *The use of multiple measurements in taxonomic problems*.
+        """
+        centre = self.points.mean(dim=0)
+        around = self.points - centre
+        towards = torch.cat([y, self.gain * z], dim=1).mean(dim=0) - centre
+        _, sizes, axes = torch.linalg.svd(around, full_matrices=False)
+        shrink = _SHRINK * around.square().mean()
+        if not shrink > 0:  # all reference rows are one
+            return
+        along = axes @ towards
+        weights = 1 / (sizes.square() / len(around) + shrink) - 1 / shrink
+        direction = towards / shrink + axes.T @ (weights * along)
+        own = self.points @ direction
+        spread = own.std()
+        if spread > 0:
+            self.direction = direction / spread
+            self.start = own.quantile(_OUTER) / spread
+            self.strength = own.new_tensor(min(1 + 2 / 3 * log(len(y)), 3.0))
+
+    @torch.no_grad()
     def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
         """Make the points on the graph of a flow, after the rows were loaded.
 
@@ -105,7 +149,8 @@ class Neighbours(Resizable):
         whole = torch.compiler.is_compiling()
         split = [points] if whole else torch.split(points, self._at_once())
         parts = [self._distance(part) for part in split]
-        return (torch.cat(parts) - self.centre) / self.unit
+        leaning = self.strength * torch.log1p((points @ self.direction - self.start).relu())
+        return (torch.cat(parts) - self.centre) / self.unit + leaning
 
     @property
     def latents(self) -> Tensor:

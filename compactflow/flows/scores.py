@@ -58,6 +58,14 @@ class Score(Resizable, ABC):
     def fit(self, flow: CompactFlow, pull: Pull, x: Tensor) -> None:
         """Learn from data ``(N, D)`` that trained the flow, in random order. Optional."""
 
+    def lean(self, flow: CompactFlow, x: Tensor) -> bool:
+        """Count rows as further out that are like known outliers ``(K, D)``. Optional.
+
+        Returns:
+            Whether the score does so.
+        """
+        return False
+
     def attach(self, flow: CompactFlow) -> None:
         """Make anew what follows from the flow and the buffers, once they are loaded. Optional."""
 
@@ -128,6 +136,12 @@ class Nearness(Score):
         nearest = NEAREST + round(2 * self.outlier_share * len(rows))
         self.known = Neighbours(self.dim, len(rows), nearest).to(flow.latent.like)
         self.known.fit(rows, flow.backbone)
+
+    def lean(self, flow: CompactFlow, x: Tensor) -> bool:
+        """See `Score.lean` and `Neighbours.lean`."""
+        y = flow.preprocess(x)
+        self.known.lean(y, flow.backbone(y))
+        return True
 
     def attach(self, flow: CompactFlow) -> None:
         """See `Score.attach`."""

@@ -153,8 +153,11 @@ def _from_5(content: Content) -> Content:
 
 
 def _from_6(content: Content) -> Content:
-    """Keep reference rows as part of a flow's score; in version 6 they stood beside the scores."""
-    weights = {}
+    """Keep reference rows as part of a flow's score; in version 6 they stood beside the scores.
+
+    They knew of no outliers, towards which to lean.
+    """
+    weights: Content = {}
     for name, value in content["weights"].items():
         part, _, rest = name.partition(".")
         m, _, buffer = rest.partition(".")
@@ -164,6 +167,12 @@ def _from_6(content: Content) -> Content:
             weights.setdefault(f"scores.{m}.known.nearest", torch.tensor(5))
         else:
             weights[name] = value
+    for name, rows in list(weights.items()):
+        known, found, _ = name.rpartition("known.rows")
+        if found:
+            none = {"direction": torch.zeros(2 * rows.shape[1])}
+            none |= dict.fromkeys(("start", "strength"), torch.zeros(()))
+            weights |= {f"{known}known.{buffer}": value for buffer, value in none.items()}
     return content | {"weights": weights}
 
 
