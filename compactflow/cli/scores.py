@@ -84,9 +84,10 @@ def score(
     row per input row, in the same order: signed_distance (at most 0 for inliers),
     decision_function (negative for outliers) and is_outlier. With --top the rows are sorted, with
     their number before them (the first is 1); without --out they come as a table on the screen.
-    With --label, the AUROC and the average precision (AP) are printed, for 16 bytes of memory a row. MODEL may
-    be exported to ONNX; --json gives the SHA-256 of its file. With --engine, NEW is a Parquet file
-    or a folder of them, all its columns are carried along, and --out is a folder to make.
+    With --label, the AUROC and the average precision (AP) are printed, for 16 bytes of memory a
+    row. MODEL may be exported to ONNX; --json gives the SHA-256 of its file. With --engine, NEW is
+    a Parquet file or a folder of them, all its columns are carried along, and --out is a folder to
+    make.
     """
     if out is None and top is None:
         raise ValueError("score needs --out FILE for the scores, or --top N to show the furthest")
