@@ -13,7 +13,9 @@ import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 from typing import Any
 
 import matplotlib as mpl
@@ -96,7 +98,9 @@ def test_code_runs_as_written(page, tmp_path, monkeypatch, capfd):
             if not exempt:
                 exec(compile(code, str(page), "exec"), namespace)
         else:
-            assert language in ("python", "toml", "text"), f"{page}:{line} has no language"
+            assert language in ("python", "toml", "text", "bibtex"), (
+                f"{page}:{line} has no language"
+            )
 
 
 class _Page(HTMLParser):
@@ -147,3 +151,16 @@ def test_the_reference_has_every_public_name(site):
         public |= {f"{module.__name__}.{name}" for name in module.__all__}
     public |= {spec.target.replace(":", ".") for spec in BUILTINS}
     assert sorted(public - defined) == []
+
+
+def test_the_page_of_messages_has_every_public_warning_and_error():
+    text = (ROOT / "docs" / "api" / "messages.md").read_text(encoding="utf-8")
+    found = set()
+    for module in walk_packages(compactflow.__path__, "compactflow."):
+        if "templates" not in module.name and not module.name.endswith("__main__"):
+            for name, value in vars(import_module(module.name)).items():
+                own = isinstance(value, type) and value.__module__ == module.name
+                if own and issubclass(value, Exception) and not name.startswith("_"):
+                    found.add(name)
+    found -= {"SkipCheck"}  # a signal to the kit
+    assert [name for name in sorted(found) if f"`{name}`" not in text] == []
