@@ -119,7 +119,7 @@ class OneClassFlow(EnsembleDetector):
         history_: For each check of training the step, the loss and the values of
             `compactflow.training.monitors`.
         n_features_in_: The number of features D.
-        feature_names_in_: Column names, when fitted on a data frame.
+        feature_names_in_ (NDArray[str]): Column names, when fitted on a data frame.
 
     Examples:
         >>> import numpy as np
