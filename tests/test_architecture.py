@@ -1,4 +1,5 @@
 import runpy
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,8 @@ def test_tests_mirror_the_rooms():
     for folder in (path for path in (ROOT / "tests").iterdir() if path.is_dir()):
         if folder.name not in ("data", "__pycache__"):
             assert (ROOT / "compactflow" / folder.name / "__init__.py").exists(), folder.name
+
+
+def test_no_two_files_of_tests_have_one_name():
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []
