@@ -279,7 +279,7 @@ def _force(push: Push, backbone: Backbone, pull: Pull, width: float) -> tuple[fl
             return backbone.inverse(width * pull.latent.sample(n))
 
     def draw() -> Tensor:
-        z, term = push(backbone, pull, rows(1000), seeded(int(torch.randint(2**31, ()))))
+        z, term = push(backbone, pull, rows(400), seeded(int(torch.randint(2**31, ()))))
         return gradient(pull(z).mean() + term if push.pulled else term, backbone)
 
     _learn(push, backbone, pull, rows)
