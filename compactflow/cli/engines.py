@@ -106,6 +106,11 @@ def score_elsewhere(
     if not isinstance(made, Engine):
         raise ValueError(f"the engine {engine!r} must be made by a class of Engine, got {made!r}")
     scorer = ArrowScorer(model, outputs=outputs, device=device)
+    if scorer.model.encoder is not None and scorer.model.encoder.windows is not None:
+        raise ValueError(
+            f"{model} sees rows with those before them, which an engine has elsewhere; leave out "
+            "--engine"
+        )
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
     try:
         with needing_a_library():

@@ -166,7 +166,7 @@ def _records(
 
     names, encoder = detector.names_, detector.encoder_
     first = 1
-    for X, table, _, kept in batches:
+    for X, table, _, kept, _ in batches:
         explanation = explain_rows(detector.ensemble_, X, names, encoder=encoder, table=table)
         yield [
             record | {"row": first + record["row"]} | kept.slice(record["row"], 1).to_pylist()[0]

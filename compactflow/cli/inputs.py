@@ -77,12 +77,14 @@ class Rows(NamedTuple):
         table: The columns of the features as they came, if they took an encoder.
         labels: The label of each row, ``(N,)``, if there is one.
         kept: The columns to keep.
+        apart: Rows that share no window, in the order of time, if rows are seen with their past.
     """
 
     X: NDArray[np.float64]
     table: pa.Table | None
     labels: NDArray[np.float64] | None
     kept: pa.RecordBatch
+    apart: NDArray[np.int64] | None = None
 
 
 def read_rows(
@@ -99,6 +101,8 @@ def read_rows(
     quiet: bool,
 ) -> Iterator[Rows]:
     """Read the columns that a model was fitted on, in batches, with a progress bar to `show`.
+
+    Where rows are seen with those before them, the table is read as a whole.
 
     Args:
         path: The table.
@@ -153,21 +157,26 @@ def _watched(
     import pyarrow as pa
 
     done, end = 0, labelled + features
+    if encoder is not None and encoder.windows is not None:  # which are of the table as a whole
+        batches = pa.Table.from_batches(list(batches)).combine_chunks().to_batches()
     with bar as reach:
         for batch in filter(len, batches):
             labels = batch.column(0).to_numpy() if labelled else None
+            apart = None
             if encoder is None:
                 table = None
                 X = np.column_stack([each.to_numpy() for each in batch.columns[labelled:end]])
                 amounts = X
             else:
-                table = pa.Table.from_batches([batch.select(range(labelled, end))])
+                raw = pa.Table.from_batches([batch.select(range(labelled, end))])
                 with _in_file(path, done):
+                    table = encoder.prepare(raw)
+                    apart = None if encoder.windows is None else encoder.windows.apart(raw)
                     codes = encoder.codes(table)
                 X, amounts = encoder.features(codes), encoder.amounts(codes)
             if watch is not None:
                 watch.add(amounts)
-            yield Rows(X, table, labels, batch.select(range(end, batch.num_columns)))
+            yield Rows(X, table, labels, batch.select(range(end, batch.num_columns)), apart)
             done += len(batch)
             reach(done)
     if watch is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +15,7 @@ from compactflow.cli.inputs import read_training
 from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
     AsJson,
+    By,
     Categorical,
     Context,
     Decimal,
@@ -31,8 +33,10 @@ from compactflow.cli.options import (
     Quiet,
     Seed,
     Sep,
+    Time,
     Train,
     Weight,
+    Window,
     option,
 )
 from compactflow.cli.output import check_out, print_json, print_line
@@ -56,6 +60,9 @@ def fit(
     label: Label = None,
     outlier: Outlier = None,
     weight: Weight = None,
+    window: Window = None,
+    by: By = None,
+    time: Time = None,
     sep: Sep = None,
     decimal: Decimal = None,
     encoding: Encoding = None,
@@ -94,15 +101,19 @@ def fit(
     Columns that are no features are left out with --drop, or with --id if they name the rows.
     With --label, that column is left out, and the rows that it calls outliers train nothing: they
     only make what lies in their direction count as further out. With --weight, a row counts as
-    that column says. 'compactflow plugins' lists the components by name. Rows are outliers beyond
-    the boundary: that which keeps the given share of held-out inliers inside, or with 'natural'
-    that of the latent support. With
+    that column says. With --window, rows are a time series, or one for each value of --by, in the
+    order of --time: a score is of a row with its past, and the model remembers all this.
+    'compactflow plugins' lists the components by name. Rows are outliers beyond the boundary: that
+    which keeps the given share of held-out inliers inside, or with 'natural' that of the latent
+    support. With
     --checkpoint, the same command goes on where it was killed, to the same model; the folder can
     be removed once the model is written. With --engine, TRAIN may be a folder of Parquet files,
     and rows are drawn, first layers fitted and held-out rows scored elsewhere, to the same model.
     """
     check_out(out, force=force, inputs=[train])
-    labels = Labels.of(label, outlier)
+    labels, windows = Labels.of(label, outlier), _windows(window, by, time)
+    if windows and engine is not None:
+        raise ValueError("--engine draws rows by chance, and --window needs all; leave out one")
     from compactflow import tables
     from compactflow.workers import find_workers
 
@@ -115,8 +126,8 @@ def fit(
             labels,
             weight,
             dialect,
-            cells=bool(categorical or context),
-            most=max_rows,
+            cells=bool(categorical or context or windows),
+            most=sys.maxsize if windows else max_rows,  # whose rows follow each other
             seed=seed,
         )
     from compactflow.detector.building import build
@@ -136,6 +147,7 @@ def fit(
         "boundary": _share("--boundary", boundary),
         "categorical": categorical,
         "context": context,
+        "windows": windows,
         "random_state": seed,
         "device": device,
         "verbose": not (quiet or as_json),
@@ -186,6 +198,14 @@ def set_boundary(
         print_json(summary)
     elif not quiet:
         _print_boundary(summary)
+
+
+def _windows(size: int | None, by: str | None, time: str | None) -> dict[str, Any] | None:
+    if size is not None:
+        return {"size": size, "by": by, "time": time}
+    if by or time:
+        raise ValueError(f"--{'by' if by else 'time'} is of time series; give --window too")
+    return None
 
 
 def _share(name: str, text: str | None) -> float | str | None:

@@ -12,6 +12,7 @@ from compactflow.text import Note
 
 __all__ = [
     "AsJson",
+    "By",
     "Categorical",
     "Context",
     "Decimal",
@@ -32,8 +33,10 @@ __all__ = [
     "Quiet",
     "Seed",
     "Sep",
+    "Time",
     "Train",
     "Weight",
+    "Window",
     "option",
 ]
 
@@ -69,6 +72,15 @@ Id = Annotated[
 ]
 Weight = Annotated[
     str | None, typer.Option(metavar="NAME", help="The column of how much each row counts.")
+]
+Window = Annotated[
+    int | None, typer.Option(min=2, help="See each row with so many rows of its past.")
+]
+By = Annotated[
+    str | None, typer.Option(metavar="NAME", help="With --window: whose rows they are.")
+]
+Time = Annotated[
+    str | None, typer.Option(metavar="NAME", help="With --window: what orders the rows.")
 ]
 Label = Annotated[
     str | None,

@@ -205,7 +205,7 @@ def _scores(
     """Score rows; the columns to keep come first."""
     import pyarrow as pa
 
-    for X, _, labels, kept in batches:
+    for X, _, labels, kept, _ in batches:
         distance, decision, outlier = scorer.score(X)
         tally.add(distance.to_numpy(), outlier.to_numpy(zero_copy_only=False), labels)
         columns = [*kept.columns, distance, decision, outlier]

@@ -46,9 +46,11 @@ def watch(
 
     A monitor bets, row by row, that they are unlike the rows held out of training. If nothing has
     changed, its stake ever reaches 1/alpha with probability at most alpha, however long the table.
-    Memory is constant. The stake is told, and the first row by which it was reached (the first
-    is 1).
+    Of rows that are seen with their past, those count that share no window. The stake is told, and
+    the first row by which it was reached (the first is 1).
     """
+    import numpy as np
+
     from compactflow import tables
     from compactflow.detector.settings import check_share
 
@@ -57,7 +59,7 @@ def watch(
     detector = open_model(model, device)
     detector.calibration_.check_held_out("watches")
     ensemble, monitor = detector.ensemble_, detector.monitor(seed=seed)
-    changed = None
+    changed, seen = None, 0
     for rows in read_rows(
         new,
         *columns_of(detector),
@@ -67,13 +69,16 @@ def watch(
         show=not (quiet or as_json),
         quiet=quiet,
     ):
-        for score in ensemble.signed_distance(rows.X) + ensemble.level:
-            monitor.add_scores([score])
+        scores = ensemble.signed_distance(rows.X) + ensemble.level
+        order = np.arange(len(scores)) if rows.apart is None else rows.apart
+        for row in order:
+            monitor.add_scores(scores[[row]])
             if changed is None and monitor.drifted(alpha):
-                changed = monitor.martingale.count
+                changed = seen + int(row) + 1
+        seen += len(scores)
     martingale = monitor.martingale
     summary: dict[str, Any] = {
-        "rows": martingale.count,
+        "rows": seen,
         "changed": changed is not None,
         "row": changed,
         "log_stake": martingale.log_value,
@@ -83,7 +88,7 @@ def watch(
         print_json(summary)
         return
     said = "no change" if changed is None else f"a change, by row {changed}"
-    print_line("watched", f"{martingale.count} rows: {said}")
+    print_line("watched", f"{seen} rows: {said}")
     print_line(
         "stake", f"at most {exp(min(martingale.log_peak, 700)):.3g}, of {1 / alpha:g} needed"
     )

@@ -119,6 +119,8 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
     def monitor(self, *, seed: int = 0) -> Monitor:
         """Start to watch rows that come one after the other for a change.
 
+        Of rows that are seen with their past those count that share no window.
+
         Args:
             seed: Of the chance that settles ties.
 
@@ -129,8 +131,13 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         check_is_fitted(self)
         self.calibration_.check_held_out("watches")
 
+        encoder = self.encoder_
+
         def score(X: ArrayLike) -> Array:  # whatever the boundary
-            return self.signed_distance(X) + self.ensemble_.level
+            scores = self.signed_distance(X) + self.ensemble_.level
+            if encoder is None or encoder.windows is None:
+                return scores
+            return scores[encoder.windows.apart(as_arrow(X))]  # others tell the same again
 
         return Monitor(score, self.calibration_.scores, seed=seed)
 
@@ -141,8 +148,9 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
             ValueError: If `X` is unfit, or if the boundary leaves no inliers.
         """
         rows = self.check_rows(X)
-        table = None if self.encoder_ is None else as_arrow(X)
-        return explain(self.ensemble_, rows, self.names_, encoder=self.encoder_, table=table)
+        encoder = self.encoder_
+        table = None if encoder is None else encoder.prepare(as_arrow(X))
+        return explain(self.ensemble_, rows, self.names_, encoder=encoder, table=table)
 
     def set_boundary(
         self,

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from compactflow.backbones.base import Backbone
 from compactflow.detector.decisions import EnsembleDetector
 from compactflow.detector.fitting import fit_ensemble
-from compactflow.detector.rows import Given, take_inliers, take_outliers
+from compactflow.detector.rows import take_training
 from compactflow.detector.saving import as_model
 from compactflow.detector.settings import Settings
 from compactflow.flows.scores import Score
@@ -103,6 +103,9 @@ class OneClassFlow(EnsembleDetector):
             different text in nearly every row.
         context: Columns of a table given which the numbers in the others are judged: what is usual
             for this machine, or at this hour.
+        windows: For time series the arguments of `compactflow.windows`, as ``{"size": 16, "by":
+            "pump", "time": "when"}``: each row is seen with what came before it in its table.
+            Blocks of consecutive rows are held out together, unless `fit` is given groups.
         device: ``"auto"`` (CUDA if there is one, else the CPU) or a torch device, as ``"cuda:1"``.
         compile: Compile the training steps (`torch.compile`), which makes them up to 40 % shorter
             after a start of up to a minute: for long trainings. Needs a compiler on the machine.
@@ -166,6 +169,7 @@ class OneClassFlow(EnsembleDetector):
         boundary: float | Literal["natural"] | None = None,
         categorical: Sequence[str] | None = None,
         context: Sequence[str] | None = None,
+        windows: Mapping[str, Any] | None = None,
         device: str = "auto",
         compile: bool = False,
         random_state: int | np.random.RandomState | None = None,
@@ -198,6 +202,7 @@ class OneClassFlow(EnsembleDetector):
         self.boundary = boundary
         self.categorical = categorical
         self.context = context
+        self.windows = windows
         self.device = device
         self.compile = compile
         self.random_state = random_state
@@ -256,21 +261,14 @@ class OneClassFlow(EnsembleDetector):
         workers = None if engine is None else find_workers(engine)
         # The copy learns the features: this detector changes only when all has succeeded.
         checked = copy.copy(self)
-        given = Given.of(X, y, sample_weight, groups)
-        data, encoder, ranges = take_inliers(checked, given.X, self.categorical, self.context)
-        outliers = take_outliers(checked, given.outliers, encoder)
-        more: dict[str, Any] = {
-            "groups": given.groups,
-            "weights": given.weights,
-            "outliers": outliers,
-        }
-        params = self.get_params(deep=False)
-        fitted = fit_ensemble(data, params, checkpoint, callbacks, workers=workers, **more)
+        taken = take_training(checked, X, y, sample_weight, groups)
+        params, more = self.get_params(deep=False), taken.more
+        fitted = fit_ensemble(taken.data, params, checkpoint, callbacks, workers=workers, **more)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
         learned = {f"{name}_": value for name, value in vars(fitted).items()} | {
-            "encoder_": encoder,
-            "ranges_": ranges,
+            "encoder_": taken.encoder,
+            "ranges_": taken.ranges,
         }
         self.__dict__ = own | features | learned
         self.calibration_.warn(self.settings_.boundary)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -15,44 +16,98 @@ from compactflow.detector.weights import check_weights
 from compactflow.encoding.encoder import TableEncoder
 from compactflow.encoding.frames import as_arrow, library_of
 from compactflow.encoding.inference import FEWEST_ROWS, is_plain
+from compactflow.encoding.windows import Windows
 
-__all__ = ["Given", "take", "take_inliers", "take_outliers", "titles_of"]
+__all__ = ["Taken", "take", "take_training", "titles_of"]
 
 Array = NDArray[np.float64]
 
 _LARGEST = 1e100  # the square of what is larger would overflow somewhere
 
 
-def take_inliers(
+@final
+class Taken(NamedTuple):
+    """What `fit` was given, as numbers.
+
+    Attributes:
+        data: The rows to train on, ``(N, D)``, with NaN in gaps.
+        encoder: What makes numbers of a table's columns; ``None`` if they are numbers.
+        ranges: The range of each column.
+        outliers: Known outliers, ``(K, D)``, if there are any.
+        weights: How much each row of `data` counts, ``(N,)``, if a weight was given.
+        groups: The number of each row's group, ``(N,)``, if there are groups.
+    """
+
+    data: Array
+    encoder: TableEncoder | None
+    ranges: Ranges
+    outliers: Array | None
+    weights: Array | None
+    groups: NDArray[np.int64] | None
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """What is known of the rows beside their features."""
+        return {"outliers": self.outliers, "weights": self.weights, "groups": self.groups}
+
+
+def take_training(
     detector: Any,  # noqa: ANN401
     X: ArrayLike,
-    categorical: Sequence[str] | None,
-    context: Sequence[str] | None,
+    y: ArrayLike | None,
+    sample_weight: ArrayLike | None,
+    groups: ArrayLike | None,
+) -> Taken:
+    """Take the arguments of `fit`; the detector learns the number and names of its features.
+
+    Raises:
+        ValueError: If one is unfit; the message says why.
+    """
+    if detector.windows is None:
+        given = Given.of(X, y, sample_weight, groups)
+        data, encoder, ranges = _take_inliers(detector, given.X)
+        outliers = _take_outliers(detector, given.outliers, encoder)
+        return Taken(data, encoder, ranges, outliers, given.weights, given.groups)
+    course = Windows.of(detector.windows)
+    X, library = select(X), library_of(X)
+    if library is None or len(X) < FEWEST_ROWS:  # type: ignore[arg-type]
+        raise ValueError(
+            "windows are of the columns of a table, of pandas, polars or Arrow, with at least "
+            f"{FEWEST_ROWS} rows"
+        )
+    table = as_arrow(X)
+    seen, own = course(table), course.blocks(table)
+    given = Given.of(seen, y, sample_weight, own if groups is None else groups)
+    made = [name for name in seen.column_names if name not in table.column_names]
+    data, encoder, ranges = _take_inliers(detector, given.X, made)  # gaps where a series begins
+    outliers = _take_outliers(detector, given.outliers, encoder)
+    assert encoder is not None
+    encoder = replace(encoder, library=library, windows=course.over(table, encoder.left_out))
+    validate_data(detector, _only(X, encoder), skip_check_array=True)
+    return Taken(data, encoder, ranges, outliers, given.weights, given.groups)
+
+
+def _take_inliers(
+    detector: Any,  # noqa: ANN401
+    X: ArrayLike,
+    silent: Sequence[str] = (),
 ) -> tuple[Array, TableEncoder | None, Ranges]:
     """The features of training rows, what encodes them, and the ranges of the columns.
 
     A table of numbers without gaps needs no encoder, and one of fewer than ten rows gets none.
-
-    Args:
-        detector: Learns the number and the names of its features.
-        X: The rows.
-        categorical: Columns to take for categories.
-        context: Columns given which the others are judged.
-
-    Raises:
-        ValueError: If the rows are unfit; the message says why.
     """
-    X = select(X)
+    X, words = select(X), {"categorical": detector.categorical, "context": detector.context}
+    words = {name: names for name, names in words.items() if names}
     table = None if library_of(X) is None else as_arrow(X)
     few = table is None or len(table) < FEWEST_ROWS
-    if table is not None and not few and (categorical or context or not is_plain(table)):
-        encoder, codes = TableEncoder.fit(X, categorical=categorical or (), context=context or ())
+    if table is not None and not few and (words or detector.windows or not is_plain(table)):
+        encoder, codes = TableEncoder.fit(X, **words, silent=silent)
         validate_data(detector, _only(X, encoder), skip_check_array=True)
         _check_size(codes)
         numbers = [p for p, part in enumerate(encoder.parts) if part.kind == "number"]
         screen(codes[:, numbers], [encoder.titles[p] for p in numbers])
         return encoder.features(codes, own=True), encoder, Ranges.of(encoder.amounts(codes))
-    if categorical or context:
+    if words:
         raise ValueError(
             "categorical and context name columns of a table, of pandas, polars or Arrow, with at "
             f"least {FEWEST_ROWS} rows"
@@ -61,6 +116,18 @@ def take_inliers(
     _check_size(data)
     screen(data, names_of(detector, data.shape[1]))
     return data, None, Ranges.of(data)
+
+
+def _take_outliers(
+    detector: Any,  # noqa: ANN401
+    X: ArrayLike | None,
+    encoder: TableEncoder | None,
+) -> Array | None:
+    """The features of known outliers, ``(K, D)``, if there are any."""
+    if X is None:
+        return None
+    detector.encoder_, detector.ranges_ = encoder, None  # they may be out of any range
+    return take(detector, X)
 
 
 def take(detector: Any, X: ArrayLike) -> Array:  # noqa: ANN401
@@ -79,27 +146,9 @@ def take(detector: Any, X: ArrayLike) -> Array:  # noqa: ANN401
         )
     X = _only(X, encoder)
     validate_data(detector, X, skip_check_array=True, reset=False)
-    codes = encoder.codes(as_arrow(X))
+    codes = encoder.codes(encoder.prepare(as_arrow(X)))
     _watch(detector, encoder.amounts(codes))
     return encoder.features(codes)
-
-
-def take_outliers(
-    detector: Any,  # noqa: ANN401
-    X: ArrayLike | None,
-    encoder: TableEncoder | None,
-) -> Array | None:
-    """The features of known outliers, ``(K, D)``, if there are any.
-
-    Args:
-        detector: Has learned the number and the names of the features.
-        X: The rows.
-        encoder: What encodes the rows of training.
-    """
-    if X is None:
-        return None
-    detector.encoder_, detector.ranges_ = encoder, None  # they may be out of any range
-    return take(detector, X)
 
 
 @final

@@ -15,6 +15,7 @@ from compactflow.encoding.frames import as_arrow, as_frame, library_of
 from compactflow.encoding.gaps import telling_gaps
 from compactflow.encoding.inference import take
 from compactflow.encoding.parts import PARTS, Part
+from compactflow.encoding.windows import Windows, whole
 
 __all__ = ["TableEncoder"]
 
@@ -37,6 +38,8 @@ class TableEncoder:
         context: What the numbers are judged given, if anything. Its codes follow those of the
             parts.
         library: Of the table it was fitted on: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
+        windows: What is put beside the rows of a time series, before they are encoded: see
+            `prepare`.
 
     Examples:
         >>> import pyarrow as pa
@@ -54,6 +57,7 @@ class TableEncoder:
     left_out: dict[str, str]
     library: str
     context: Context | None = None
+    windows: Windows | None = None
 
     @classmethod
     def fit(
@@ -62,6 +66,7 @@ class TableEncoder:
         *,
         categorical: Sequence[str] = (),
         context: Sequence[str] = (),
+        silent: Sequence[str] = (),
     ) -> tuple[TableEncoder, Array]:
         """The encoder of a table of training, and the table's codes, ``(N, P)``.
 
@@ -71,6 +76,7 @@ class TableEncoder:
             X: The table, of pandas, polars or Arrow.
             categorical: Columns to take for categories, whatever they hold.
             context: Columns given which the others are judged.
+            silent: Columns whose gaps tell nothing.
 
         Raises:
             ValueError: If a column cannot be a feature, or there is none left.
@@ -97,19 +103,19 @@ class TableEncoder:
         codes = bare.codes(table)
         telling = telling_gaps([part.features(c) for part, c in zip(parts, codes.T, strict=True)])
         # Between numbers and words, the words tell where there is no number.
-        masks = [p for p in telling if not getattr(parts[p], "words", False)]
+        words = [getattr(part, "words", False) or part.name in silent for part in parts]
+        masks = [p for p in telling if not words[p]]
         encoder = cls(parts=parts, masks=masks, left_out=left_out, library=bare.library)
         if not given:
             return encoder, codes
         known = np.column_stack([part.codes(_cells(table, part.name)) for part in given])
-        values = encoder.features(codes)[:, encoder.numbers]
-        fitted, _ = Context.fit(given, known, values)
+        fitted, _ = Context.fit(given, known, encoder.features(codes)[:, encoder.numbers])
         return replace(encoder, context=fitted), np.column_stack([codes, known])
 
     @property
     def columns(self) -> list[str]:
-        """The names of the columns that are features, or their context."""
-        return list(dict.fromkeys(part.name for part in self._all))
+        """The names of the columns of a table that it takes."""
+        return self._encoded if self.windows is None else list(self.windows.columns)
 
     @property
     def numbers(self) -> list[int]:
@@ -150,18 +156,21 @@ class TableEncoder:
             said[part.name] = f"{said[part.name]}; {text}" if part.name in said else text
         given = [] if self.context is None else self.context.parts
         said |= {part.name: f"context: {part.describe()}" for part in given}
+        if self.windows is not None:
+            said = self.windows.describe(said)
         return said | {name: f"left out: {why}" for name, why in self.left_out.items()}
 
     def transform(self, X: Any) -> Array:  # noqa: ANN401
         """The features of new rows, ``(N, D)``, with NaN in gaps.
 
-        Args:
-            X: A table with the columns of training, in any order.
-
         Raises:
             ValueError: If a column is missing, or a cell is of another kind than in training.
         """
-        return self.features(self.codes(as_arrow(X)))
+        return self.features(self.codes(self.prepare(as_arrow(X))))
+
+    def prepare(self, table: pa.Table) -> pa.Table:
+        """A table as it is encoded: with what came before each row, if that is seen."""
+        return table if self.windows is None else self.windows(table)
 
     def inverse_transform(self, features: Array) -> Any:  # noqa: ANN401
         """The table that features ``(N, D)`` are of, or near to.
@@ -177,11 +186,11 @@ class TableEncoder:
                 is_number = self.restore(features)[:, p] == 0
                 cells[p - 1] = pa.array(np.where(is_number, numbers, word), pa.string())
         whole = dict(zip(reversed([p.name for p in self.parts]), reversed(cells), strict=True))
-        return as_frame(pa.table({name: whole[name] for name in self.columns}), self.library)
+        return as_frame(pa.table({name: whole[name] for name in self._encoded}), self.library)
 
     def codes(self, table: pa.Table) -> Array:
         """The codes of a table's cells, ``(N, P)``, and behind them those of the context."""
-        missing = [name for name in self.columns if name not in table.column_names]
+        missing = [name for name in self._encoded if name not in table.column_names]
         if missing:
             raise ValueError(f"the table has no columns {', '.join(map(repr, missing))}")
         return np.column_stack([part.codes(_cells(table, part.name)) for part in self._all])
@@ -210,8 +219,7 @@ class TableEncoder:
     def amounts(self, codes: Array) -> Array:
         """Of codes ``(N, P)`` those that have a range; 0 for the others. A date is its year."""
         pairs = zip(self.parts, codes.T, strict=False)
-        amounts = [part.amounts(column) for part, column in pairs]
-        return np.column_stack(amounts)
+        return np.column_stack([part.amounts(column) for part, column in pairs])
 
     def restore(self, features: Array, given: Array | None = None) -> Array:
         """The codes of features ``(N, D)``, ``(N, P)``, given the context's, ``(N, C)``."""
@@ -233,6 +241,11 @@ class TableEncoder:
         return np.column_stack(codes)
 
     @property
+    def _encoded(self) -> list[str]:
+        """The names of the columns that are features, or their context."""
+        return list(dict.fromkeys(part.name for part in self._all))
+
+    @property
     def _all(self) -> list[Part]:
         return self.parts if self.context is None else [*self.parts, *self.context.parts]
 
@@ -245,6 +258,7 @@ class TableEncoder:
             "masks": self.masks,
             "left_out": self.left_out,
             "library": self.library,
+            "windows": self.windows and asdict(self.windows),
         }
 
     @classmethod
@@ -264,6 +278,10 @@ class TableEncoder:
         if given:
             context = Context.of_plain(given, plain["context"], len(encoder.numbers))
             encoder = replace(encoder, context=context)
+        course = plain.get("windows")
+        if course is not None:
+            names = tuple(str(name) for name in course["columns"])
+            encoder = replace(encoder, windows=Windows(**{**course, "columns": names}))
         probe = np.zeros((1, len(every)))
         features = encoder.features(probe)
         encoder.cells(encoder.restore(features, probe[:, len(parts) :]))  # wrong types fail here
@@ -278,6 +296,5 @@ def _part(fields: dict[str, Any]) -> Part:
 
 
 def _cells(table: pa.Table, name: str) -> pa.Array:
-    column = table[name].combine_chunks()
-    column = pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+    column = whole(table, name)
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

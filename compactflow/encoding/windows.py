@@ -2,21 +2,164 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any, final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from compactflow.encoding.cells import floats, is_text, to_numbers, to_texts
+from compactflow.encoding.cells import (
+    FORMATS,
+    floats,
+    is_text,
+    to_moments,
+    to_numbers,
+    to_texts,
+)
 from compactflow.encoding.frames import as_arrow, as_frame, library_of
 
-__all__ = ["windows"]
+__all__ = ["Windows", "whole", "windows"]
 
 Array = NDArray[np.float64]
 
 
-def windows(X: Any, size: int, *, by: str | None = None) -> Any:  # noqa: ANN401
+_BLOCKS = 40  # of consecutive rows in a table of training, each held out as a whole
+_FEWEST = 16  # so that some are
+_LEAST = 2  # windows in a block, where there are so many rows
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """What is put beside each row of a time series: see `windows`.
+
+    Attributes:
+        size: The rows of a window, at least 2.
+        by: The column that tells whose rows they are.
+        time: The column by which rows are in order; by default they come in order.
+        columns: The columns of a table that it takes; all, if there are none.
+
+    Raises:
+        ValueError: If `size` is below 2.
+    """
+
+    size: int
+    by: str | None = None
+    time: str | None = None
+    columns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.size, Integral) or self.size < 2:
+            raise ValueError(
+                f"size is the number of rows of a window, at least 2, got {self.size!r}"
+            )
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Windows:
+        """From keyword arguments of `windows`.
+
+        Raises:
+            ValueError: If they are others.
+        """
+        unknown = given.keys() - {"size", "by", "time"}
+        if unknown or "size" not in given:
+            raise ValueError(
+                "windows takes the arguments of compactflow.windows, which are size, by and time, "
+                f"got {sorted(given)}"
+            )
+        return cls(**given)
+
+    def over(self, table: pa.Table, left_out: Mapping[str, str]) -> Windows:
+        """The same, that takes the columns of a table but for those left out."""
+        names = [name for name in table.column_names if name not in left_out]
+        return replace(self, columns=tuple(names))
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """The rows of an Arrow table with what came before them.
+
+        Raises:
+            ValueError: If a column is missing, or the times cannot be understood.
+        """
+        known = table.column_names
+        for argument, name in (("by", self.by), ("time", self.time)):
+            if name is not None and name not in known:
+                raise ValueError(f"{argument}={name!r} is no column of the table")
+        missing = [name for name in self.columns if name not in known]
+        if missing:
+            raise ValueError(f"the table has no columns {', '.join(map(repr, missing))}")
+        before = self._before(table)
+        columns: dict[str, Any] = {}
+        for name in self.columns or known:
+            if name in (self.by, self.time):
+                continue
+            column = columns[name] = whole(table, name)
+            numbers = _numbers(column)
+            if numbers is not None:
+                columns |= _course(name, numbers, before)
+        return pa.table(columns)
+
+    def describe(self, said: Mapping[str, str]) -> dict[str, str]:
+        """What the columns of a table were taken for, from what was said of all made of them."""
+        taken = {name: text for name, text in said.items() if name in self.columns}
+        made = {name for name in taken if f"{name} change" in said}
+        taken |= {name: f"{taken[name]}, with a window of {self.size} rows" for name in made}
+        roles = {self.time: "the order of rows", self.by: "whose rows they are"}
+        taken |= {name: text for name, text in roles.items() if name is not None}
+        return taken | {name: text for name, text in said.items() if text.startswith("left out")}
+
+    def blocks(self, table: pa.Table) -> NDArray[np.int64]:
+        """A number for each row, ``(N,)``, that rows near each other in a series share."""
+        order, place = self._places(table)
+        least = min(_LEAST * self.size, len(order) // _FEWEST)
+        length = max(least, -(-len(order) // _BLOCKS))
+        numbers = np.empty(len(order), dtype=np.int64)
+        numbers[order] = np.cumsum(place % length == 0) - 1
+        return numbers
+
+    def apart(self, table: pa.Table) -> NDArray[np.int64]:
+        """Rows that share no window: every size-th of each series, in the order of time."""
+        order, place = self._places(table)
+        chosen = place % self.size == self.size - 1
+        rows = order[chosen]
+        if self.time is None:
+            return np.sort(rows)
+        return rows[np.argsort(_times(self.time, whole(table, self.time))[rows], kind="stable")]
+
+    def _places(self, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The rows series by series, in order, ``(N,)``, and the place of each in its series."""
+        series, order = self._in_order(table)
+        count = np.arange(len(order))
+        starts = np.r_[True, series[order[1:]] != series[order[:-1]]]
+        return order, count - np.maximum.accumulate(np.where(starts, count, 0))
+
+    def _in_order(self, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The number of each row's series, ``(N,)``, and the rows series by series, in order."""
+        series = np.zeros(len(table), dtype=np.int64)
+        if self.by is not None:
+            texts = to_texts(whole(table, self.by)).fill_null("").to_pylist()
+            series = np.unique(np.array(texts), return_inverse=True)[1].ravel()
+        if self.time is None:
+            return series, np.argsort(series, kind="stable")
+        return series, np.lexsort((_times(self.time, whole(table, self.time)), series))
+
+    def _before(self, table: pa.Table) -> NDArray[np.int64]:
+        """Where the rows 0, 1, ... before each row are, ``(size, N)``; N where there is none."""
+        rows = len(table)
+        series, order = self._in_order(table)
+        previous = np.full(rows + 1, rows)
+        follows = series[order[1:]] == series[order[:-1]]
+        previous[order[1:][follows]] = order[:-1][follows]
+        before = [np.arange(rows)]
+        for _ in range(self.size - 1):
+            before.append(previous[before[-1]])
+        return np.array(before)
+
+
+def windows(X: Any, size: int, *, by: str | None = None, time: str | None = None) -> Any:  # noqa: ANN401
     """Put beside each row what came before it, so that a detector sees the course of things.
 
     Of each column of numbers there are the values 1, 2, 4, ... rows before, fewer than `size`; the
@@ -27,17 +170,20 @@ def windows(X: Any, size: int, *, by: str | None = None) -> Any:  # noqa: ANN401
     Each row of the result belongs to the row of `X` in its place, and so does its score.
 
     Args:
-        X: Rows in the order of time, at even steps: a table of pandas, polars or Arrow.
+        X: Rows at even steps of time: a table of pandas, polars or Arrow.
         size: The rows of a window, at least 2.
         by: The column that tells whose rows they are, such as a machine: each has a series of its
             own. It is left out of the result.
+        time: The column by which rows are in order, of numbers or dates; by default they come in
+            order. It is left out of the result.
 
     Returns:
         A table of the same kind, with as many rows.
 
     Raises:
         TypeError: If `X` is no table.
-        ValueError: If `size` is below 2, or there is no such column.
+        ValueError: If `size` is below 2, if there is no such column, or if the times cannot be
+            understood.
 
     Examples:
         >>> import pyarrow as pa
@@ -53,39 +199,39 @@ def windows(X: Any, size: int, *, by: str | None = None) -> Any:  # noqa: ANN401
         raise TypeError(
             "windows takes a table of pandas, polars or Arrow, whose columns have names"
         )
-    if size < 2:
-        raise ValueError(f"size is the number of rows of a window, at least 2, got {size}")
-    table = as_arrow(X).combine_chunks()
-    if by is not None and by not in table.column_names:
-        raise ValueError(f"by={by!r} is no column of the table")
-    before = _before(table, by, size)
-    columns: dict[str, Any] = {}
-    for name in table.column_names:
-        column = pa.concat_arrays(table[name].chunks)
-        if name == by:
-            continue
-        columns[name] = column
-        numbers = _numbers(column)
-        if numbers is not None:
-            columns |= _course(name, numbers, before)
-    return as_frame(pa.table(columns), library)
+    return as_frame(Windows(size=size, by=by, time=time)(as_arrow(X)), library)
 
 
-def _before(table: pa.Table, by: str | None, size: int) -> NDArray[np.int64]:
-    """Where the rows 0, 1, ... before each row are, ``(size, N)``; N where there is none."""
-    rows = len(table)
-    series = np.zeros(rows, dtype=np.int64)
-    if by is not None:
-        texts = np.array(to_texts(pa.concat_arrays(table[by].chunks)).fill_null("").to_pylist())
-        series = np.unique(texts, return_inverse=True)[1]
-    order = np.argsort(series, kind="stable")
-    previous = np.full(rows + 1, rows)
-    follows = series[order[1:]] == series[order[:-1]]
-    previous[order[1:][follows]] = order[:-1][follows]
-    before = [np.arange(rows)]
-    for _ in range(size - 1):
-        before.append(previous[before[-1]])
-    return np.array(before)
+def whole(table: pa.Table, name: str) -> pa.Array:
+    """A column in one piece."""
+    column = table[name].combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _times(name: str, column: pa.Array) -> NDArray[np.int64]:
+    """The rank of each row's time, ``(N,)``."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    text = is_text(column.type)
+    known = to_texts(column) if text else column
+    found: pa.Array | None = None
+    if not known.null_count:
+        numbers = to_numbers(column)
+        if not numbers.null_count:
+            found = numbers
+        elif not text:
+            found = column
+        else:
+            spelled = (to_moments(column, form) for form in FORMATS)
+            found = next((moments for moments in spelled if not moments.null_count), None)
+    if found is None:
+        row = 1 + (pc.index(known.is_null(), True).as_py() if known.null_count else 0)
+        cell = column[row - 1].as_py()
+        raise ValueError(
+            f"time={name!r} must be numbers or dates of one spelling in every row, by which to "
+            f"order rows, got {cell!r} in row {row}"
+        )
+    return np.asarray(pc.rank(found, tiebreaker="dense")).astype(np.int64)
 
 
 def _numbers(column: pa.Array) -> Array | None:

@@ -66,7 +66,8 @@ class Survey:
         Args:
             detector: A fitted detector.
             batches: The table's rows: ``(N, D)`` each, with the detector's features in their
-                order, or as they came, if the detector has an encoder.
+                order, or if it has an encoder, tables as that gives them: see
+                `compactflow.encoding.encoder.TableEncoder.prepare`.
             sampled: Rows to keep.
             furthest: Outliers to keep.
         """
@@ -79,7 +80,7 @@ class Survey:
         for batch in batches:
             if not len(batch):
                 continue
-            X = batch if encoder is None else encoder.transform(batch)
+            X = batch if encoder is None else encoder.features(encoder.codes(batch))
             distance = detector.ensemble_.signed_distance(X)
             outlier = distance > 0
             places = np.arange(rows, rows + len(X))
