@@ -6,14 +6,14 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Annotated, Any
 
 import typer
 
 from compactflow._version import __version__
-from compactflow.cli.output import json_only
+from compactflow.cli.output import json_only, logs_shown
 from compactflow.text import Note, message_of, one_line, printable
 
 __all__ = ["app", "main"]
@@ -47,7 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.excepthook = _show_fault
         arguments = sys.argv[1:]
     arguments = list(arguments) or ["--help"]
-    with warnings.catch_warnings(), json_only() if "--json" in arguments else nullcontext():
+    with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        if "--json" in arguments:
+            stack.enter_context(json_only())
+        if "--verbose" in arguments:
+            stack.enter_context(logs_shown())
         warnings.showwarning = _show_warning
         try:
             run = typer.main.get_command(app).main
@@ -80,8 +85,13 @@ _Version = Annotated[
 ]
 
 
+_Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Show on stderr what is logged, before the command.")
+]
+
+
 @app.callback()
-def _before_any_command(version: _Version = False) -> None:
+def _before_any_command(version: _Version = False, verbose: _Verbose = False) -> None:
     """Declares the options that are not of one command."""
 
 

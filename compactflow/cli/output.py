@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, final
 
 from rich.table import Table
 from rich.text import Text
 
 from compactflow.files import check_replaceable
 from compactflow.terminal import Terminal
-from compactflow.text import printable
+from compactflow.text import one_line, printable
 
 __all__ = [
     "check_out",
     "json_only",
+    "logs_shown",
     "print_json",
     "print_line",
     "printable",
@@ -47,6 +49,27 @@ def check_out(out: Path, *, force: bool, inputs: Iterable[Path]) -> None:
     except OSError as error:
         raise OSError(f"--out {out}: cannot write in {folder}: {error.strerror}") from error
     check_replaceable(out)
+
+
+@contextmanager
+def logs_shown() -> Iterator[None]:
+    """Show on stderr what the package logs, a line for each record, while in the block."""
+    log, handler = logging.getLogger("compactflow"), logging.StreamHandler(sys.stderr)
+    before = log.level
+    handler.setFormatter(_OneLine())
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before)
+
+
+@final
+class _OneLine(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {one_line(record.getMessage())}"
 
 
 def print_line(label: str, value: object) -> None:

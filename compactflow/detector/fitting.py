@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -45,6 +47,8 @@ from compactflow.workers import Workers
 __all__ = ["Fitted", "fit_ensemble"]
 
 Array = NDArray[np.float64]
+
+_log = logging.getLogger(__name__)
 
 _DONORS = 4096  # rows, in random order, to fill the gaps of training from
 
@@ -104,9 +108,11 @@ def fit_ensemble(
         ValueError: If an argument is out of range, if a component refuses its options or the
             data, if no group is held out as a whole, or if the checkpoint is of another run.
     """
+    started = time.monotonic()
     settings, random_state = Settings.of(arguments), arguments["random_state"]
     check_options(settings.parts)
     device = find_device(settings.device)
+    _log.info("fitting %d rows of %d features on %s", *data.shape, device)
     with ExitStack() as stack:
         resumed = None
         if checkpoint is not None:
@@ -136,6 +142,13 @@ def fit_ensemble(
         calibration = calibrate(ensemble, data, hold_out, groups, workers)
         calibration = calibration.without(settings.outlier_share)
         ensemble.level = calibration.threshold(settings.boundary)
+    _log.info(
+        "fitted in %.1f s: %d flows, %s, level %.6g",
+        time.monotonic() - started,
+        len(ensemble.flows),
+        calibration.describe(ensemble.level),
+        ensemble.level,
+    )
     return Fitted(
         settings=settings,
         ensemble=ensemble,

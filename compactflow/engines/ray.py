@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ray", "score"]
 
+_log = logging.getLogger(__name__)
+
 _ROWS = 8192  # in a batch
 
 
@@ -40,6 +42,7 @@ class Ray(Engine):
         """See `Workers.run`."""
         ray = _start()
         sent, call = ray.put(shared), ray.remote(num_cpus=1)(function)
+        _log.info("%d tasks for Ray, with %s", len(tasks), ray.cluster_resources())
         running = [call.remote(sent, task) for task in tasks]
         try:
             for result in running:
@@ -110,7 +113,10 @@ class _Worker:
 
 def _start() -> Any:  # noqa: ANN401
     ray = _import()
-    ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+    try:
+        ray.init(ignore_reinit_error=True, include_dashboard=False, log_to_driver=False)
+    except Exception as error:  # of many kinds
+        raise OSError(f"Ray does not start: {cause_of(error)}") from error
     return ray
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import reprlib
 import tempfile
@@ -20,6 +21,8 @@ from compactflow.tables.cells import describe, to_numbers
 from compactflow.tables.dialect import TableError
 
 __all__ = ["ArrowScorer"]
+
+_log = logging.getLogger(__name__)
 
 Batch = TypeVar("Batch", bound="pa.RecordBatch | pa.Table")
 
@@ -151,6 +154,7 @@ class ArrowScorer:
         """
         if self._model is None:
             model = open_model(self._data, self._name, self._device)
+            _log.info("opened %s, SHA-256 %s", self._name, self.digest)
             for output in self._outputs:
                 if _source(output) not in model.outputs:
                     raise ValueError(

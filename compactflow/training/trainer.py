@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,6 +29,8 @@ from compactflow.training.options import History, TrainingDivergedWarning, Train
 from compactflow.training.stack import Stack
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
+
+_log = logging.getLogger(__name__)
 
 # What a run keeps from step to step.
 _STATEFUL = ("model", "optimizer", "schedule", "judge")
@@ -91,7 +94,9 @@ def train(
         flows, run.judge.history, lambda: run.stack.unstack([flow.backbone for flow in flows])
     )
     first = 1 if checkpoint is None else 1 + checkpoint.resume(run.load_state_dict)
-    numbers = options.batch_size * len(flows) * x.shape[1]
+    if first > 1:
+        _log.info("training goes on after step %d of %d", first - 1, options.max_steps)
+    numbers = options.batch_size * len(flows) * x.shape[-1]
     bar = progress("training, steps", options.max_steps, show=options.verbose)
     with single_threaded(numbers <= SMALL), bar as reach:
         for step in range(first, options.max_steps + 1):
@@ -106,6 +111,7 @@ def train(
                 break
             reach(step)
             if step > run.warm_up:
+                _log.debug("step %d: %s", step, _last(run.judge.history))
                 _tell(callbacks, "on_check", state)
             if not go_on:
                 break
@@ -116,6 +122,10 @@ def train(
     state.refresh()
     _tell(callbacks, "on_end", state)
     return run.judge.history
+
+
+def _last(history: History) -> str:
+    return ", ".join(f"{name} {values[-1]:.4g}" for name, values in history.items())
 
 
 @torch.no_grad()
