@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from zuko.nn import MaskedMLP
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.channels import ChannelTransform
 from compactflow.backbones.solvers import picard
 from compactflow.backbones.squashing import squash
 from compactflow.backbones.subnets import Constant
-from compactflow.backbones.transforms import ChannelTransform, TransformName, make_transform
+from compactflow.backbones.transforms import TransformName, make_transform
 
 __all__ = ["Autoregressive"]
 

@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, log
-from typing import TYPE_CHECKING, ClassVar, cast, final, get_args
+from itertools import chain
+from typing import ClassVar, cast, final, get_args
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.blocks import CouplingBlock
 from compactflow.backbones.folded import FoldedBlock, FoldedChain
-from compactflow.backbones.reversible import Recode
-from compactflow.backbones.rotations import (
-    Permutation,
-    draw_rotations,
-    orthogonalise,
-    reflect,
-)
-from compactflow.backbones.subnets import Activation, Constant, Subnet
-from compactflow.backbones.transforms import ChannelTransform, TransformName, make_transform
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from compactflow.backbones.reversible import Encode, EncodeVjp, Recode
+from compactflow.backbones.rotations import Permutation, draw_rotations
+from compactflow.backbones.subnets import Activation
+from compactflow.backbones.transforms import Affine, TransformName, make_transform
 
 __all__ = ["Coupling"]
-
-# Psi(g) = 0.2 log(1 + exp(g / 2)) is 1 here, so a fresh block does not scale.
-_UNIT_SCALE = 2.0 * log(exp(5.0) - 1.0)
 
 
 @final
@@ -115,7 +105,7 @@ class Coupling(Backbone):
             )
         channels = make_transform(transform, clamp=clamp, bins=bins, bound=bound)
         self.blocks = nn.ModuleList(
-            _Block(dim, width, activation, channels, horizon, rotation)
+            CouplingBlock(dim, width, activation, channels, horizon, rotation)
             for rotation in draw_rotations(dim, blocks, permutation)
         )
 
@@ -174,125 +164,51 @@ class Coupling(Backbone):
     def _vjp(self, z: Tensor, gradient: Tensor) -> list[Tensor]:
         """What a gradient at latents ``(N, D)`` is for each of the parameters, in their order."""
         gradients: list[Tensor] = []
-        for block in reversed(self._blocks()):
-            z, gradient, grad_block = block.vjp(z, gradient)
-            gradients = grad_block + gradients
+        blocks = self._blocks()
+        for block in reversed(blocks):
+            z, gradient, own = block.vjp(z, gradient, wanted=block is not blocks[0])
+            gradients = own + gradients
         return gradients
 
     def _forward_and_total(
         self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
     ) -> tuple[Tensor, Tensor]:
+        plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
+        transform = self._blocks()[0].transform
+        if not plain and isinstance(transform, Affine) and not transform.preserve_volume:
+            z, total = Encode.apply(x, self._trace, *self.parameters())  # type: ignore[no-untyped-call]
+            return z, total
         total = x.new_zeros(x.shape[:-1])
         for block in self._blocks():
             x, spread = block(x, sigma, generator)
             total = total + spread.sum(dim=-1) + block.global_scale().log().sum(dim=-1)
         return x, total
 
-    def _blocks(self) -> list[_Block]:
-        return cast("list[_Block]", list(self.blocks))
+    def _trace(self, x: Tensor) -> tuple[Tensor, Tensor, EncodeVjp]:
+        """Latents and log-dets of affine couplings, and their gradients by hand."""
+        blocks = self._blocks()
+        raw = torch.stack([block.scale for block in blocks])
+        scales = 0.2 * softplus(raw / 2).unsqueeze(-2)
+        log_slopes, vjps = [], []
+        for block, scale in zip(blocks, scales, strict=True):
+            x, log_slope, vjp = block.trace(x, scale)
+            log_slopes.append(log_slope)
+            vjps.append(vjp)
+        total = torch.cat(log_slopes, dim=-1).sum(dim=-1) + scales.log().sum(dim=(0, -1))
 
+        def whole(grad_z: Tensor, grad_total: Tensor, wanted: bool) -> list[Tensor]:
+            own: list[list[Tensor]] = []
+            for i, vjp in reversed(list(enumerate(vjps))):
+                grad_z, gradients = vjp(grad_z, grad_total.unsqueeze(-1), wanted or i > 0)
+                own.insert(0, gradients)
+            of_scales = torch.stack([gradients[0] for gradients in own])
+            of_scales += grad_total.sum(dim=-1, keepdim=True) / scales.squeeze(-2)
+            of_scales *= 0.1 * torch.sigmoid(raw / 2)
+            for of_scale, gradients in zip(of_scales, own, strict=True):
+                gradients[0] = of_scale
+            return [grad_z, *chain.from_iterable(own)]
 
-@final
-class _Block(nn.Module):
-    rotation: Tensor  # (D, D), or signs (D,)
+        return x, total, whole
 
-    def __init__(
-        self,
-        dim: int,
-        width: int,
-        activation: Activation,
-        transform: ChannelTransform,
-        horizon: float | None,
-        rotation: Tensor,
-    ) -> None:
-        super().__init__()
-        self.passive = (dim + 1) // 2 if dim > 1 else 0
-        self.transform = transform
-        outputs = (dim - self.passive) * transform.size
-        self.subnet = (
-            Subnet(self.passive, width, outputs, activation=activation, horizon=horizon)
-            if self.passive
-            else Constant(outputs)
-        )
-        self.scale = nn.Parameter(torch.full((dim,), _UNIT_SCALE))
-        self.shift = nn.Parameter(torch.zeros(dim))
-        self.register_buffer("rotation", rotation.to(self.shift.dtype))
-        self.reflects = rotation.ndim == 1
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        before = self.rotation.dtype
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.rotation.dtype != before and not self.reflects:
-            # A cast to a wider type keeps the narrow type's rounding, and the transpose would no
-            # longer be the inverse.
-            self.rotation = orthogonalise(self.rotation)
-        return self
-
-    def _predict(self, passive: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """What the subnet predicts for the active channels, ``(N, size, D - passive)``."""
-        outputs, kept = self.subnet.evaluate(passive)
-        size = self.transform.size  # given both, as an empty batch leaves nothing to infer
-        return (0.1 * outputs).view(*passive.shape[:-1], size, outputs.shape[-1] // size), kept
-
-    def global_scale(self) -> Tensor:
-        """Ψ(g), ``(1, D)``."""
-        return 0.2 * softplus(self.scale / 2).unsqueeze(-2)
-
-    def forward(
-        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Map ``(N, D)`` to ``(N, D)``, with the coupling's log-slopes or its divergence."""
-        x1, x2 = self._split(x)
-        u2, spread = self.transform.forward_and_spread(x2, self._predict(x1)[0], sigma, generator)
-        u = torch.cat([x1, u2], dim=-1)
-        v = torch.addcmul(self.shift.unsqueeze(-2), u, self.global_scale())
-        return self._rotate(v), spread
-
-    def inverse(self, y: Tensor) -> Tensor:
-        x1, u2 = self._split(self._undo_affine(self._rotate_back(y), self.global_scale()))
-        return torch.cat([x1, self.transform.inverse(u2, self._predict(x1)[0])], dim=-1)
-
-    @torch.no_grad()
-    def vjp(self, y: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """The inverse of y, and what a gradient at y is there and for each of the parameters."""
-        scale, gradient = self.global_scale(), self._rotate_back(gradient)
-        u = self._undo_affine(self._rotate_back(y), scale)
-        x1, u2 = self._split(u)
-        parameters, kept = self._predict(x1)
-        grad_scale = (gradient * u).sum(dim=-2) * 0.1 * torch.sigmoid(self.scale / 2)
-        grad_shift = gradient.sum(dim=-2)
-        first, second = self._split(gradient * scale)
-        x2, grad_x2, grad_parameters = self.transform.vjp(u2, parameters, second)
-        grad_x1, grad_subnet = self.subnet.vjp(kept, 0.1 * grad_parameters.flatten(-2))
-        x, grad_x = torch.cat([x1, x2], dim=-1), torch.cat([first + grad_x1, grad_x2], dim=-1)
-        return x, grad_x, [grad_scale, grad_shift, *grad_subnet]
-
-    def folded(self) -> FoldedBlock | None:
-        """The block as matrices, if it has that form."""
-        if self.reflects or not isinstance(self.subnet, Subnet) or self.subnet.horizon:
-            return None
-        enter, lift, *layer = self.subnet.folded()
-        predict, bias, move = self.transform.folded(*(0.1 * part for part in layer))
-        return FoldedBlock(
-            enter=enter,
-            lift=lift,
-            smooth=self.subnet.smooth,
-            predict=predict,
-            bias=bias,
-            move=move,
-            leave=self.global_scale().mT * self.rotation.mT,
-            shift=(self.shift.unsqueeze(-2) @ self.rotation.mT).squeeze(-2),
-        )
-
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        x1, x2 = x.tensor_split((self.passive,), dim=-1)
-        return x1, x2
-
-    def _rotate(self, v: Tensor) -> Tensor:
-        return reflect(v, self.rotation) if self.reflects else v @ self.rotation.mT
-
-    def _rotate_back(self, y: Tensor) -> Tensor:
-        return reflect(y, self.rotation) if self.reflects else y @ self.rotation
-
-    def _undo_affine(self, v: Tensor, scale: Tensor) -> Tensor:
-        return (v - self.shift.unsqueeze(-2)) / scale
+    def _blocks(self) -> list[CouplingBlock]:
+        return cast("list[CouplingBlock]", list(self.blocks))

@@ -45,21 +45,31 @@ class Subnet(nn.Sequential):
         """The outputs for ``(..., N, inputs)``, ``(..., N, outputs)``."""
         return self.evaluate(x)[0]
 
-    def evaluate(self, x: Tensor) -> tuple[Tensor, Kept]:
-        """The outputs, and what `vjp` needs."""
+    def evaluate(self, x: Tensor, unit: float = 1.0) -> tuple[Tensor, Kept]:
+        """The outputs, times a unit, and what `vjp` needs."""
         seen = x if self.horizon is None else squash(x, self.horizon)
         hidden: Tensor = self[1](_linear(self._layer(0), seen))
-        return _linear(self._layer(2), hidden), (x, seen, hidden)
+        return _linear(self._layer(2), hidden, unit), (x, seen, hidden)
 
-    def vjp(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """What a gradient at the outputs is at the inputs and for each of the parameters."""
+    def vjp(
+        self, kept: Kept, gradient: Tensor, *, wanted: bool = True
+    ) -> tuple[Tensor, list[Tensor]]:
+        """What a gradient at the outputs is at the inputs and for each of the parameters.
+
+        That at the inputs is empty if it is not `wanted`.
+        """
         x, seen, hidden = kept
         grad_hidden = gradient @ self._layer(2).weight
-        grad_hidden *= 1 - hidden.square() if self.smooth else hidden.sign()
-        # Of two orders of a product, that whose result has the longer rows is far faster.
-        grad_x = (self._layer(0).weight.mT @ grad_hidden.mT).mT
-        if self.horizon is not None:
-            grad_x /= torch.hypot(x / self.horizon, x.new_ones(()))
+        if self.smooth:
+            grad_hidden.addcmul_(grad_hidden, hidden.square(), value=-1)
+        else:
+            grad_hidden = torch.ops.aten.threshold_backward(grad_hidden, hidden, 0)
+        grad_x = x[:0]
+        if wanted:
+            # Of two orders of a product, that whose result has the longer rows is far faster.
+            grad_x = (self._layer(0).weight.mT @ grad_hidden.mT).mT
+            if self.horizon is not None:
+                grad_x /= torch.hypot(x / self.horizon, x.new_ones(()))
         return grad_x, [
             (seen.mT @ grad_hidden).mT,
             grad_hidden.sum(dim=-2),
@@ -103,17 +113,23 @@ class Constant(nn.Module):
         """The outputs for each row of ``(..., N, 0)``, ``(..., N, outputs)``."""
         return self.evaluate(x)[0]
 
-    def evaluate(self, x: Tensor) -> tuple[Tensor, Kept]:
-        """The outputs, and what `vjp` needs."""
-        return self.values.unsqueeze(-2).expand(*x.shape[:-1], -1), (x,)
+    def evaluate(self, x: Tensor, unit: float = 1.0) -> tuple[Tensor, Kept]:
+        """The outputs, times a unit, and what `vjp` needs."""
+        return (unit * self.values).unsqueeze(-2).expand(*x.shape[:-1], -1), (x,)
 
-    def vjp(self, kept: Kept, gradient: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def vjp(
+        self, kept: Kept, gradient: Tensor, *, wanted: bool = True
+    ) -> tuple[Tensor, list[Tensor]]:
         """What a gradient at the outputs is at the inputs and for each of the parameters."""
         return torch.zeros_like(kept[0]), [gradient.sum(dim=-2)]
 
 
-def _linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    if layer.weight.ndim == 2:
-        outputs: Tensor = layer(x)
-        return outputs
-    return torch.baddbmm(layer.bias.unsqueeze(1), x, layer.weight.mT)
+def _linear(layer: nn.Linear, x: Tensor, unit: float = 1.0) -> Tensor:
+    """What a layer, or M of them, gives, times a unit."""
+    if layer.weight.ndim == 3:
+        bias = layer.bias.unsqueeze(1)
+        return torch.baddbmm(bias, x, layer.weight.mT, beta=unit, alpha=unit)
+    if unit != 1:
+        return torch.addmm(layer.bias, x, layer.weight.mT, beta=unit, alpha=unit)
+    outputs: Tensor = layer(x)
+    return outputs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from math import exp, log
 from typing import ClassVar, Literal, TypeAlias, final, get_args
@@ -11,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad, softplus
 
+from compactflow.backbones.channels import ChannelTransform, Folded
 from compactflow.backbones.squashing import soft_clamp
 
 __all__ = [
     "Additive",
     "Affine",
-    "ChannelTransform",
     "Spline",
     "TransformName",
     "make_transform",
@@ -24,85 +23,9 @@ __all__ = [
 
 TransformName: TypeAlias = Literal["affine", "additive", "volume-preserving", "spline"]
 
-Folded: TypeAlias = tuple[Tensor, Tensor, Callable[[Tensor, Tensor], object]]
-
 # A spline's bins and slopes are at least this share of an even knot spacing and of slope 1, which
 # bounds how far one bin can stretch and so the round-trip error.
 _LEAST = 1e-2
-
-
-class ChannelTransform(ABC):
-    """An increasing map of each channel, given `size` parameters per channel.
-
-    With all parameters 0 it is the identity. Shapes: values ``(..., N, C)``, parameters
-    ``(..., N, size, C)``; below, N stands for ``..., N``.
-    """
-
-    size: int
-    is_affine: ClassVar[bool] = True
-
-    @abstractmethod
-    def forward(self, x: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor]:
-        """Map ``(N, C)`` to y, ``(N, C)``, with ``log ∂y/∂x`` of each channel, ``(N, C)``."""
-
-    @abstractmethod
-    def inverse(self, y: Tensor, parameters: Tensor) -> Tensor:
-        """Undo `forward`, ``(N, C)``."""
-
-    def forward_and_spread(
-        self,
-        x: Tensor,
-        parameters: Tensor,
-        sigma: float | None,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Map ``(N, C)`` to y; with the log-slopes, or for a σ Stein's estimate, ``(N, C)`` each.
-
-        The estimate is ``ε (y⁺ - y)/σ``, with ε a random sign and ``y⁺`` the image of
-        ``x + sg(F⁻¹(y + σε) - x)``. In the mean its gradient is that of the log-slope, averaged
-        over ``[y - σ, y + σ]``. If F is affine, of log-slope s, it is ``exp(s - sg s)`` whatever
-        ε may be, and s has the same gradient.
-        """
-        y, log_slope = self.forward(x, parameters)
-        if sigma is None or self.is_affine:
-            return y, log_slope
-        with torch.no_grad():
-            offset = (
-                torch.empty_like(y).bernoulli_(generator=generator).mul_(2 * sigma).sub_(sigma)
-            )
-            step = self.inverse(y + offset, parameters) - x
-        return y, offset * (self.forward(x + step, parameters)[0] - y) / sigma**2
-
-    def vjp(
-        self, y: Tensor, parameters: Tensor, gradient: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """The inverse x of y, ``(N, C)``, and what a gradient at y is at x and the parameters."""
-        x = self.inverse(y, parameters)
-        with torch.enable_grad():
-            inputs = x.detach().requires_grad_(), parameters.detach().requires_grad_()
-            y, _ = self.forward(*inputs)
-        grad_x, grad_parameters = torch.autograd.grad(y, inputs, gradient)
-        return x, grad_x, grad_parameters
-
-    def folded(self, predict: Tensor, bias: Tensor) -> Folded:
-        """The layer that predicts the parameters, and what moves values by what it predicts.
-
-        A transform may move constants of its own into the layer.
-
-        Args:
-            predict: Maps the inputs of the layer to the parameters, ``(..., W, size C)``.
-            bias: Added to these, ``(..., size C)``.
-
-        Returns:
-            Another such matrix and bias, and a function of values ``(N, C)``, which it changes in
-            place, and of what these give, ``(N, size C)``, of which it may make other use.
-        """
-
-        def move(x: Tensor, predicted: Tensor) -> None:
-            parameters = predicted.view(*x.shape[:-1], self.size, x.shape[-1])
-            x.copy_(self.forward(x, parameters)[0])
-
-        return predict, bias, move
 
 
 @final
@@ -147,6 +70,31 @@ class Affine(ChannelTransform):
         slope = 1 - (log_scale / self.clamp).square()
         grad_parameters = torch.stack([gradient * stretched * slope, gradient], dim=-2)
         return stretched / scale, gradient * scale, grad_parameters
+
+    def trace(
+        self, x: Tensor, parameters: Tensor, y: Tensor
+    ) -> tuple[Tensor, Callable[[Tensor, Tensor, float], Tensor]]:
+        """As `forward`, into y, with the log-scales and gradients, if it changes the volume.
+
+        The latter from those at y, ``(N, C)``, which are changed in place to those at x, from
+        those at each log-scale of a row, ``(N, 1)``, and a unit, to those at the parameters in
+        turn, ``(N, size C)``, times the unit.
+        """
+        log_scale, shift = self._split(parameters)
+        scale = log_scale.exp()
+        torch.addcmul(shift, x, scale, out=y)
+
+        def vjp(gradient: Tensor, grad_log_scale: Tensor, unit: float) -> Tensor:
+            grad_parameters = torch.empty_like(parameters)
+            of_raw, of_shift = grad_parameters.unbind(dim=-2)
+            torch.mul(gradient, unit, out=of_shift)
+            gradient *= scale
+            grad_log = torch.addcmul(unit * grad_log_scale, gradient, x, value=unit)
+            slope = log_scale.square()
+            torch.addcmul(grad_log, grad_log, slope, value=-1 / self.clamp**2, out=of_raw)
+            return grad_parameters.flatten(-2)
+
+        return log_scale, vjp
 
     def folded(self, predict: Tensor, bias: Tensor) -> Folded:
         """See `ChannelTransform.folded`; ``exp(α tanh(s/α))`` is ``exp(α - 2α σ(-2s/α))``."""

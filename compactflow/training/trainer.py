@@ -156,7 +156,8 @@ class _Run:
         self.model = nn.ModuleDict({"stack": self.stack, "objective": objective})
         self.interval = max(1, options.max_steps // options.checks)
         self.parameters = [p for p in self.stack.parameters() if p.requires_grad]
-        parameters = [*self.parameters, *objective.trained()]
+        self.others = objective.trained()
+        parameters = [*self.parameters, *self.others]
         self.optimizer = make_optimizer(options.optimizer, parameters, options.learning_rate)
         self.schedule = make_schedule(options.schedule, self.optimizer, options.max_steps)
         flow = CompactFlow(self.stack, flows[0].latent)
@@ -214,12 +215,12 @@ class _Run:
             loss, parts = pull + push, {"pull": pull, "push": push}
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        if step > self.warm_up:
+        if self.others and step > self.warm_up:
             self.objective.check_gradients()
         # The loss is the mean over the members, so each has a gradient of 1/M its own.
         clip = options.clip / math.sqrt(self.stack.members)
         torch.nn.utils.clip_grad_norm_(self.parameters, clip, foreach=True)
-        torch.nn.utils.clip_grad_norm_(self.objective.trained(), options.clip, foreach=True)
+        torch.nn.utils.clip_grad_norm_(self.others, options.clip, foreach=True)
         self.optimizer.step()
         self.schedule.step()
         return {name: term.detach() for name, term in ({"loss": loss} | parts).items()}

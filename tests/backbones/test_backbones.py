@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import normflows as nf
@@ -13,6 +14,7 @@ from compactflow.backbones.base import ConvergenceError
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.iresnet import IResNet, spectral_bound
 from compactflow.backbones.solvers import picard
+from compactflow.backbones.stacking import stack_modules
 from compactflow.plugins import registry
 from compactflow.testing import check_backbone
 from compactflow.training.stack import Stack
@@ -400,6 +402,32 @@ def test_an_inverse_that_does_not_converge_says_which_rows():
     z = torch.randn(4, 3)
     with pytest.raises(ConvergenceError, match=r"4 rows \(0, 1, 2, 3\) in 1 iterations"):
         backbone.inverse(z)
+
+
+@pytest.mark.parametrize("networks", [1, 3])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"permutation": "hartley"}, {"activation": "relu", "horizon": 2.0}, {"clamp": 0.5}],
+)
+def test_gradients_by_hand_are_those_of_the_graph(options, networks):
+    made = [Coupling(5, blocks=3, width=8, **options).double() for _ in range(networks)]
+    with torch.no_grad():
+        for parameter in itertools.chain.from_iterable(one.parameters() for one in made):
+            parameter += 0.3 * torch.randn_like(parameter)
+    backbone = made[0] if networks == 1 else stack_modules(made)
+    shape = (7, 5) if networks == 1 else (networks, 7, 5)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    z, log_abs_det = backbone.forward_and_log_abs_det(x)
+    assert type(z.grad_fn).__name__ == "EncodeBackward"
+    y, total = x, 0
+    for block in backbone.blocks:
+        y, log_slopes = block(y)
+        total = total + log_slopes.sum(dim=-1) + block.global_scale().log().sum(dim=-1)
+    at_z, at_total = torch.randn_like(y), torch.randn_like(total)
+    wanted = [x, *backbone.parameters()]
+    own = torch.autograd.grad([z, log_abs_det], wanted, [at_z, at_total])
+    graph = torch.autograd.grad([y, total], wanted, [at_z, at_total])
+    torch.testing.assert_close((z, log_abs_det, *own), (y, total, *graph))
 
 
 def test_a_fixed_point_is_that_of_each_row_however_long_others_take():
