@@ -8,6 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from scipy.spatial.distance import cdist
+from scipy.special import logsumexp
 from scipy.stats import wilcoxon
 
 from compactflow.experiments import datasets
@@ -140,6 +142,14 @@ def test_the_quarter_density_has_a_quarter_of_silvermans_width():
     width = 0.25 * 32 ** (-1 / 5)
     near, far = score(np.array([[0.0], [width]]))
     assert far - near == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("name", "width"), [("KDE", 1.0), ("KDE/4", 0.25 * 300 ** (-1 / 34))])
+def test_kernel_densities_are_right_where_they_are_tiny(name, width):
+    train, rows = np.split(np.random.default_rng(0).normal(size=(400, 30)), [300])
+    exact = logsumexp(-cdist(rows, train, "sqeuclidean") / (2 * width**2), axis=1)
+    score = peers.PEERS[name](train, 0)(rows)
+    assert np.ptp(score + exact) < 1e-6
 
 
 @pytest.mark.parametrize("name", ["DTE-C", "TCCM"])
