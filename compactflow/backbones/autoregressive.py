@@ -39,6 +39,7 @@ class Autoregressive(Backbone):
         bound: A spline acts on ``[-bound, bound]``, in units of the backbone's input.
         horizon: c, in units of the backbone's input: the network sees ``c asinh(x / c)``, which
             tames far inputs.
+        context: Features of the context, which each network sees beside x.
 
     Attributes:
         iterations: For each layer from the last to the first, how many the latest inverse took.
@@ -69,26 +70,30 @@ class Autoregressive(Backbone):
         bins: int = 8,
         bound: float = 3.0,
         horizon: float = 1.0,
+        context: int = 0,
     ) -> None:
-        super().__init__(dim)
+        super().__init__(dim, context)
         if layers < 1 or width < 1:
             raise ValueError(f"layers and width must be at least 1, got {layers} and {width}")
         if not horizon > 0:
             raise ValueError(f"horizon must be positive, got {horizon}")
         channels = make_transform(transform, clamp=clamp, bins=bins, bound=bound)
         self.layers = nn.ModuleList(
-            _Layer(dim, width, channels, horizon, backward=bool(i % 2)) for i in range(layers)
+            _Layer(dim, width, channels, horizon, context, backward=bool(i % 2))
+            for i in range(layers)
         )
         self.iterations: list[int] = []
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
         for layer in self._layers():
-            x, _ = layer(x)
+            x, _ = layer(x, context)
         return x
 
     @torch.no_grad()
-    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+    def inverse(
+        self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``, from `start` if given, without a gradient.
 
         Raises:
@@ -97,30 +102,37 @@ class Autoregressive(Backbone):
         starts: list[Tensor | None] = [None] * len(self.layers)
         if start is not None:
             for i, layer in enumerate(self._layers()):
-                starts[i], (start, _) = start, layer(start)
+                starts[i], (start, _) = start, layer(start, context)
         self.iterations = []
         for layer, guess in zip(reversed(self._layers()), reversed(starts), strict=True):
-            z, iterations = layer.inverse(z, z if guess is None else guess)
+            z, iterations = layer.inverse(z, z if guess is None else guess, context)
             self.iterations.append(iterations)
         return z
 
-    def log_abs_det(self, x: Tensor) -> Tensor:
+    def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
-        return self.forward_and_log_abs_det(x)[1]
+        return self.forward_and_log_abs_det(x, context=context)[1]
 
-    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_abs_det(
+        self, x: Tensor, *, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
-        return self._forward_and_total(x)
+        return self._forward_and_total(x, context)
 
     def forward_and_divergence(
-        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        sigma: float,
+        generator: torch.Generator | None = None,
+        *,
+        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Latents ``(N, D)`` of data ``(N, D)`` and Stein's estimate, ``(N,)``.
 
         It is made for each feature in each layer, which takes no inverse: a layer is D maps in
         turn that each move one feature.
         """
-        return self._forward_and_total(x, sigma, generator)
+        return self._forward_and_total(x, context, sigma, generator)
 
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`."""
@@ -128,11 +140,15 @@ class Autoregressive(Backbone):
         self.forward_and_divergence = torch.compile(self.forward_and_divergence)  # type: ignore[method-assign]
 
     def _forward_and_total(
-        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        sigma: float | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         total = x.new_zeros(len(x))
         for layer in self._layers():
-            x, spread = layer(x, sigma, generator)
+            x, spread = layer(x, context, sigma, generator)
             total = total + spread.sum(dim=1)
         return x, total
 
@@ -143,34 +159,52 @@ class Autoregressive(Backbone):
 @final
 class _Layer(nn.Module):
     def __init__(
-        self, dim: int, width: int, transform: ChannelTransform, horizon: float, *, backward: bool
+        self,
+        dim: int,
+        width: int,
+        transform: ChannelTransform,
+        horizon: float,
+        context: int,
+        *,
+        backward: bool,
     ) -> None:
         super().__init__()
         self.transform = transform
         self.horizon = horizon
         before = torch.ones(dim, dim).tril(-1).bool()
         # Feature by feature, as in the first model files.
-        adjacency = (before.T if backward else before).repeat_interleave(transform.size, dim=0)
+        seen = torch.cat([before.T if backward else before, before.new_ones(dim, context)], dim=1)
+        adjacency = seen.repeat_interleave(transform.size, dim=0)
         self.net = (
             MaskedMLP(adjacency, (width, width), activation=nn.ReLU)
-            if dim > 1
+            if seen.any()
             else Constant(transform.size)
         )
 
-    def _predict(self, x: Tensor) -> Tensor:
+    def _predict(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         """What the network predicts for each feature, ``(N, size, D)``."""
-        parameters: Tensor = 0.1 * self.net(squash(x, self.horizon))
+        seen = squash(x, self.horizon)
+        seen = seen if context is None else torch.cat([seen, context], dim=1)
+        parameters: Tensor = 0.1 * self.net(seen)
         return parameters.view(*x.shape, self.transform.size).transpose(1, 2)
 
     def forward(
-        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        sigma: float | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Map ``(N, D)`` to ``(N, D)``, with the log-slopes or the divergence."""
-        return self.transform.forward_and_spread(x, self._predict(x), sigma, generator)
+        parameters = self._predict(x, context)
+        return self.transform.forward_and_spread(x, parameters, sigma, generator)
 
-    def inverse(self, y: Tensor, start: Tensor) -> tuple[Tensor, int]:
+    def inverse(
+        self, y: Tensor, start: Tensor, context: Tensor | None = None
+    ) -> tuple[Tensor, int]:
         def step(x: Tensor, rows: Tensor) -> Tensor:
-            return self.transform.inverse(y[rows], self._predict(x))
+            own = None if context is None else context[rows]
+            return self.transform.inverse(y[rows], self._predict(x, own))
 
         # One more than the features, to see that the last changed nothing.
         return picard(step, start, max_iterations=y.shape[1] + 1, exact=True)

@@ -24,18 +24,27 @@ class Backbone(nn.Module, ABC):
     Both directions must stay finite for far inputs (``|x| = 1e6``): scoring those is what the
     map is for.
 
+    A class whose map depends on a context as well is made with the keyword ``context``, the number
+    C of its features, 0 for none, and gives it to ``super().__init__``. Then every method that it
+    defines and that takes rows takes the keyword ``context``, too: of each row, ``(N, C)``. Given
+    a context it is an invertible map of ``R^D``, and a row's depends on the row's own context
+    only. See `compactflow.backbones.conditional`.
+
     Args:
         dim: The dimension D, at least 1.
+        context: The number of features C of the context.
 
     Attributes:
         parallel: Whether M networks of this class run as one: every method then takes rows
             ``(M, N, D)`` as well, when each parameter and buffer is the M networks' own, stacked
             along a new first axis.
+        categories: For each column of the context that a detector's rows carry, how many
+            categories it has, or 0 for a number: see `compactflow.backbones.conditional.bind`.
         members: How many networks it consists of, more than 1 for a
             `compactflow.training.stack.Stack` only.
 
     Raises:
-        ValueError: If `dim` is smaller than 1.
+        ValueError: If `dim` is smaller than 1, or `context` than 0.
 
     Examples:
         >>> class Scale(Backbone):
@@ -54,11 +63,15 @@ class Backbone(nn.Module, ABC):
 
     parallel: ClassVar[bool] = False
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, context: int = 0) -> None:
         super().__init__()
         if dim < 1:
             raise ValueError(f"dim is the number of features and must be at least 1, got {dim}")
+        if context < 0:
+            raise ValueError(f"context is a number of features, at least 0, got {context}")
         self.dim = dim
+        self.context = context
+        self.categories: tuple[int, ...] = (0,) * context
         self.members = 1
 
     @abstractmethod

@@ -45,14 +45,16 @@ class CouplingBlock(nn.Module):
         transform: ChannelTransform,
         horizon: float | None,
         rotation: Tensor,
+        context: int,
     ) -> None:
         super().__init__()
         self.passive = (dim + 1) // 2 if dim > 1 else 0
+        self.context = context
         self.transform = transform
         outputs = (dim - self.passive) * transform.size
         self.subnet = (
-            Subnet(self.passive, width, outputs, activation=activation, horizon=horizon)
-            if self.passive
+            Subnet(self.passive + context, width, outputs, activation=activation, horizon=horizon)
+            if self.passive + context
             else Constant(outputs)
         )
         self.scale = nn.Parameter(torch.full((dim,), _UNIT_SCALE))
@@ -69,9 +71,12 @@ class CouplingBlock(nn.Module):
             self.rotation = orthogonalise(self.rotation)
         return self
 
-    def _predict(self, passive: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def _predict(
+        self, passive: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """What the subnet predicts for the active channels, ``(N, size, D - passive)``."""
-        outputs, kept = self.subnet.evaluate(passive, _UNIT)
+        seen = passive if context is None else torch.cat([passive, context], dim=-1)
+        outputs, kept = self.subnet.evaluate(seen, _UNIT)
         size = self.transform.size  # given both, as an empty batch leaves nothing to infer
         return outputs.view(*passive.shape[:-1], size, outputs.shape[-1] // size), kept
 
@@ -80,55 +85,66 @@ class CouplingBlock(nn.Module):
         return 0.2 * softplus(self.scale / 2).unsqueeze(-2)
 
     def forward(
-        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None = None,
+        sigma: float | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Map ``(N, D)`` to ``(N, D)``, with the coupling's log-slopes or its divergence."""
         x1, x2 = self._split(x)
-        u2, spread = self.transform.forward_and_spread(x2, self._predict(x1)[0], sigma, generator)
+        parameters, _ = self._predict(x1, context)
+        u2, spread = self.transform.forward_and_spread(x2, parameters, sigma, generator)
         u = torch.cat([x1, u2], dim=-1)
         v = torch.addcmul(self.shift.unsqueeze(-2), u, self.global_scale())
         return self._rotate(v), spread
 
-    def inverse(self, y: Tensor) -> Tensor:
+    def inverse(self, y: Tensor, context: Tensor | None = None) -> Tensor:
         """Undo `forward`, ``(N, D)``."""
         x1, u2 = self._split(self._undo_affine(self._rotate_back(y), self.global_scale()))
-        return torch.cat([x1, self.transform.inverse(u2, self._predict(x1)[0])], dim=-1)
+        return torch.cat([x1, self.transform.inverse(u2, self._predict(x1, context)[0])], dim=-1)
 
     @torch.no_grad()
     def vjp(
-        self, y: Tensor, gradient: Tensor, *, wanted: bool = True
+        self, y: Tensor, gradient: Tensor, context: Tensor | None = None, *, wanted: bool = True
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """The inverse of y, and what a gradient at y is there and for each of the parameters.
 
         Args:
             y: What the block gives, ``(N, D)``.
             gradient: At y, ``(N, D)``.
+            context: Of the rows, ``(N, C)``, if there is one.
             wanted: Whether the gradient at the inverse is; else it is empty.
         """
         scale = self.global_scale()
         u = self._undo_affine(self._rotate_back(y), scale)
         x1, u2 = self._split(u)
-        parameters, kept = self._predict(x1)
+        parameters, kept = self._predict(x1, context)
         gradient = self._rotate_back(gradient) * scale
         grad_scale, grad_shift = self._affine_vjp(u, scale, gradient)
         first, second = self._split(gradient)
         x2, grad_x2, grad_parameters = self.transform.vjp(u2, parameters, second)
         grad_predicted = _UNIT * grad_parameters.flatten(-2)
         grad_x1, grad_subnet = self.subnet.vjp(kept, grad_predicted, wanted=wanted)
-        grad_x = torch.cat([first + grad_x1, grad_x2], dim=-1) if wanted else gradient[:0]
+        grad_x = gradient[:0]
+        if wanted:
+            grad_x = torch.cat([first + grad_x1[..., : self.passive], grad_x2], dim=-1)
         grad_scale = grad_scale * 0.1 * torch.sigmoid(self.scale / 2)
         return torch.cat([x1, x2], dim=-1), grad_x, [grad_scale, grad_shift, *grad_subnet]
 
-    def trace(self, x: Tensor, scale: Tensor) -> tuple[Tensor, Tensor, BlockVjp]:
+    def trace(
+        self, x: Tensor, scale: Tensor, context: Tensor | None
+    ) -> tuple[Tensor, Tensor, BlockVjp]:
         """As `forward` of an affine coupling, with its log-slopes, and its gradients by hand.
 
         Args:
             x: ``(N, D)``.
             scale: Ψ(g), ``(1, D)``, whose gradient is given in place of that for g.
+            context: Of the rows, ``(N, C)``, if there is one.
         """
         assert isinstance(self.transform, Affine)
         x1, x2 = self._split(x)
-        parameters, kept = self._predict(x1)
+        parameters, kept = self._predict(x1, context)
         u = torch.empty_like(x, memory_format=torch.contiguous_format)
         u1, u2 = self._split(u)
         u1.copy_(x1)
@@ -149,14 +165,16 @@ class CouplingBlock(nn.Module):
             grad_parameters = moved_vjp(second, grad_total, _UNIT)
             grad_x1, grad_subnet = self.subnet.vjp(kept, grad_parameters, wanted=wanted)
             if wanted:
-                first += grad_x1
+                first += grad_x1[..., : self.passive]
             return gradient, [*grad_affine, *grad_subnet]
 
         return y, log_slope, vjp
 
     def folded(self) -> FoldedBlock | None:
         """The block as matrices, if it has that form."""
-        if self.reflects or not isinstance(self.subnet, Subnet) or self.subnet.horizon:
+        if self.reflects or self.context or not isinstance(self.subnet, Subnet):
+            return None
+        if self.subnet.horizon:
             return None
         enter, lift, *layer = self.subnet.folded()
         predict, bias, move = self.transform.folded(*(_UNIT * part for part in layer))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.conditional import Given, overrides, takes_context
 from compactflow.plugins import Kind
 from compactflow.randomness import normal_like
 
@@ -25,6 +26,7 @@ class Chain(Backbone):
         dim: The dimension D.
         links: What makes each backbone from the dimension; in a detector its name, its class, or
             a mapping with its ``name`` and ``options``.
+        context: Features of the context, for the links that take one.
 
     Raises:
         ValueError: If there are no links.
@@ -39,26 +41,31 @@ class Chain(Backbone):
 
     components: ClassVar[dict[str, Kind]] = {"links": "backbone"}
 
-    def __init__(self, dim: int, *, links: Sequence[Callable[[int], Backbone]]) -> None:
-        super().__init__(dim)
+    def __init__(
+        self, dim: int, *, links: Sequence[Callable[..., Backbone]], context: int = 0
+    ) -> None:
         if not links:
             raise ValueError("links must name at least one backbone, got none")
-        self.links = nn.ModuleList(make(dim) for make in links)
+        made = [make(dim, context=context) if takes_context(make) else make(dim) for make in links]
+        super().__init__(dim, max(link.context for link in made))
+        self.links = nn.ModuleList(made)
 
     @property
     def parallel(self) -> bool:  # type: ignore[override]
         """Whether all links are."""
         return all(link.parallel for link in self._links())
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
-        for link in self._links():
+        for link in self._links(context):
             x = link(x)
         return x
 
-    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+    def inverse(
+        self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``; see `Backbone.inverse`."""
-        links = self._links()
+        links = self._links(context)
         starts: list[Tensor | None] = [start] * len(links)
         if start is not None:
             for i, link in enumerate(links[:-1]):
@@ -67,37 +74,48 @@ class Chain(Backbone):
             z = link.inverse(z, start=begin)
         return z
 
-    def log_abs_det(self, x: Tensor) -> Tensor:
+    def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """The sum of the links', ``(N,)``."""
-        return self.forward_and_log_abs_det(x)[1]
+        return self.forward_and_log_abs_det(x, context=context)[1]
 
-    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_abs_det(
+        self, x: Tensor, *, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Latents ``(N, D)`` and `log_abs_det`, ``(N,)``, from one pass through each link."""
         total = x.new_zeros(x.shape[:-1])
-        for link in self._links():
+        for link in self._links(context):
             x, own = link.forward_and_log_abs_det(x)
             total = total + own
         return x, total
 
     def forward_and_divergence(
-        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        sigma: float,
+        generator: torch.Generator | None = None,
+        *,
+        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The sum of the links' estimates, which has less noise than one of the whole chain."""
         total = x.new_zeros(x.shape[:-1])
-        for link in self._links():
+        for link in self._links(context):
             x, own = _divergence(link, x, sigma, generator)
             total = total + own
         return x, total
 
-    def _links(self) -> list[Backbone]:
-        return cast("list[Backbone]", list(self.links))
+    def _links(self, context: Tensor | None = None) -> list[Backbone]:
+        """The links, each given the context if it takes one."""
+        links = cast("list[Backbone]", list(self.links))
+        if context is None:
+            return links
+        return [Given(link, context) if link.context else link for link in links]
 
 
 def _divergence(
     link: Backbone, x: Tensor, sigma: float, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor]:
     """A link's latents and its estimate, whose gradient is meant for x too."""
-    if type(link).forward_and_divergence is not Backbone.forward_and_divergence:
+    if overrides(link, "forward_and_divergence"):
         return link.forward_and_divergence(x, sigma, generator)
     z: Tensor = link(x)
     noise = normal_like(z, generator)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from typing import ClassVar, cast, final, get_args
 
@@ -55,6 +56,7 @@ class Coupling(Backbone):
         horizon: c, in units of the backbone's input: the subnet sees ``c asinh(x1 / c)``. That
             tames far inputs, whose round trip a ``"relu"`` would else spoil. ``None`` lets it see
             x1.
+        context: Features of the context, which each subnet sees beside x1.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -88,8 +90,9 @@ class Coupling(Backbone):
         bound: float = 3.0,
         permutation: Permutation = "auto",
         horizon: float | None = None,
+        context: int = 0,
     ) -> None:
-        super().__init__(dim)
+        super().__init__(dim, context)
         if blocks < 1 or width < 1:
             raise ValueError(f"blocks and width must be at least 1, got {blocks} and {width}")
         if horizon is not None and not horizon > 0:
@@ -105,47 +108,59 @@ class Coupling(Backbone):
             )
         channels = make_transform(transform, clamp=clamp, bins=bins, bound=bound)
         self.blocks = nn.ModuleList(
-            CouplingBlock(dim, width, activation, channels, horizon, rotation)
+            CouplingBlock(dim, width, activation, channels, horizon, rotation, context)
             for rotation in draw_rotations(dim, blocks, permutation)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
         for block in self._blocks():
-            x, _ = block(x)
+            x, _ = block(x, context)
         return x
 
-    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+    def inverse(
+        self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``, analytically; `start` is ignored."""
         for block in reversed(self._blocks()):
-            z = block.inverse(z)
+            z = block.inverse(z, context)
         return z
 
-    def log_abs_det(self, x: Tensor) -> Tensor:
+    def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
-        return self.forward_and_log_abs_det(x)[1]
+        return self.forward_and_log_abs_det(x, context=context)[1]
 
-    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_abs_det(
+        self, x: Tensor, *, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
-        return self._forward_and_total(x)
+        return self._forward_and_total(x, context)
 
     def forward_and_divergence(
-        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        sigma: float,
+        generator: torch.Generator | None = None,
+        *,
+        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Latents ``(N, D)`` of data ``(N, D)`` and Stein's estimate, ``(N,)``.
 
         It is made in each block, on the channels that move: these do so one by one, so that each
         needs a random sign of its own only, and an affine map needs none.
         """
-        return self._forward_and_total(x, sigma, generator)
+        return self._forward_and_total(x, context, sigma, generator)
 
-    def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+    def recode(
+        self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, at the cost of the decoding alone.
 
         A block's activations serve its inverse and its gradient alike, in the backward pass: see
         `compactflow.backbones.reversible.Recode`. `start` is ignored.
         """
-        latents: Tensor = Recode.apply(z.detach(), self._vjp, *self.parameters())  # type: ignore[no-untyped-call]
+        vjp = partial(self._vjp, context)
+        latents: Tensor = Recode.apply(z.detach(), vjp, *self.parameters())  # type: ignore[no-untyped-call]
         return latents
 
     @torch.no_grad()
@@ -161,37 +176,41 @@ class Coupling(Backbone):
         self.inverse = torch.compile(self.inverse)  # type: ignore[method-assign]
         self._vjp = torch.compile(self._vjp)  # type: ignore[method-assign]
 
-    def _vjp(self, z: Tensor, gradient: Tensor) -> list[Tensor]:
+    def _vjp(self, context: Tensor | None, z: Tensor, gradient: Tensor) -> list[Tensor]:
         """What a gradient at latents ``(N, D)`` is for each of the parameters, in their order."""
         gradients: list[Tensor] = []
         blocks = self._blocks()
         for block in reversed(blocks):
-            z, gradient, own = block.vjp(z, gradient, wanted=block is not blocks[0])
+            z, gradient, own = block.vjp(z, gradient, context, wanted=block is not blocks[0])
             gradients = own + gradients
         return gradients
 
     def _forward_and_total(
-        self, x: Tensor, sigma: float | None = None, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        sigma: float | None = None,
+        generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
         transform = self._blocks()[0].transform
         if not plain and isinstance(transform, Affine) and not transform.preserve_volume:
-            z, total = Encode.apply(x, self._trace, *self.parameters())  # type: ignore[no-untyped-call]
+            z, total = Encode.apply(x, partial(self._trace, context), *self.parameters())  # type: ignore[no-untyped-call]
             return z, total
         total = x.new_zeros(x.shape[:-1])
         for block in self._blocks():
-            x, spread = block(x, sigma, generator)
+            x, spread = block(x, context, sigma, generator)
             total = total + spread.sum(dim=-1) + block.global_scale().log().sum(dim=-1)
         return x, total
 
-    def _trace(self, x: Tensor) -> tuple[Tensor, Tensor, EncodeVjp]:
+    def _trace(self, context: Tensor | None, x: Tensor) -> tuple[Tensor, Tensor, EncodeVjp]:
         """Latents and log-dets of affine couplings, and their gradients by hand."""
         blocks = self._blocks()
         raw = torch.stack([block.scale for block in blocks])
         scales = 0.2 * softplus(raw / 2).unsqueeze(-2)
         log_slopes, vjps = [], []
         for block, scale in zip(blocks, scales, strict=True):
-            x, log_slope, vjp = block.trace(x, scale)
+            x, log_slope, vjp = block.trace(x, scale, context)
             log_slopes.append(log_slope)
             vjps.append(vjp)
         total = torch.cat(log_slopes, dim=-1).sum(dim=-1) + scales.log().sum(dim=(0, -1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast, final
 
 import normflows as nf
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone, ConvergenceError
+from compactflow.backbones.conditional import takes_context
 
 __all__ = ["NormflowsFlow", "from_normflows", "maf", "nsf", "realnvp"]
 
@@ -21,6 +22,8 @@ class NormflowsFlow(Backbone):
     Args:
         dim: The dimension D.
         flows: The layers, in normflows' order: the first is next to the latent.
+        context: The features C of the context that the layers are made for; 0 for none. Layers
+            that take none are the same in any.
 
     References:
         Stimper et al. (2023), *normflows: A PyTorch package for normalizing flows*.
@@ -32,15 +35,17 @@ class NormflowsFlow(Backbone):
         torch.Size([5, 3])
     """
 
-    def __init__(self, dim: int, flows: Sequence[nn.Module]) -> None:
-        super().__init__(dim)
+    def __init__(self, dim: int, flows: Sequence[nn.Module], context: int = 0) -> None:
+        super().__init__(dim, context)
         self.flows = nn.ModuleList(flows)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
-        return self.forward_and_log_abs_det(x)[0]
+        return self.forward_and_log_abs_det(x, context=context)[0]
 
-    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+    def inverse(
+        self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``; `start` is ignored.
 
         Raises:
@@ -50,7 +55,7 @@ class NormflowsFlow(Backbone):
             return z
         try:
             for flow in self.flows:
-                z, _ = flow(z)
+                z, _ = _call(flow.forward, z, context)
         except AssertionError as error:
             raise ConvergenceError(
                 f"the inverse of a layer of normflows failed for a batch of {len(z)} rows: its "
@@ -58,23 +63,48 @@ class NormflowsFlow(Backbone):
             ) from error
         return z
 
-    def log_abs_det(self, x: Tensor) -> Tensor:
+    def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
-        return self.forward_and_log_abs_det(x)[1]
+        return self.forward_and_log_abs_det(x, context=context)[1]
 
-    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_abs_det(
+        self, x: Tensor, *, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Both from one pass: ``(N, D)`` and ``(N,)``."""
         total = x.new_zeros(len(x))
         if not len(x):
             return x, total
         for flow in reversed(list(self.flows)):
-            x, log_abs_det = cast("nf.flows.Flow", flow).inverse(x)
+            x, log_abs_det = _call(cast("nf.flows.Flow", flow).inverse, x, context)
             total = total + log_abs_det
         return x, total
 
 
+def _call(
+    method: Callable[..., tuple[Tensor, Tensor]], x: Tensor, context: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """A direction of a layer, given the context if there is one and the layer takes it."""
+    if context is None or not takes_context(method):
+        return method(x)
+    return method(x, context=context)
+
+
+@final
+class _Reversed(nf.flows.Reverse):
+    """A layer turned round, with the context that normflows' own class leaves out."""
+
+    def forward(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return _call(self.flow.inverse, z, context)
+
+    def inverse(self, z: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return _call(self.flow.forward, z, context)
+
+
 def from_normflows(
-    flow: nf.NormalizingFlow | nf.flows.Flow | Sequence[nf.flows.Flow], dim: int | None = None
+    flow: nf.NormalizingFlow | nf.flows.Flow | Sequence[nf.flows.Flow],
+    dim: int | None = None,
+    *,
+    context: int = 0,
 ) -> NormflowsFlow:
     """Make a backbone of a flow of normflows; its base distribution, if any, is not used.
 
@@ -83,6 +113,7 @@ def from_normflows(
     Args:
         flow: A whole flow, one layer, or layers in normflows' order.
         dim: The dimension D; a whole flow knows its own.
+        context: The features of the context that its layers were made for.
 
     Raises:
         ValueError: If `dim` is not given and `flow` does not know it.
@@ -96,7 +127,7 @@ def from_normflows(
         raise TypeError(f"flow must be a flow, a layer or layers of normflows, got {flow!r}")
     if dim is None:
         raise ValueError("layers do not know their dimension; pass dim, the number of features")
-    return NormflowsFlow(dim, flows)
+    return NormflowsFlow(dim, flows, context)
 
 
 def realnvp(dim: int, *, layers: int = 8, width: int = 64) -> NormflowsFlow:
@@ -110,7 +141,7 @@ def realnvp(dim: int, *, layers: int = 8, width: int = 64) -> NormflowsFlow:
     return from_normflows(flows, dim)
 
 
-def nsf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
+def nsf(dim: int, *, layers: int = 4, width: int = 64, context: int = 0) -> NormflowsFlow:
     """Make coupled rational-quadratic splines with linear tails, mixed by LU-factored maps.
 
     Raises:
@@ -119,12 +150,14 @@ def nsf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
     _check_two("NSF", dim)
     flows: list[nf.flows.Flow] = []
     for _ in range(layers):
-        flows.append(nf.flows.CoupledRationalQuadraticSpline(dim, 2, width))
-        flows.append(nf.flows.LULinearPermute(dim))
-    return from_normflows(flows, dim)
+        spline = nf.flows.CoupledRationalQuadraticSpline(
+            dim, 2, width, num_context_channels=context or None
+        )
+        flows += [spline, nf.flows.LULinearPermute(dim)]
+    return from_normflows(flows, dim, context=context)
 
 
-def maf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
+def maf(dim: int, *, layers: int = 4, width: int = 64, context: int = 0) -> NormflowsFlow:
     """Make masked affine autoregressive layers, reversed so that data → latent is one pass.
 
     Its inverse loses digits of rows beyond about a hundred standard deviations, as the map there
@@ -137,9 +170,9 @@ def maf(dim: int, *, layers: int = 4, width: int = 64) -> NormflowsFlow:
     _check_two("MAF", dim)
     flows: list[nf.flows.Flow] = []
     for _ in range(layers):
-        flows.append(nf.flows.Reverse(nf.flows.MaskedAffineAutoregressive(dim, width)))
-        flows.append(nf.flows.LULinearPermute(dim))
-    return from_normflows(flows, dim)
+        masked = nf.flows.MaskedAffineAutoregressive(dim, width, context_features=context or None)
+        flows += [_Reversed(masked), nf.flows.LULinearPermute(dim)]
+    return from_normflows(flows, dim, context=context)
 
 
 def _check_two(name: str, dim: int) -> None:

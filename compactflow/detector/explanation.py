@@ -36,6 +36,7 @@ RECORD = {
 }
 
 _SAMPLES = 2000  # inliers drawn to learn the features' ranges
+_NEAREST = 32  # of them tried in the context of a row
 _CHANGES = 3  # features changed one by one before all are changed at once
 
 
@@ -191,6 +192,8 @@ def explain(
         near[outlier] = _inliers_near(ensemble, X[outlier], typical, encoder)
     constraints = ensemble.constraints(ensemble.encode(X))
     worst = constraints.max(axis=1)
+    # Behind the features is what rows carry of their context, which stays.
+    X, near, typical = X[:, : ensemble.dim], near[:, : ensemble.dim], typical[:, : ensemble.dim]
     spread = typical.std(axis=0)
     if encoder is None:
         deviation = (X - near) / np.maximum(spread, np.finfo(np.float64).tiny)
@@ -245,9 +248,24 @@ def _inliers_near(
 
 
 def _nearest(ensemble: Ensemble, X: Array, typical: Array) -> Array:
-    """The inlier nearest to each row in latent space, with the row's gaps, ``(N, D)``."""
+    """The inlier nearest to each row in latent space, with the row's gaps, ``(N, D)``.
+
+    In the row's own context, if it has one: what is an inlier elsewhere may be none there.
+    """
     if not len(X):
         return X
     Z, goals = (torch.from_numpy(ensemble.encode(rows)) for rows in (X, typical))
-    goal = typical[torch.cdist(Z, goals).argmin(dim=1).numpy()]
-    return np.where(np.isnan(X), np.nan, goal)
+    order = torch.cdist(Z, goals).argsort(dim=1).numpy()
+    goal = _in_place(typical[order[:, 0]], X, ensemble.dim)
+    for k in range(1, min(_NEAREST, len(typical))):
+        outside = ensemble.signed_distance(goal) > 0
+        if ensemble.contexts is None or not outside.any():
+            break
+        goal[outside] = _in_place(typical[order[outside, k]], X[outside], ensemble.dim)
+    return goal
+
+
+def _in_place(rows: Array, X: Array, dim: int) -> Array:
+    """The features of other rows, with the gaps and the context of rows ``(N, D + P)``."""
+    features = np.where(np.isnan(X[:, :dim]), np.nan, rows[:, :dim])
+    return np.column_stack([features, X[:, dim:]])

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, final
@@ -88,11 +88,12 @@ def fit_ensemble(
     weights: Array | None = None,
     outliers: Array | None = None,
     workers: Workers | None = None,
+    categories: Sequence[int] = (),
 ) -> Fitted:
     """Make an ensemble, train it on inliers and calibrate it.
 
     Args:
-        data: Inliers, ``(N, D)``, with NaN in gaps.
+        data: Inliers, ``(N, D)``, with NaN in gaps, and behind them the P codes of their context.
         arguments: Those of `OneClassFlow`.
         checkpoint: The folder to go on from and to keep the state in.
         callbacks: What looks on while the flows train.
@@ -101,6 +102,7 @@ def fit_ensemble(
         outliers: Known outliers, ``(K, D)``, towards which a score by neighbours leans.
         workers: What fits the first layers and scores the held-out rows, flow by flow; by default
             this process does.
+        categories: For each code of the context how many categories it has, or 0 for a number.
 
     Raises:
         TypeError: If an argument has the wrong type, or an option has a type that a model file
@@ -135,7 +137,7 @@ def fit_ensemble(
         even = groups is not None and len(np.unique(groups)) < len(groups)
         counts = None if weights is None else weights[order]
         ensemble, history, hold_out = _train(
-            data, settings, device, seed, resumed, callbacks, even, counts, workers
+            data, settings, device, seed, resumed, callbacks, even, counts, workers, categories
         )
         if outliers is not None:
             _lean(ensemble, outliers)
@@ -167,13 +169,16 @@ def _train(
     even: bool,
     weights: Array | None,
     workers: Workers | None,
+    categories: Sequence[int],
 ) -> tuple[Ensemble, History, HoldOut]:
-    parts, dim, generator = settings.parts, data.shape[1], seeded(seed)
+    parts, generator = settings.parts, seeded(seed)
+    dim = data.shape[1] - len(categories)
     x = torch.from_numpy(data)
-    x = fill(x, x[_some(len(x), _DONORS, even=even)])
+    features = fill(x[:, :dim], x[_some(len(x), _DONORS, even=even), :dim])
+    x = torch.cat([features, x[:, dim:]], dim=1) if categories else features
     data, x = x.numpy(), x.to(device, finest_dtype(device))
     with drawing_from(generator):
-        networks = make_networks(parts, dim, settings.members)
+        networks = make_networks(parts, dim, settings.members, categories)
         score = find_class("score", parts["score"].choice)
         scoring: Any = score if isinstance(score, type) else type(score)
         apart = scoring.combine is Score.combine
@@ -188,13 +193,13 @@ def _train(
         seen = x
         if workers is None or not all(map(_is_own, layers)):
             for m, rows in enumerate(hold_out.training_rows().T.numpy()):
-                layers[m].fit(data[rows], member=m)
+                layers[m].fit(data[rows, :dim], member=m)
         else:
             tasks = [(m, layer, hold_out) for m, layer in enumerate(layers)]
             layers, views = map(list, zip(*workers.run(_fit_layer, data, tasks), strict=True))
             seen = torch.from_numpy(np.stack(views, axis=1)).to(device)
         latent, trained = make_latent(parts, dim).to(device), hold_out.trained().to(device)
-        anchors = adapt(parts, latent, layers[0].to(device), x, trained)
+        anchors = adapt(parts, latent, layers[0].to(device), x[:, :dim], trained)
         ensemble, push = compose(parts, networks, layers, latent)
     ensemble.place(device)
     ensemble.cast(torch.float32)
@@ -217,6 +222,8 @@ def _train(
     )
     ensemble.eval().place(device)
     known = hold_out.training_rows()
+    if ensemble.contexts is not None:
+        ensemble.contexts.see(x[:, dim:].to(ensemble.latent.like))
     if even:  # rows of a group follow each other, and a score may take the first
         known = known[torch.randperm(len(known), generator=seeded(seed))]
     for m in range(len(ensemble.scores)):
@@ -242,8 +249,10 @@ def _fit_layer(
     """Fit the first layer of a flow, and pass all rows through it, as training takes them."""
     m, layer, hold_out = task
     with fresh_defaults():
-        layer.fit(data[hold_out.training_rows()[:, m].numpy()], member=m)
-        rows = draw_in(layer(torch.from_numpy(data.copy())))  # as shared arrays are read-only
+        # A copy, as shared arrays are read-only.
+        features, codes = torch.from_numpy(data.copy()).tensor_split([layer.dim], dim=1)
+        layer.fit(features[hold_out.training_rows()[:, m]].numpy(), member=m)
+        rows = torch.cat([draw_in(layer(features)), codes], dim=1)
         return layer, rows.to(torch.float32).numpy()
 
 

@@ -69,6 +69,8 @@ def _detector(model: Model) -> OneClassFlow:
     encoder = None if model.encoder is None else TableEncoder.of_plain(model.encoder)
     if encoder is not None and encoder.dim != model.ensemble.dim:
         raise ValueError(f"its encoder makes {encoder.dim} features of {model.ensemble.dim}")
+    if (encoder.categories if encoder else []) != list(model.ensemble.categories):
+        raise ValueError("its encoder and its flows have other contexts")
     fitted: dict[str, Any] = {
         "settings_": Settings.of(detector.get_params(deep=False)),
         "encoder_": encoder,

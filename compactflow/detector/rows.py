@@ -48,7 +48,12 @@ class Taken(NamedTuple):
     @property
     def more(self) -> dict[str, Any]:
         """What is known of the rows beside their features."""
-        return {"outliers": self.outliers, "weights": self.weights, "groups": self.groups}
+        return {
+            "outliers": self.outliers,
+            "weights": self.weights,
+            "groups": self.groups,
+            "categories": self.encoder.categories if self.encoder else (),
+        }
 
 
 def take_training(

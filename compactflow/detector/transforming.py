@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from compactflow.detector.rows import take, titles_of
 from compactflow.detector.screening import Ranges
 from compactflow.encoding.encoder import TableEncoder
+from compactflow.encoding.frames import library_of
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
@@ -106,8 +107,17 @@ class EnsembleTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         rows = self.check_rows(X)
         return self.ensemble_.encode(rows)
 
-    def inverse_transform(self, X: ArrayLike) -> Any:  # noqa: ANN401
-        """Decode by the first flow: the data of latents ``(N, D)``, ``(N, D)``, in data units."""
+    def inverse_transform(self, X: ArrayLike, *, context: Any = None) -> Any:  # noqa: ANN401
+        """Decode by the first flow: the data of latents ``(N, D)``, ``(N, D)``, in data units.
+
+        Args:
+            X: The latents.
+            context: A table with the columns of the context, of N rows or of one for all, if the
+                detector was fitted with a context.
+
+        Raises:
+            ValueError: If a shape is wrong, or a context is lacking.
+        """
         check_is_fitted(self)
         Z = check_array(X, dtype=np.float64, input_name="X")
         if Z.shape[1] != self.ensemble_.dim:
@@ -115,7 +125,8 @@ class EnsembleTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
                 f"{self.ensemble_.dim}"
             )
-        return self._as_came(self.ensemble_.decode(Z))
+        given, codes = self._given(context, len(Z))
+        return self._as_came(self.ensemble_.decode(Z, codes), given)
 
     def sample(
         self,
@@ -123,6 +134,7 @@ class EnsembleTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
         random_state: int | np.random.RandomState | None = None,
         *,
         inside: bool = True,
+        context: Any = None,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         """Draw new inliers, ``(n_samples, D)``, in data units.
 
@@ -138,18 +150,37 @@ class EnsembleTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
             n_samples: How many.
             random_state: Seed.
             inside: Whether all are to be inside, by `predict`. A level leaves out the tails.
+            context: A table with the columns of the context, of `n_samples` rows or of one for
+                all; drawn as in training if not given. For detectors fitted with a context.
 
         Raises:
-            ValueError: If the boundary leaves out nearly all of them.
+            ValueError: If the boundary leaves out nearly all of them, or the context is unfit.
         """
         check_is_fitted(self)
         check_scalar(n_samples, "n_samples", Integral, min_val=1)
+        given, codes = self._given(context, int(n_samples))
         seed = int(check_random_state(random_state).randint(2**31))
-        return self._as_came(self.ensemble_.sample(int(n_samples), seed, inside=inside))
+        rows = self.ensemble_.sample(int(n_samples), seed, inside=inside, codes=codes)
+        return self._as_came(rows, given)
 
-    def _as_came(self, rows: Array) -> Any:  # noqa: ANN401
+    def _as_came(self, rows: Array, given: Array | None = None) -> Any:  # noqa: ANN401
         """Features ``(N, D)`` as the rows of training came: an array or a table."""
-        return rows if self.encoder_ is None else self.encoder_.inverse_transform(rows)
+        return rows if self.encoder_ is None else self.encoder_.inverse_transform(rows, given)
+
+    def _given(self, context: Any, rows: int) -> tuple[Array | None, Array | None]:  # noqa: ANN401
+        """The codes of a context of so many rows, and what rows carry of it."""
+        if context is None:
+            return None, None
+        if self.encoder_ is None or library_of(context) is None:
+            raise ValueError(
+                "context is a table, of pandas, polars or Arrow, for a detector that was fitted "
+                "with columns as its context"
+            )
+        given, codes = self.encoder_.given(context)
+        if len(given) not in (1, rows):
+            raise ValueError(f"context must have one row or {rows}, got {len(given)}")
+        repeat = rows if len(given) == 1 else 1
+        return np.repeat(given, repeat, axis=0), np.repeat(codes, repeat, axis=0)
 
     @property
     def _n_features_out(self) -> int:

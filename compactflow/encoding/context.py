@@ -17,6 +17,8 @@ Array = NDArray[np.float64]
 
 # By how many rows a group may be drawn to all others: what predicts left-out rows best is taken.
 _SHRINK = (0.01, 0.1, 1.0, 10.0, 100.0)
+_FAR = 4.0  # standard deviations, beyond which a number in the context counts as that far
+_MOST = 256  # values of a category, the most common, that flows see
 
 
 @final
@@ -75,6 +77,48 @@ class Context:
         # What a row did to the spread is taken out, too: `left` is without it.
         return context, rest / np.exp(np.log(np.abs(rest) + 0.01 * size) - left + np.log(unit))
 
+    @property
+    def categories(self) -> list[int]:
+        """For each column of `carried` how many categories it has, or 0 for a number."""
+        return [n for part in self.parts for n in _columns_of(part)]
+
+    def carried(self, codes: Array) -> Array:
+        """What the rows carry of their context for flows to see, ``(N, P)``, without gaps.
+
+        Of a category it is the number of its value, or -1 for a value that is rare or was not
+        there in training, and for a gap; of a number its standard score, of a date its cycles.
+
+        Args:
+            codes: Of the context, ``(N, C)``.
+        """
+        standard = ((_terms(self.parts, codes) - self.means) / self.scales).clip(-_FAR, _FAR)
+        ends = np.cumsum([width for _, width in _widths(self.parts)])
+        blocks = []
+        for part, column, terms in zip(
+            self.parts, codes.T, np.split(standard, ends[:-1], axis=1), strict=True
+        ):
+            columns = _columns_of(part)
+            if isinstance(part, Category):
+                place = np.nan_to_num(column, nan=-1.0)
+                terms = np.where(place < columns[0], place, -1.0)[:, None]
+            blocks.append(terms[:, : len(columns)])  # without squares
+        return np.column_stack(blocks)
+
+    def uncarried(self, carried: Array) -> Array:
+        """The codes ``(N, C)`` of what rows carry ``(N, P)``, as far as that tells them."""
+        ends = np.cumsum([width for _, width in _widths(self.parts)])
+        starts = np.concatenate([[0], np.cumsum([len(_columns_of(part)) for part in self.parts])])
+        codes = []
+        for i, part in enumerate(self.parts):
+            own = carried[:, starts[i] : starts[i + 1]]
+            if isinstance(part, Category):
+                codes.append(np.where(own[:, 0] < 0, np.nan, own[:, 0]))
+                continue
+            first = int(ends[i - 1]) if i else 0
+            terms = slice(first, first + own.shape[1])
+            codes.append(part.restore(own * self.scales[terms] + self.means[terms]))
+        return np.column_stack(codes)
+
     def forward(self, codes: Array, values: Array) -> Array:
         """Values ``(N, D)`` in a context with the codes ``(N, C)``: how far off, in its spread."""
         design = self._design(codes)
@@ -109,6 +153,12 @@ class Context:
     def _design(self, codes: Array) -> Array:
         terms = (_terms(self.parts, codes) - self.means) / self.scales
         return np.column_stack([np.ones(len(codes)), terms])
+
+
+def _columns_of(part: Part) -> list[int]:
+    if isinstance(part, Category):
+        return [min(len(part.levels), _MOST)]
+    return [0] * part.features(np.zeros(1)).shape[1]
 
 
 def _terms(parts: Sequence[Part], codes: Array) -> Array:

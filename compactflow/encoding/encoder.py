@@ -40,6 +40,7 @@ class TableEncoder:
         library: Of the table it was fitted on: ``"pandas"``, ``"polars"`` or ``"pyarrow"``.
         windows: What is put beside the rows of a time series, before they are encoded: see
             `prepare`.
+        carries: Whether rows carry their context behind the features, for flows to see.
 
     Examples:
         >>> import pyarrow as pa
@@ -58,6 +59,7 @@ class TableEncoder:
     library: str
     context: Context | None = None
     windows: Windows | None = None
+    carries: bool = False
 
     @classmethod
     def fit(
@@ -110,7 +112,7 @@ class TableEncoder:
             return encoder, codes
         known = np.column_stack([part.codes(_cells(table, part.name)) for part in given])
         fitted, _ = Context.fit(given, known, encoder.features(codes)[:, encoder.numbers])
-        return replace(encoder, context=fitted), np.column_stack([codes, known])
+        return replace(encoder, context=fitted, carries=True), np.column_stack([codes, known])
 
     @property
     def columns(self) -> list[str]:
@@ -161,7 +163,7 @@ class TableEncoder:
         return said | {name: f"left out: {why}" for name, why in self.left_out.items()}
 
     def transform(self, X: Any) -> Array:  # noqa: ANN401
-        """The features of new rows, ``(N, D)``, with NaN in gaps.
+        """The features of new rows, ``(N, D)``, with NaN in gaps, and what they carry behind them.
 
         Raises:
             ValueError: If a column is missing, or a cell is of another kind than in training.
@@ -172,35 +174,63 @@ class TableEncoder:
         """A table as it is encoded: with what came before each row, if that is seen."""
         return table if self.windows is None else self.windows(table)
 
-    def inverse_transform(self, features: Array) -> Any:  # noqa: ANN401
+    def inverse_transform(self, features: Array, given: Array | None = None) -> Any:  # noqa: ANN401
         """The table that features ``(N, D)`` are of, or near to.
 
+        Args:
+            features: The features, with what rows carry behind them, if they do.
+            given: The codes of their context, ``(N, C)``; those that they carry if not given.
+
         Raises:
-            ValueError: If they are given a context, which is not known here.
+            ValueError: If they need a context, and have none.
         """
-        cells = self.cells(self.restore(features))
+        codes = self.restore(features, given)
+        cells = self.cells(codes)
         for p, part in enumerate(self.parts):
             if part.kind == "category" and part.words:  # type: ignore[attr-defined]
                 word = np.array(cells[p].to_pylist(), dtype=object)
                 numbers = [*map(str, cells[p - 1].to_pylist())]
-                is_number = self.restore(features)[:, p] == 0
-                cells[p - 1] = pa.array(np.where(is_number, numbers, word), pa.string())
-        whole = dict(zip(reversed([p.name for p in self.parts]), reversed(cells), strict=True))
+                cells[p - 1] = pa.array(np.where(codes[:, p] == 0, numbers, word), pa.string())
+        if self.context is not None:
+            given = self._given(features, given)
+            pairs = zip(self.context.parts, given.T, strict=True)
+            cells += [part.cells(column) for part, column in pairs]
+        names = [part.name for part in self._all]
+        whole = dict(zip(reversed(names), reversed(cells), strict=True))
         return as_frame(pa.table({name: whole[name] for name in self._encoded}), self.library)
+
+    def given(self, X: Any) -> tuple[Array, Array]:  # noqa: ANN401
+        """The codes of a table's context, ``(N, C)``, and what rows carry of it, ``(N, P)``.
+
+        Raises:
+            ValueError: If the encoder has no context that rows carry, or a column is missing.
+        """
+        if self.context is None or not self.carries:
+            raise ValueError(
+                "context: the detector was fitted without one, or by a version that "
+                "draws no samples given one"
+            )
+        codes = self._codes(as_arrow(X), self.context.parts)
+        return codes, self.context.carried(codes)
 
     def codes(self, table: pa.Table) -> Array:
         """The codes of a table's cells, ``(N, P)``, and behind them those of the context."""
-        missing = [name for name in self._encoded if name not in table.column_names]
-        if missing:
-            raise ValueError(f"the table has no columns {', '.join(map(repr, missing))}")
-        return np.column_stack([part.codes(_cells(table, part.name)) for part in self._all])
+        return self._codes(table, self._all)
 
     def cells(self, codes: Array) -> list[pa.Array]:
         """The cells of codes ``(N, P)``, part by part."""
         return [part.cells(column) for part, column in zip(self.parts, codes.T, strict=False)]
 
+    @property
+    def categories(self) -> list[int]:
+        """Of what rows carry behind the features: see `Context.categories`."""
+        return self.context.categories if self.context and self.carries else []
+
     def features(self, codes: Array, *, own: bool = False) -> Array:
-        """The features of codes ``(N, P)``, ``(N, D)``: see `Part.features`."""
+        """The features of codes ``(N, P)``, ``(N, D)``: see `Part.features`.
+
+        Behind them is the context that they carry, if they do: see `Context.carried`.
+        """
         blocks = []
         for p, (part, column) in enumerate(zip(self.parts, codes.T, strict=False)):
             blocks.append(part.features(column, own=own))
@@ -214,6 +244,8 @@ class TableEncoder:
                 if own
                 else self.context.forward(given, values)
             )
+            if self.carries:
+                return np.column_stack([features, self.context.carried(given)])
         return features
 
     def amounts(self, codes: Array) -> Array:
@@ -224,12 +256,7 @@ class TableEncoder:
     def restore(self, features: Array, given: Array | None = None) -> Array:
         """The codes of features ``(N, D)``, ``(N, P)``, given the context's, ``(N, C)``."""
         if self.context is not None:
-            if given is None:
-                raise ValueError(
-                    "what the detector knows is given a context, and rows without one are none: "
-                    "there are no samples"
-                )
-            features = features.copy()
+            given, features = self._given(features, given), features.copy()
             features[:, self.numbers] = self.context.inverse(given, features[:, self.numbers])
         codes = []
         for p, (part, group) in enumerate(zip(self.parts, self.groups, strict=True)):
@@ -239,6 +266,27 @@ class TableEncoder:
                 np.where(features[:, group[-1]] > 0.5, np.nan, column) if masked else column
             )
         return np.column_stack(codes)
+
+    def _codes(self, table: pa.Table, parts: list[Part]) -> Array:
+        missing = [part.name for part in parts if part.name not in table.column_names]
+        if missing:
+            raise ValueError(
+                f"the table has no columns {', '.join(map(repr, dict.fromkeys(missing)))}"
+            )
+        return np.column_stack([part.codes(_cells(table, part.name)) for part in parts])
+
+    def _given(self, features: Array, given: Array | None) -> Array:
+        """The codes of the context of features: those given, or those that they carry."""
+        assert self.context is not None
+        if given is None and self.carries and features.shape[1] > self.dim:
+            given = self.context.uncarried(features[:, self.dim :])
+        if given is None:
+            names = ", ".join(repr(part.name) for part in self.context.parts)
+            raise ValueError(
+                "what the detector knows is given a context, and these rows have none: give "
+                f"context, a table with {names}"
+            )
+        return given
 
     @property
     def _encoded(self) -> list[str]:
@@ -259,6 +307,7 @@ class TableEncoder:
             "left_out": self.left_out,
             "library": self.library,
             "windows": self.windows and asdict(self.windows),
+            "carries": self.carries,
         }
 
     @classmethod
@@ -277,7 +326,8 @@ class TableEncoder:
         encoder = cls(parts=parts, masks=masks, left_out=left_out, library=str(plain["library"]))
         if given:
             context = Context.of_plain(given, plain["context"], len(encoder.numbers))
-            encoder = replace(encoder, context=context)
+            carries = plain.get("carries", False) is True  # the first files do not have it
+            encoder = replace(encoder, context=context, carries=carries)
         course = plain.get("windows")
         if course is not None:
             names = tuple(str(name) for name in course["columns"])

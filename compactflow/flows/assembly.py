@@ -33,21 +33,39 @@ __all__ = [
 _MEMBERS = 4  # beyond which more gain little
 
 
-def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> list[Backbone]:
+def make_networks(
+    parts: Mapping[Kind, Part], dim: int, members: int | str, categories: Sequence[int] = ()
+) -> list[Backbone]:
     """Make the backbones of an ensemble; one given as an instance is copied.
+
+    A backbone that takes no context is none the worse: what the encoder and the calibration do
+    with the context remains.
 
     Args:
         parts: The components.
         dim: The number of features D.
         members: The number of flows, or ``"auto"``: 4 for a parallel backbone given by name or
             class, else 1.
+        categories: For each column of the context how many categories it has, or 0 for a number.
 
     Raises:
         ValueError: If the backbone is unknown, none or refuses its options; or if several are to
             be made of one instance.
     """
-    first = make("backbone", parts, dim)
+    features = sum(max(count, 1) for count in categories)
+
+    def network() -> Backbone:
+        made: Backbone = make("backbone", parts, dim, context=features)
+        made.categories = tuple(categories)
+        return made
+
+    first = network()
     check_backbone(first)
+    if first.context not in (0, features):
+        raise ValueError(
+            f"the backbone takes a context of {first.context} features, and the columns that "
+            f"context= names make {features}"
+        )
     given = isinstance(parts["backbone"].choice, Backbone)
     if members == "auto":
         members = 1 if given or not first.parallel else _MEMBERS
@@ -56,7 +74,7 @@ def make_networks(parts: Mapping[Kind, Part], dim: int, members: int | str) -> l
             f"members must be 1 for a backbone given as an instance, got {members}, as its copies "
             "would all start equal; give the backbone by name or class"
         )
-    return [first, *(make("backbone", parts, dim) for _ in range(int(members) - 1))]
+    return [first, *(network() for _ in range(int(members) - 1))]
 
 
 def make_layers(parts: Mapping[Kind, Part], dim: int, members: int) -> list[Preprocessing]:

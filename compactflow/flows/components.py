@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.conditional import takes_context
 from compactflow.flows.contracts import check_call, check_made, check_push
 from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
@@ -98,13 +99,14 @@ def find_class(kind: Kind, value: Any) -> Any:  # noqa: ANN401
     return found
 
 
-def make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: ANN401
+def make(kind: Kind, parts: Mapping[Kind, Part], *args: Any, context: int = 0) -> Any:  # noqa: ANN401
     """Make a component with its options; one given as an instance is copied.
 
     Args:
         kind: Its kind.
         parts: The components.
         *args: What the constructor of its kind takes beside options.
+        context: How many features of a context a backbone that takes one is to see.
 
     Raises:
         ValueError: If it is unknown, not of its kind, or refuses its options.
@@ -118,6 +120,13 @@ def make(kind: Kind, parts: Mapping[Kind, Part], *args: Any) -> Any:  # noqa: AN
             )
         return copy.deepcopy(component)
     options = with_makers(component, options)
+    if kind == "backbone" and takes_context(component):
+        if "context" in options:
+            raise ValueError(
+                "backbone_options cannot have context, which is as wide as the columns make it "
+                "that the detector's argument context names"
+            )
+        options["context"] = context
     check_call(kind, component, args, options)
     made = component(*args, **options)
     check_made(kind, component, made, _BASES[kind])

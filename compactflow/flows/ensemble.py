@@ -95,16 +95,26 @@ class Ensemble(Members):
         flow = self.flows[0]
         return self._in_chunks(lambda x: flow.encode(self._without_gaps(x, 0)), X)
 
-    def decode(self, Z: Array) -> Array:
+    def decode(self, Z: Array, codes: Array | None = None) -> Array:
         """The data of latents ``(N, D)`` by the first flow, ``(N, D)``.
+
+        Args:
+            Z: The latents.
+            codes: What the data carry of their context, ``(N, P)``, if they do.
 
         Raises:
             compactflow.backbones.base.ConvergenceError: If an iterative inverse fails.
         """
-        return self._in_chunks(self.flows[0].decode, Z)
+        flow, dim = self.flows[0], self.dim
+        if codes is None:
+            return self._in_chunks(flow.decode, Z)
+        rows = np.column_stack([Z, codes])
+        return self._in_chunks(lambda row: flow.decode(row[:, :dim], row[:, dim:]), rows)
 
     @torch.no_grad()
-    def sample(self, n: int, seed: int, *, inside: bool = True) -> Array:
+    def sample(
+        self, n: int, seed: int, *, inside: bool = True, codes: Array | None = None
+    ) -> Array:
         """Draw data that look like the inliers, ``(n, D)``, by the first flow.
 
         See `compactflow.flows.sampling`: reference rows are varied if there are any, and else
@@ -114,17 +124,24 @@ class Ensemble(Members):
             n: How many.
             seed: Of the draws.
             inside: Whether to keep to the ensemble's support.
+            codes: What each is to carry of its context, ``(n, P)``; drawn as in training if not
+                given.
 
         Raises:
             ValueError: If hardly any of the draws are in the support.
         """
         generator = torch.Generator(self.latent.like.device).manual_seed(seed)
-        score, rows = self if inside else None, np.empty((n, self.dim))
+        score, rows = self if inside else None, np.empty((n, self.width))
         with fresh_defaults():
             source = self._source(score)
-            for part in np.array_split(rows, range(_CHUNK, n, _CHUNK)):
-                drawn = source.draw(len(part), generator)
-                part[:] = drawn.double().cpu().numpy()
+            for start in range(0, n, _CHUNK):
+                part = rows[start : start + _CHUNK]
+                given = None
+                if codes is not None:
+                    given = torch.from_numpy(codes[start : start + _CHUNK]).to(self.latent.like)
+                elif self.contexts is not None and not self.neighbours:
+                    given = self.contexts.draw(len(part), generator)
+                part[:] = source.draw(len(part), generator, given).double().cpu().numpy()
         return rows
 
     def inliers(self, n: int, seed: int) -> Array:
@@ -133,7 +150,12 @@ class Ensemble(Members):
             return self.sample(n, seed, inside=False)
         rows = self.neighbours[0].rows[:n].double().cpu().numpy()
         layer = cast("Preprocessing", self.layers[0])
-        return self._in_chunks(lambda y: layer.inverse(draw_out(y)), rows)
+        dim = self.dim
+
+        def restore(y: Tensor) -> Tensor:
+            return torch.cat([layer.inverse(draw_out(y[:, :dim])), y[:, dim:]], dim=1)
+
+        return self._in_chunks(restore, rows)
 
     def sample_latents(self, n: int, seed: int) -> Array:
         """Draw latents from where training leaves them, ``(n, D)``: see `Settled`."""

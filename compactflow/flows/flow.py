@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.conditional import bind
 from compactflow.flows.reach import draw_in, draw_out, log_slope
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
@@ -20,6 +21,10 @@ __all__ = ["CompactFlow"]
 @final
 class CompactFlow(nn.Module):
     """A bijection from data to latent space, with the latent's support as its inlier region.
+
+    If the backbone has P `categories`, data are judged given a context: behind the D features of
+    each row are the P codes of its context, and where ``(N, D)`` is said of data below it is
+    ``(N, D + P)``.
 
     Args:
         backbone: The invertible network, of dimension D.
@@ -64,7 +69,13 @@ class CompactFlow(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``, in the latent's dtype: see `encode`."""
-        return self.backbone(self.preprocess(x))
+        return self.run(self.preprocess(x))
+
+    def run(self, y: Tensor) -> Tensor:
+        """Map what the first layer gives, ``(N, D + P)``, to latents ``(N, D)``."""
+        given, features = bind(self.backbone, y)
+        latents: Tensor = given(features)
+        return latents
 
     def encode(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``, in the latent's dtype.
@@ -73,26 +84,32 @@ class CompactFlow(nn.Module):
         """
         return self(x)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """Map latents ``(N, D)`` to data ``(N, D)``.
+    def decode(self, z: Tensor, codes: Tensor | None = None) -> Tensor:
+        """Map latents ``(N, D)`` to data ``(N, D)``, given the codes of their context ``(N, P)``.
 
         Raises:
             compactflow.backbones.base.ConvergenceError: If an iterative inverse fails.
         """
-        y = self.backbone.inverse(z.to(self.latent.like))
-        return self.preprocessing.inverse(draw_out(y))
+        z = z.to(self.latent.like)
+        z = z if codes is None else torch.cat([z, codes.to(z)], dim=1)
+        given, z = bind(self.backbone, z)
+        x = self.preprocessing.inverse(draw_out(given.inverse(z)))
+        return x if codes is None else torch.cat([x, codes.to(x)], dim=1)
 
     def preprocess(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to the backbone's input ``(N, D)``, in the latent's dtype.
 
-        It is what the first layer gives, with rows beyond 1e9 drawn in.
+        It is what the first layer gives, with rows beyond 1e9 drawn in, and behind it the codes.
 
         Raises:
             ValueError: If `x` is not ``(N, D)``.
         """
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise ValueError(f"x must have shape (N, {self.dim}), got {tuple(x.shape)}")
-        return draw_in(self.preprocessing(x)).to(self.latent.like)
+        width = self.dim + len(self.backbone.categories)
+        if x.ndim != 2 or x.shape[1] != width:
+            raise ValueError(f"x must have shape (N, {width}), got {tuple(x.shape)}")
+        features, codes = x.tensor_split([self.dim], dim=1)
+        y = draw_in(self.preprocessing(features)).to(self.latent.like)
+        return torch.cat([y, codes.to(y)], dim=1) if codes.shape[1] else y
 
     def signed_distance(self, x: Tensor) -> Tensor:
         """Outlier score of data ``(N, D)``, ``(N,)``: negative inside the support."""
@@ -104,10 +121,14 @@ class CompactFlow(nn.Module):
         ``-β pull(T(x)) + log |det ∂T/∂x|``, the density of data whose latents follow
         ``exp(-β pull)/Z``, with β the pull's weight.
         """
-        z, log_abs_det = self.backbone.forward_and_log_abs_det(self.preprocess(x))
+        given, y = bind(self.backbone, self.preprocess(x))
+        z, log_abs_det = given.forward_and_log_abs_det(y)
+        x = x[:, : self.dim]
         slope = self.preprocessing.log_abs_det(x) + log_slope(self.preprocessing(x))
         return log_abs_det + slope - pull.weight * pull(z)
 
-    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw `n` data points by decoding latent samples, ``(n, D)``."""
-        return self.decode(self.latent.sample(n, generator))
+    def sample(
+        self, n: int, generator: torch.Generator | None = None, codes: Tensor | None = None
+    ) -> Tensor:
+        """Draw `n` data points by decoding latent samples, ``(n, D)``, given their context."""
+        return self.decode(self.latent.sample(n, generator), codes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import cast, final
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.conditional import Given, spell_out
 from compactflow.backbones.stacking import stack_modules
+from compactflow.flows.contexts import Contexts
 from compactflow.flows.neighbours import SPARE, Neighbours
 from compactflow.flows.reach import draw_in
 from compactflow.latents.base import Latent
@@ -34,6 +36,7 @@ class Frozen:
         networks: Their backbones.
         known: What each knows of reference rows; none if the latent's support serves.
         latent: Their latent.
+        contexts: What is known of the contexts that rows carry, if they do.
 
     Examples:
         >>> from compactflow.backbones.coupling import Coupling
@@ -53,13 +56,15 @@ class Frozen:
         networks: Sequence[Backbone],
         known: Sequence[Neighbours],
         latent: Latent,
+        contexts: Contexts | None = None,
     ) -> None:
-        parts = [[*part.parameters(), *part.buffers()] for part in (*layers, *networks, *known)]
+        modules = [*layers, *networks, *known, *([contexts] if contexts else [])]
+        parts = [[*part.parameters(), *part.buffers()] for part in modules]
         # A part that moves, to a device or dtype, does so as a whole.
         self._first = [tensors[0] for tensors in parts if tensors]
         self._counted = [t for tensors in parts for t in tensors if not t.is_inference()]
         self._versions = self._now()
-        self._latent = latent
+        self._latent, self._contexts = latent, contexts
         self._preprocess = type(layers[0]).joined(layers)
         self._encode = _joined(networks)
         self._nearest = _Nearest(known) if known else None
@@ -70,22 +75,44 @@ class Frozen:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The score of data ``(N, D)``, ``(N,)``."""
+        if self._contexts is None:
+            return self._scores(x, x).mean(dim=0)
+        features, codes = x.tensor_split([self._latent.dim], dim=1)
+        scores = self._scores(features, codes)
+        each = [self._contexts.level(score, codes, m) for m, score in enumerate(scores)]
+        return torch.stack(each).mean(dim=0)
+
+    def _scores(self, x: Tensor, codes: Tensor) -> Tensor:
+        """The score by each flow, ``(M, N)``; codes are for flows that take a context."""
         y = draw_in(self._preprocess(x)).to(self._latent.like)
-        z = self._encode(y)
+        z = self._encode(y, codes)
         if self._nearest is not None:
-            return self._nearest(y, z).mean(dim=0)
-        return self._latent.signed_distance(z.flatten(0, 1)).view(z.shape[:2]).mean(dim=0)
+            return self._nearest(y, z)
+        return self._latent.signed_distance(z.flatten(0, 1)).view(z.shape[:2])
 
     def _now(self) -> list[int]:
         return [t._version for t in self._counted] + [t.data_ptr() for t in self._first]
 
 
-def _joined(networks: Sequence[Backbone]) -> Callable[[Tensor], Tensor]:
-    """The networks side by side, from ``(M, N, D)`` to ``(M, N, D)``."""
-    if networks[0].parallel and len(networks) > 1:
-        return stack_modules(networks).prepared()
+def _joined(networks: Sequence[Backbone]) -> Callable[[Tensor, Tensor], Tensor]:
+    """The networks side by side, from ``(M, N, D)``, and codes ``(N, P)``, to ``(M, N, D)``."""
+    first, parallel = networks[0], networks[0].parallel and len(networks) > 1
+    if first.context:
+        ones = [stack_modules(networks)] if parallel else networks
+
+        def given(y: Tensor, codes: Tensor) -> Tensor:
+            context = spell_out(codes.to(y), first.categories)
+            if parallel:
+                return cast("Tensor", Given(ones[0], context.expand(len(y), -1, -1))(y))
+            maps = [Given(network, context) for network in ones]
+            return torch.stack([one(rows) for one, rows in zip(maps, y, strict=True)])
+
+        return given
+    if parallel:
+        stacked = stack_modules(networks).prepared()
+        return lambda y, _: stacked(y)
     maps = [network.prepared() for network in networks]
-    return lambda y: torch.stack([one(rows) for one, rows in zip(maps, y, strict=True)])
+    return lambda y, _: torch.stack([one(rows) for one, rows in zip(maps, y, strict=True)])
 
 
 @final

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
 from compactflow.devices import finest_dtype, fresh_defaults
+from compactflow.flows.contexts import Contexts
 from compactflow.flows.flow import CompactFlow
 from compactflow.flows.frozen import Frozen
 from compactflow.flows.gaps import fill
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Members"]
 
+_LEVELLED = 4096  # rows whose scores bring groups to one scale
 _DONORS = 1024  # rows to sample, where there are no reference rows to fill gaps from
 
 
@@ -60,6 +62,8 @@ class Members(nn.Module, ABC):
         self.pull = pull
         self.entropic = entropic
         self.scores = nn.ModuleList(scores)
+        categories = networks[0].categories
+        self.contexts = Contexts(categories, len(networks)) if categories else None
         self._frozen: list[Frozen] = []  # one at most, shared with what `at` gives
         _ = self.flows  # which checks the dimensions
 
@@ -92,6 +96,16 @@ class Members(nn.Module, ABC):
         return self.latent.dim
 
     @property
+    def categories(self) -> tuple[int, ...]:
+        """For each code of a context that rows carry how many categories it has, or 0."""
+        return self.contexts.categories if self.contexts else ()
+
+    @property
+    def width(self) -> int:
+        """The numbers in a row: its D features, and the P codes of its context behind them."""
+        return self.dim + len(self.categories)
+
+    @property
     def rounding(self) -> float:
         """Scores that differ by less are equal; above 1, as a share of them."""
         if self.latent.like.dtype != torch.float64:
@@ -116,6 +130,8 @@ class Members(nn.Module, ABC):
         self.networks.to(dtype)
         self.pull.to(dtype)
         self.scores.to(dtype)
+        if self.contexts is not None:
+            self.contexts.to(dtype)
 
     def in_precision(self, dtype: torch.dtype) -> Self:
         """A copy that is `cast`."""
@@ -145,6 +161,14 @@ class Members(nn.Module, ABC):
             if isinstance(part, Score):
                 part.outlier_share = outlier_share
         score.fit(self.flows[m], self.pull, x)
+        if self.contexts is None:
+            return
+        if self.neighbours:
+            codes, scores = self.neighbours[m].rows[:, self.dim :], self.neighbours[m].own()
+        else:
+            codes = x[:_LEVELLED, self.dim :].to(self.latent.like)
+            scores = score(self.flows[m], self.pull, x[:_LEVELLED])
+        self.contexts.fit(m, codes, scores)
 
     @torch.no_grad()
     def lean(self, x: Tensor) -> bool:
@@ -169,7 +193,9 @@ class Members(nn.Module, ABC):
         if not self._frozen or not self._frozen[0].fits():
             layers = cast("list[Preprocessing]", list(self.layers))
             networks = cast("list[Backbone]", list(self.networks))
-            self._frozen[:] = [Frozen(layers, networks, self.neighbours, self.latent)]
+            self._frozen[:] = [
+                Frozen(layers, networks, self.neighbours, self.latent, self.contexts)
+            ]
         return self._frozen[0]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -183,17 +209,22 @@ class Members(nn.Module, ABC):
         """The score of data ``(N, D)`` by the flow m alone, ``(N,)``, gaps filled."""
         flow, x = self.flows[m], self._without_gaps(x, m)
         if self.scores:
-            return cast("Tensor", self.scores[m](flow, self.pull, x))
-        return flow.signed_distance(x)
+            score = cast("Tensor", self.scores[m](flow, self.pull, x))
+        else:
+            score = flow.signed_distance(x)
+        return score if self.contexts is None else self.contexts.level(score, x[:, self.dim :], m)
 
     def _without_gaps(self, x: Tensor, m: int) -> Tensor:
         """The rows ``(N, D)`` as the flow m sees them."""
         if torch.compiler.is_compiling() or not x.isnan().any():  # a graph takes no gaps
             return x
-        layer = cast("Preprocessing", self.layers[m])
+        features, codes = x.tensor_split([self.dim], dim=1)
         if self.neighbours:
-            donors = layer.inverse(self.neighbours[m].rows)
+            layer = cast("Preprocessing", self.layers[m])
+            donors = layer.inverse(self.neighbours[m].rows[:, : self.dim])
         else:
             generator = torch.Generator(x.device).manual_seed(m)
-            donors = self.flows[m].sample(_DONORS, generator)
-        return fill(x, donors.to(x), rank=m % 2)
+            given = None if self.contexts is None else self.contexts.draw(_DONORS, generator)
+            donors = self.flows[m].sample(_DONORS, generator, given)[:, : self.dim]
+        filled = fill(features, donors.to(x), rank=m % 2)
+        return torch.cat([filled, codes], dim=1)

@@ -42,6 +42,7 @@ class Neighbours(Resizable):
         rows: How many reference rows R there are, at least 1.
         nearest: How many of them count, at least 1. Where some reference rows are outliers, five
             is few: outliers of a kind are near each other.
+        codes: How many codes of a context P a row carries behind its features.
 
     Examples:
         >>> neighbours = Neighbours(1, rows=5)
@@ -56,7 +57,7 @@ class Neighbours(Resizable):
     """
 
     nearest: Tensor  # a whole number
-    rows: Tensor  # (R, D), preprocessed
+    rows: Tensor  # (R, D + P), preprocessed
     gain: Tensor  # g, a scalar
     centre: Tensor  # the median distance, a scalar
     unit: Tensor  # from there to the quantile, a scalar
@@ -65,11 +66,12 @@ class Neighbours(Resizable):
     strength: Tensor  # and how much, a scalar
     points: Tensor  # (R, 2D), on the graph; made from the rows
 
-    def __init__(self, dim: int, rows: int, nearest: int = NEAREST) -> None:
+    def __init__(self, dim: int, rows: int, nearest: int = NEAREST, codes: int = 0) -> None:
         super().__init__()
+        self.dim = dim
         self.count = nearest
         self.register_buffer("nearest", torch.tensor(nearest))
-        self.register_buffer("rows", torch.zeros(rows, dim))
+        self.register_buffer("rows", torch.zeros(rows, dim + codes))
         self.register_buffer("gain", torch.ones(()))
         self.register_buffer("centre", torch.zeros(()))
         self.register_buffer("unit", torch.ones(()))
@@ -83,18 +85,14 @@ class Neighbours(Resizable):
         """Take reference rows and measure their distances.
 
         Args:
-            rows: Preprocessed rows that trained the flow, ``(R, D)``.
+            rows: Preprocessed rows that trained the flow, ``(R, D + P)``.
             encode: Maps them to latents, ``(R, D)``.
         """
         self.rows = rows.float().to(rows)  # a model file has them in single precision
-        self.gain = (_size(self.rows) / _size(encode(self.rows))).to(self.rows)
+        features = self.rows[:, : self.dim]
+        self.gain = (_size(features) / _size(encode(self.rows))).to(self.rows)
         self.attach(encode)
-        own = torch.cat(
-            [
-                self._distance(self.points[i], i)
-                for i in torch.split(torch.arange(len(rows), device=rows.device), self._at_once())
-            ]
-        )
+        own = self._own_distances()
         self.centre = own.median()
         least = _LEAST * _size(self.points)
         self.unit = (own.quantile(_OUTER) - self.centre).maximum(least)
@@ -133,13 +131,19 @@ class Neighbours(Resizable):
             self.strength = own.new_tensor(min(1 + 2 / 3 * log(len(y)), 3.0))
 
     @torch.no_grad()
+    def own(self) -> Tensor:
+        """The score of each reference row among the others, ``(R,)``."""
+        return (self._own_distances() - self.centre) / self.unit
+
+    @torch.no_grad()
     def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
         """Make the points on the graph of a flow, after the rows were loaded.
 
         Args:
-            encode: Maps preprocessed rows to latents, ``(R, D)``.
+            encode: Maps preprocessed rows ``(R, D + P)`` to latents, ``(R, D)``.
         """
-        self.points = torch.cat([self.rows, self.gain * encode(self.rows)], dim=1)
+        features = self.rows[:, : self.dim]
+        self.points = torch.cat([features, self.gain * encode(self.rows)], dim=1)
         self.count = int(self.nearest)  # as it was loaded
 
     def forward(self, y: Tensor, z: Tensor) -> Tensor:
@@ -155,7 +159,7 @@ class Neighbours(Resizable):
     @property
     def latents(self) -> Tensor:
         """The latents of the reference rows, ``(R, D)``."""
-        return self.points[:, self.rows.shape[1] :] / self.gain
+        return self.points[:, self.dim :] / self.gain
 
     def around(self) -> Tensor:
         """For each reference row itself and the four nearest others, as indices, ``(R, 5)``."""
@@ -164,6 +168,11 @@ class Neighbours(Resizable):
         parts = torch.split(all_rows, self._at_once())
         near = [self._nearest(self.points[part], part, others) for part in parts]
         return torch.cat([all_rows[:, None], torch.cat(near)], dim=1)
+
+    def _own_distances(self) -> Tensor:
+        rows = torch.arange(len(self.points), device=self.points.device)
+        parts = torch.split(rows, self._at_once())
+        return torch.cat([self._distance(self.points[i], i) for i in parts])
 
     def _at_once(self) -> int:
         numbers = self.count * self.points.shape[1]  # of a row's neighbours

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from compactflow.flows.contexts import group_of
 from compactflow.flows.flow import CompactFlow
-from compactflow.flows.neighbours import Neighbours
+from compactflow.flows.neighbours import NEAREST, Neighbours
 from compactflow.pulls.base import Pull
 
 __all__ = ["Settled", "Varied"]
@@ -64,14 +65,16 @@ class Settled:
             return self._pull.settle(n, generator, level=self._bound)
         return self._pull.latent.sample(n, generator)
 
-    def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n data, ``(n, D)``.
+    def draw(self, n: int, generator: torch.Generator, codes: Tensor | None = None) -> Tensor:
+        """Draw n data, ``(n, D)``, given what each carries of its context, ``(n, P)``.
 
         Raises:
             ValueError: If hardly any draw is inside.
         """
         if self._score is None:
-            return self._flow.decode(self.latents(n, generator))
+            return self._flow.decode(self.latents(n, generator), codes)
+        if codes is not None:
+            return self._draw_given(codes, generator)
         parts, found = [], 0
         for _ in range(_ROUNDS):
             x = self._flow.decode(self.latents(max(n, _LEAST), generator))
@@ -82,10 +85,21 @@ class Settled:
                 return torch.cat(parts)[:n]
             if self._entropic and len(kept) < _RARE * len(x):
                 self._bound = self._level
-        raise ValueError(
-            "the boundary leaves out nearly all that is drawn; take inside=False, or set_boundary "
-            "with a higher level"
-        )
+        raise _none_inside()
+
+    def _draw_given(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """A draw inside for each context, of as many as it takes."""
+        assert self._score is not None
+        x = self._flow.decode(self.latents(len(codes), generator), codes)
+        for _ in range(_ROUNDS):
+            outside = (self._score(x) > 0).nonzero().flatten()
+            if not len(outside):
+                return x
+            if self._entropic and len(outside) > (1 - _RARE) * len(x):
+                self._bound = self._level
+            again = self.latents(len(outside), generator)
+            x[outside] = self._flow.decode(again, codes[outside])
+        raise _none_inside()
 
 
 @final
@@ -118,6 +132,8 @@ class Varied:
 
     def __init__(self, flow: CompactFlow, neighbours: Neighbours, score: Score | None) -> None:
         self._flow, self._score = flow, score
+        codes = neighbours.rows[:, flow.dim :]
+        self._codes = codes if codes.shape[1] else None
         self._latents, self._near = neighbours.latents, neighbours.around()
         self._mean, self._wanted = self._latents.mean(dim=0), self._latents.std(0, correction=0)
         groups = self._latents[self._near]
@@ -126,23 +142,29 @@ class Varied:
         self._centre = centres.mean(dim=0)
         spread = (within + centres.var(dim=0, correction=0)).sqrt()
         self._scale = torch.where(spread > 0, self._wanted / spread, torch.ones_like(spread))
-        self._values = _repeated(flow.preprocessing.inverse(neighbours.rows))
+        self._values = _repeated(flow.preprocessing.inverse(neighbours.rows[:, : flow.dim]))
         self._inside = torch.arange(len(self._latents), device=self._latents.device)
         self._order = self._inside[:0]
         if score is not None:
-            self._inside = self._inside[score(self._decode(self._latents)) <= 0]
+            self._inside = self._inside[score(self._decode(self._latents, self._codes)) <= 0]
         if not len(self._inside):
             raise ValueError(
                 "the boundary leaves out all reference rows; take inside=False, or set_boundary "
                 "with a higher level"
             )
 
-    def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n data, ``(n, D)``.
+    def draw(self, n: int, generator: torch.Generator, codes: Tensor | None = None) -> Tensor:
+        """Draw n data, ``(n, D)``, given what each carries of its context, ``(n, P)``.
 
-        What is outside is moved back towards the reference row that it comes from.
+        What is outside is moved back towards the reference row that it comes from. A given
+        context takes reference rows of its group, if there are five.
+
+        Raises:
+            ValueError: If no reference row is inside in a context.
         """
-        own = self._next(n, generator)
+        own = self._next(n, generator) if codes is None else self._alike(codes, generator)
+        if codes is None and self._codes is not None:
+            codes = self._codes[own]
         start, group = self._latents[own], self._latents[self._near[own]]
         weights = torch.randn(
             *group.shape[:2], 1, generator=generator, dtype=start.dtype, device=start.device
@@ -151,7 +173,7 @@ class Varied:
         z = mean + (weights * (group - mean[:, None])).sum(dim=1) / group.shape[1] ** 0.5
         z = torch.lerp(start, z, _SHARE)
         z = self._mean + (z - self._centre) * self._scale
-        x = self._decode(z)
+        x = self._decode(z, codes)
         if self._score is None:
             return x
         outside = (self._score(x) > 0).nonzero().flatten()
@@ -159,9 +181,34 @@ class Varied:
             if not len(outside):
                 break
             z[outside] = (z[outside] + start[outside]) / 2
-            x[outside] = self._decode(z[outside])
+            x[outside] = self._decode(z[outside], None if codes is None else codes[outside])
             outside = outside[self._score(x[outside]) > 0]
         return x
+
+    def _alike(self, codes: Tensor, generator: torch.Generator) -> Tensor:
+        """For each context ``(n, P)`` a reference row that is inside there, of its group."""
+        assert self._codes is not None
+        categories = self._flow.backbone.categories
+        known, wanted = (
+            group_of(self._codes[self._inside], categories),
+            group_of(codes, categories),
+        )
+        own = torch.empty_like(wanted)
+        for group in torch.unique(wanted):
+            rows = (wanted == group).nonzero().flatten()
+            few = self._inside[known == group]
+            few = few if len(few) >= NEAREST else self._inside
+            own[rows] = few[self._any(len(few), len(rows), generator)]
+        outside = torch.arange(len(own), device=own.device)
+        for _ in range(_HALVINGS):
+            x = self._decode(self._latents[own[outside]], codes[outside])
+            if self._score is None or not len(outside := outside[self._score(x) > 0]):
+                return own
+            own[outside] = self._inside[self._any(len(self._inside), len(outside), generator)]
+        raise _none_inside()
+
+    def _any(self, of: int, count: int, generator: torch.Generator) -> Tensor:
+        return torch.randint(of, (count,), generator=generator, device=self._latents.device)
 
     def _next(self, n: int, generator: torch.Generator) -> Tensor:
         """The next n reference rows in random order."""
@@ -175,12 +222,19 @@ class Varied:
         own, self._order = joined[:n], joined[n:]
         return own
 
-    def _decode(self, z: Tensor) -> Tensor:
-        x = self._flow.decode(z)
+    def _decode(self, z: Tensor, codes: Tensor | None) -> Tensor:
+        x = self._flow.decode(z, codes)
         for j, values in self._values.items():
             middles = (values[1:] + values[:-1]) / 2
             x[:, j] = values[torch.bucketize(x[:, j].contiguous(), middles)]
         return x
+
+
+def _none_inside() -> ValueError:
+    return ValueError(
+        "the boundary leaves out nearly all that is drawn; take inside=False, or set_boundary "
+        "with a higher level"
+    )
 
 
 def _repeated(rows: Tensor) -> dict[int, Tensor]:

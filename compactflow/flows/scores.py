@@ -131,26 +131,27 @@ class Nearness(Score):
 
     def fit(self, flow: CompactFlow, pull: Pull, x: Tensor) -> None:
         """Take reference rows among data ``(N, D)``, which are in random order."""
-        rows = flow.preprocess(x[: references(*x.shape)])
+        rows = flow.preprocess(x[: references(len(x), self.dim)])
         # So many that at least half of them are inliers, were all outliers of one kind.
         nearest = NEAREST + round(2 * self.outlier_share * len(rows))
-        self.known = Neighbours(self.dim, len(rows), nearest).to(flow.latent.like)
-        self.known.fit(rows, flow.backbone)
+        codes = rows.shape[1] - self.dim
+        self.known = Neighbours(self.dim, len(rows), nearest, codes).to(flow.latent.like)
+        self.known.fit(rows, flow.run)
 
     def lean(self, flow: CompactFlow, x: Tensor) -> bool:
         """See `Score.lean` and `Neighbours.lean`."""
         y = flow.preprocess(x)
-        self.known.lean(y, flow.backbone(y))
+        self.known.lean(y[:, : self.dim], flow.run(y))
         return True
 
     def attach(self, flow: CompactFlow) -> None:
         """See `Score.attach`."""
-        self.known.attach(flow.backbone)
+        self.known.attach(flow.run)
 
     def forward(self, flow: CompactFlow, pull: Pull, x: Tensor) -> Tensor:
         """The distance of data ``(N, D)``, ``(N,)``."""
         y = flow.preprocess(x)
-        score: Tensor = self.known(y, flow.backbone(y))
+        score: Tensor = self.known(y[:, : self.dim], flow.run(y))
         return score
 
 

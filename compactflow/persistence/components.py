@@ -68,7 +68,10 @@ def _describe(kind: Kind, part: Part) -> dict[str, Any]:
     defaults = {
         each.name: each.default
         for each in parameters
-        if each.kind is each.KEYWORD_ONLY and isinstance(each.default, _PLAIN)
+        if each.kind is each.KEYWORD_ONLY
+        and isinstance(each.default, _PLAIN)
+        # The width of the context is that of the columns, and no option.
+        and not (kind == "backbone" and each.name == "context")
     }
     options = defaults | part.options
     for option, (nested, value) in Part(choice=choice, options=options).nested(kind).items():

@@ -48,6 +48,8 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
     "history": dict,
 }
 
+_MOST_CATEGORIES = 4096  # of a column of the context
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +129,8 @@ def write(path: str | os.PathLike[str], model: Model, *, folder: bool = False) -
     }
     if model.encoder is not None:
         content["encoder"] = model.encoder
+    if ensemble.contexts is not None:
+        content["categories"] = list(ensemble.contexts.categories)
     archive.write(path, "model", VERSION, content, folder=folder)
 
 
@@ -183,7 +187,8 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _check_types(content: Mapping[str, Any]) -> None:
-    if content.keys() - {"encoder"} != _TYPES.keys():  # which a table of numbers does not have
+    # Which a table of numbers, and one without a context, do not have.
+    if content.keys() - {"encoder", "categories"} != _TYPES.keys():
         odd = ", ".join(sorted(map(repr, content.keys() ^ _TYPES.keys())))
         raise ValueError(f"the entries {odd} are missing or unknown")
     for name, types in _TYPES.items():
@@ -202,6 +207,11 @@ def _check_types(content: Mapping[str, Any]) -> None:
     if encoder is None and len(content["feature_names"]) not in (0, content["dim"]):
         names = len(content["feature_names"])
         raise ValueError(f"it has {names} feature names for {content['dim']} features")
+    categories = content.get("categories", [])
+    if not isinstance(categories, list) or not all(
+        type(count) is int and 0 <= count <= _MOST_CATEGORIES for count in categories
+    ):
+        raise ValueError("the categories of its context are not a list of numbers of them")
     for values in content["history"].values():
         if not (
             isinstance(values, list) and all(isinstance(each, int | float) for each in values)
@@ -264,7 +274,7 @@ def _restore_ensemble(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -
         raise ValueError(f"it has {numbers} weights for {members} flows of {dim} features")
     # The weights bound what honest options ask for.
     with allocation_limit(numbers), drawing_from(seeded(0)):
-        networks = make_networks(parts, dim, members)
+        networks = make_networks(parts, dim, members, content.get("categories", []))
         layers = make_layers(parts, dim, members)
         ensemble, _ = compose(parts, networks, layers, make_latent(parts, dim))
     ensemble.place(torch.device("cpu"))
@@ -273,7 +283,7 @@ def _restore_ensemble(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -
     ensemble.level = -float(content["offset"])
     ensemble.eval().attach()
     _check_finite(ensemble)
-    ensemble.signed_distance(np.zeros((1, dim)))  # options of a wrong type fail here
+    ensemble.signed_distance(np.zeros((1, ensemble.width)))  # options of a wrong type fail here
     return ensemble
 
 

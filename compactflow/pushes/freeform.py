@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.conditional import Given
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 
@@ -111,8 +112,13 @@ class LearntFreeForm(Push):
         """See `Push.forward`; the term has the loss of the network.
 
         Raises:
-            ValueError: If the rows have another number of features than `dim`.
+            ValueError: If the rows have another number of features than `dim`, or a context.
         """
+        if isinstance(backbone, Given):
+            raise ValueError(
+                "this push learns an inverse that sees no context; take another, such as 'stein', "
+                "or a backbone that takes no context"
+            )
         if x.shape[1] != self.dim:
             raise ValueError(f"push_options: dim is {self.dim}, and the data have {x.shape[1]}")
         x = x.detach().requires_grad_()

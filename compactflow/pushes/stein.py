@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.conditional import part
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 
@@ -70,6 +71,7 @@ class Stein(Push):
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
         """See `Push.forward`; shared passes give both."""
-        carrying, others = x.tensor_split([ceil(self.fraction * len(x))])
-        z, divergence = backbone.forward_and_divergence(carrying, self.sigma, generator)
-        return torch.cat([z, backbone(others)]) if len(others) else z, -divergence.mean()
+        count = ceil(self.fraction * len(x))
+        (carrying, others), (one, other) = x.tensor_split([count]), part(backbone, count)
+        z, divergence = one.forward_and_divergence(carrying, self.sigma, generator)
+        return torch.cat([z, other(others)]) if len(others) else z, -divergence.mean()

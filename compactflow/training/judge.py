@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from compactflow.backbones.conditional import bind
 from compactflow.flows.flow import CompactFlow
 from compactflow.training.holdout import HoldOut, in_turn
 from compactflow.training.monitors import latent_energy, monitor
@@ -102,7 +103,8 @@ class Judge:
         self._flow.backbone.load_state_dict(self._stack.state_dict())
         if self._objective.trained():
             self._reference = self._settle(self._rows)
-        latents = self._flow.backbone(self._trained)
+        given, trained = bind(self._flow.backbone, self._trained)
+        latents = given(trained)
         record = {
             "step": step,
             "loss": loss,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from compactflow.backbones.conditional import bind
 from compactflow.flows.flow import CompactFlow
 from compactflow.randomness import normal_like
 
@@ -54,7 +55,8 @@ def inlier_fraction(flow: CompactFlow, z: Tensor) -> float:
 
 def reconstruction_error(flow: CompactFlow, x: Tensor, z: Tensor) -> float:
     """Largest round-trip error ``|T⁻¹(T(x)) - x| / (1 + |x|)`` of preprocessed rows ``(N, D)``."""
-    error = (flow.backbone.inverse(z, start=x) - x).norm(dim=1)
+    given, x = bind(flow.backbone, x)
+    error = (given.inverse(z, start=x) - x).norm(dim=1)
     return float((error / (1 + x.norm(dim=1))).max())
 
 
@@ -74,9 +76,12 @@ def conditioning(
     """
     kept = _STRETCHED_ROWS * flow.backbone.members
     # Drawn for all rows, so that how many are kept does not change the draws that follow.
-    steps = torch.stack([normal_like(x, generator)[:kept] for _ in range(8)])
+    features, context = x.tensor_split([flow.dim], dim=1)
+    steps = torch.stack([normal_like(features, generator)[:kept] for _ in range(8)])
     steps = step * steps / steps.norm(dim=2, keepdim=True)
-    moved = flow.backbone((x[:kept] + steps).flatten(0, 1)).view(steps.shape)
+    rows = torch.cat([features[:kept] + steps, context[:kept].expand(8, -1, -1)], dim=2)
+    given, moved = bind(flow.backbone, rows.flatten(0, 1))
+    moved = given(moved).view(steps.shape)
     stretch = (moved - z[:kept]).norm(dim=2) / step
     ratio = stretch.amax(dim=0) / stretch.amin(dim=0).clamp_min(1e-30)
     return float(_by_member(flow, ratio).median(dim=1).values.max())
@@ -102,7 +107,8 @@ def monitor(
         [0, 1]), ``reconstruction_error`` (relative) and ``conditioning`` (at least 1, that of the
         worst flow).
     """
-    z = flow.backbone(x)
+    given, features = bind(flow.backbone, x)
+    z = given(features)
     return {
         "energy_distance": latent_energy(flow, z, reference),
         "inlier_fraction": inlier_fraction(flow, z),

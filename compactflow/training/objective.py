@@ -8,6 +8,8 @@ from typing import Any, cast, final
 import torch
 from torch import Tensor, nn
 
+from compactflow.backbones.base import Backbone
+from compactflow.backbones.conditional import bind
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.training.stack import Stack
@@ -53,18 +55,21 @@ class Objective(nn.Module):
         return cast("Push", self.pushes[0])
 
     def forward(self, stack: Stack, x: Tensor, generator: torch.Generator) -> Tensor:
-        """The loss of one batch of preprocessed rows in turn, ``(N M, D)``, a scalar."""
+        """The loss of one batch of preprocessed rows in turn, ``(N M, D)``, a scalar.
+
+        Behind the rows is their context, if the networks take one: ``(N M, D + C)``.
+        """
         pull, push = self.terms(stack, x, generator)
         return pull + push
 
     def terms(self, stack: Stack, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The two parts of the loss: that of the pull, weighed, and that of the push."""
         if self.push.rowwise:
-            z, term = self.push(stack, self.pull, x, generator)
+            z, term = self.push(*_bound(stack, self.pull, x), generator)
             return self._weighed(z), term
         pulls, terms = [], []
         for push, network, rows in zip(self.pushes, stack.singles(), stack.split(x), strict=True):
-            z, term = push(network, self.pull, rows, generator)
+            z, term = push(*_bound(network, self.pull, rows), generator)
             pulls.append(self._weighed(z))
             terms.append(term)
         return torch.stack(pulls).mean(), torch.stack(terms).mean()
@@ -122,3 +127,9 @@ def _place(objective: nn.Module, path: str) -> str:
     for parent in parents:
         owner = getattr(owner, parent)
     return f"{name!r} of {type(owner).__name__}"
+
+
+def _bound(backbone: Backbone, pull: Pull, rows: Tensor) -> tuple[Backbone, Pull, Tensor]:
+    """What a push gets: a backbone that is given the context behind the rows, if any."""
+    given, x = bind(backbone, rows)
+    return given, pull, x

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.conditional import Given
 from compactflow.backbones.stacking import stack_modules
 
 __all__ = ["Stack"]
@@ -39,7 +40,8 @@ class Stack(Backbone):
     """
 
     def __init__(self, networks: Sequence[Backbone]) -> None:
-        super().__init__(networks[0].dim)
+        super().__init__(networks[0].dim, networks[0].context)
+        self.categories = networks[0].categories
         self.members = len(networks)
         self.parallel_networks = networks[0].parallel
         self.networks = nn.ModuleList(
@@ -82,34 +84,53 @@ class Stack(Backbone):
         """The rows of each network, of a multiple of M rows in turn."""
         return x.view(-1, self.members, *x.shape[1:]).unbind(dim=1)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``."""
-        return self._in_turn(lambda network, x: cast("Tensor", network(x)), x)
+        return self._in_turn(lambda network, x: cast("Tensor", network(x)), x, context=context)
 
-    def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+    def inverse(
+        self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
         """Map latents ``(N, D)`` to data ``(N, D)``."""
         rows = [z] if start is None else [z, start]
-        return self._in_turn(lambda network, z, start=None: network.inverse(z, start=start), *rows)
+        return self._in_turn(
+            lambda network, z, start=None: network.inverse(z, start=start), *rows, context=context
+        )
 
-    def log_abs_det(self, x: Tensor) -> Tensor:
+    def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
-        return self._in_turn(lambda network, x: network.log_abs_det(x), x)
+        return self._in_turn(lambda network, x: network.log_abs_det(x), x, context=context)
 
-    def forward_and_log_abs_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_and_log_abs_det(
+        self, x: Tensor, *, context: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The latents ``(N, D)`` of data ``(N, D)`` and their `log_abs_det`, ``(N,)``."""
-        return self._in_turn(lambda network, x: network.forward_and_log_abs_det(x), x)
+        return self._in_turn(
+            lambda network, x: network.forward_and_log_abs_det(x), x, context=context
+        )
 
-    def recode(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
+    def recode(
+        self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
+    ) -> Tensor:
         """Decode latents ``(N, D)`` and encode the result, each by its network."""
         rows = [z] if start is None else [z, start]
-        return self._in_turn(lambda network, z, start=None: network.recode(z, start=start), *rows)
+        return self._in_turn(
+            lambda network, z, start=None: network.recode(z, start=start), *rows, context=context
+        )
 
     def forward_and_divergence(
-        self, x: Tensor, sigma: float, generator: torch.Generator | None = None
+        self,
+        x: Tensor,
+        sigma: float,
+        generator: torch.Generator | None = None,
+        *,
+        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Latents ``(N, D)`` and the push by Stein's identity, ``(N,)``, each by its network."""
         return self._in_turn(
-            lambda network, x: network.forward_and_divergence(x, sigma, generator), x
+            lambda network, x: network.forward_and_divergence(x, sigma, generator),
+            x,
+            context=context,
         )
 
     def compile_passes(self) -> None:
@@ -117,23 +138,36 @@ class Stack(Backbone):
         for network in self.networks:
             cast("Backbone", network).compile_passes()
 
-    def _in_turn(self, function: Callable[..., _Result], *rows: Tensor) -> _Result:
-        """Apply a function of a network and its rows, with row i for network ``i mod M``."""
+    def _in_turn(
+        self, function: Callable[..., _Result], *rows: Tensor, context: Tensor | None
+    ) -> _Result:
+        """Apply a function of a network and its rows, with row i for network ``i mod M``.
+
+        The network is given the rows' context, if there is one.
+        """
         m = self.members
-        # (N, ...) -> (M, N/M, ...), after as many rows of zeros as it takes.
-        split = [
-            pad(r, (0, 0, 0, -len(r) % m)).view(-1, m, *r.shape[1:]).transpose(0, 1) for r in rows
-        ]
+
+        def split(r: Tensor) -> Tensor:
+            # (N, ...) -> (M, N/M, ...), after as many rows of zeros as it takes.
+            return pad(r, (0, 0, 0, -len(r) % m)).view(-1, m, *r.shape[1:]).transpose(0, 1)
+
+        def given(network: nn.Module, own: Tensor | None) -> Backbone:
+            one = cast("Backbone", network)
+            return one if own is None else Given(one, own)
 
         def merge(parts: Sequence[Tensor]) -> Tensor:
             return torch.stack(list(parts), dim=1).flatten(0, 1)[: len(rows[0])]
 
+        turns = [split(r) for r in rows]
+        contexts = None if context is None else split(context)
         if self.parallel_networks:
-            result = function(self.networks[0], *split)
+            result = function(given(self.networks[0], contexts), *turns)
             if isinstance(result, Tensor):
                 return merge(result.unbind())
             return merge(result[0].unbind()), merge(result[1].unbind())
-        results = [function(net, *each) for net, *each in zip(self.networks, *split, strict=True)]
+        own = [None] * m if contexts is None else contexts.unbind()
+        networks = [given(network, c) for network, c in zip(self.networks, own, strict=True)]
+        results = [function(net, *each) for net, *each in zip(networks, *turns, strict=True)]
         if isinstance(results[0], Tensor):
             return merge(results)
         ones, others = zip(*results, strict=True)

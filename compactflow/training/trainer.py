@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.base import ConvergenceError
+from compactflow.backbones.conditional import bind
 from compactflow.devices import SMALL, can_compile, single_threaded
 from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
@@ -205,9 +206,13 @@ class _Run:
         options, generator = self.options, self.generator
         drawn = self.hold_out.draw(options.batch_size, generator)
         x = in_turn(self.rows, drawn)
-        x = x + options.noise * normal_like(x, generator)
+        dim = self.stack.dim  # behind the features is what they are judged given
+        features, context = x.tensor_split([dim], dim=1)
+        features = features + options.noise * normal_like(features, generator)
+        x = torch.cat([features, context], dim=1) if context.shape[1] else features
         if self.anchors is not None and step <= self.warm_up:
-            loss = (self.stack(x) - self.anchors[drawn.flatten()]).square().sum(dim=1).mean()
+            given, rows = bind(self.stack, x)
+            loss = (given(rows) - self.anchors[drawn.flatten()]).square().sum(dim=1).mean()
             parts = {"anchors": loss}
         else:
             with self.guard:

@@ -14,7 +14,7 @@ from compactflow.flows.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.barriers import Barrier
 from compactflow.pushes.stein import Stein
-from compactflow.testing.checks import passes
+from compactflow.testing.checks import context, passes
 from compactflow.testing.results import Checks, collect, require
 from compactflow.testing.tools import (
     equal,
@@ -263,7 +263,7 @@ def follows_device_and_dtype(make: Make) -> None:
         on_meta([("forward", lambda: backbone(x))])
 
 
-CHECKS |= passes.CHECKS
+CHECKS |= passes.CHECKS | context.CHECKS
 
 
 def _sample(make: Make) -> tuple[Backbone, Tensor]:

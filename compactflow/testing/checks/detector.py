@@ -56,12 +56,14 @@ class Maker:
     latent: Any = None
     latents: tuple[Callable[[int], Latent], ...] = (Cube, Ball, Diamond)
 
-    def __call__(self, *dim: int) -> Any:  # noqa: ANN401
+    def __call__(self, *dim: int, context: int = 0) -> Any:  # noqa: ANN401
         """The component in a dimension; of a pull one on each of the latents."""
         if self.kind == "push":
             part = Part(choice=self.given, options=dict(self.options))
             return make_push({"push": part}, *dim)
         options = with_makers(self.build, self.options)
+        if context:
+            options["context"] = context
         if self.kind != "pull":
             return self.build(*dim, **options)
         pulls: list[Pull] = [
