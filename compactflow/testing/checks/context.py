@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -48,8 +48,8 @@ def context_log_abs_det(make: Make) -> None:
         found = given.log_abs_det(x).detach()
     except NotImplementedError as error:
         raise SkipCheck(f"it has no log_abs_det: {error}") from error
-    ones = [_row(given, i) for i in range(4)]
-    exact = torch.cat([exact_log_abs_det(one, x[i : i + 1]) for i, one in enumerate(ones)])
+    each = [exact_log_abs_det(_row(given, i), x[i : i + 1]) for i in range(4)]
+    exact = torch.cat(each)
     require(equal(found[:4], exact.detach(), 1e-6), "log_abs_det is another")
     z, both = given.forward_and_log_abs_det(x)
     require(equal(z.detach(), given(x).detach()), "with log_abs_det the latents are others")
@@ -133,4 +133,4 @@ def _given(make: Make) -> tuple[Given, Tensor]:
 
 
 def _row(given: Given, i: int) -> Given:
-    return cast("Given", Given(given.inner, given.context_of_rows[i : i + 1]))
+    return Given(given.inner, given.context_of_rows[i : i + 1])
