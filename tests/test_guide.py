@@ -18,6 +18,8 @@ GUIDES = {
     "pull": "plugin-pull.md",
     "push": "plugin-push.md",
     "preprocessing": "plugin-first-layer.md",
+    "score": "plugin-score.md",
+    "engine": "plugin-engine.md",
 }
 CHECKS_TEXT = (DOCS / "checks.md").read_text(encoding="utf-8")
 

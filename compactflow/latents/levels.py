@@ -36,6 +36,11 @@ class _Support(Protocol):
 
 def gauge(latent: _Support, z: Tensor, level: float) -> Tensor:
     """The Minkowski functional: the factor by which the set must grow to reach a row, ``(N,)``."""
+    if not _is_star(latent, level):
+        raise NotImplementedError(
+            f"the support of {type(latent).__name__} at level {level:.6g} does not hold 0, and so "
+            "has no gauge; use the signed distance"
+        )
     length = z.norm(dim=1).clamp_min(torch.finfo(z.dtype).tiny)
     edge = _along_rays(latent, z / length[:, None], level)
     return z.norm(dim=1) / edge.norm(dim=1)
@@ -46,12 +51,12 @@ def boundary(
 ) -> Tensor:
     """Points where s is the level, ``(n, D)``, in the order of the support's boundary points.
 
-    From these they lie on rays from 0 if the latent has a gauge, and else along the normals.
+    From these they lie on rays from 0 if the set has a gauge, and else along the normals.
     """
     edge = latent.boundary(n, generator)
     if level == 0:
         return edge
-    if _is_star(latent):
+    if _is_star(latent, level):
         return _along_rays(latent, edge, level)
     with torch.enable_grad():
         z = edge.detach().requires_grad_()
@@ -126,20 +131,22 @@ def sample(
     return z
 
 
-def _is_star(latent: _Support) -> bool:
-    """Whether the latent has a gauge, so that its support is star-shaped around 0."""
+def _is_star(latent: _Support, level: float) -> bool:
+    """Whether the latent has a gauge, so that its support is star-shaped around 0, as the set is.
+
+    A set that has shrunk away from 0 is not.
+    """
+    centre = latent.like.new_zeros(1, latent.dim)
     try:
-        latent.gauge(latent.like.new_zeros(1, latent.dim))
+        latent.gauge(centre)
     except NotImplementedError:
         return False
-    return True
+    return bool(latent.signed_distance(centre) <= level)
 
 
 def _along_rays(latent: _Support, directions: Tensor, level: float) -> Tensor:
     """Where rays from 0 leave the set, ``(N, D)``."""
     centre = torch.zeros_like(directions)
-    if (latent.signed_distance(centre[:1]) > level).any():
-        raise _empty(latent, level)
     far = directions
     for _ in range(_DOUBLINGS):
         inside = latent.signed_distance(far) <= level
@@ -150,13 +157,9 @@ def _along_rays(latent: _Support, directions: Tensor, level: float) -> Tensor:
 
 
 def _inner(latent: _Support, z: Tensor, level: float) -> Tensor:
-    """A point of the set for each row, ``(N, D)``: 0, or else the nearest that is found."""
-    centre = torch.zeros_like(z)
-    if _is_star(latent):
-        candidates = centre[:1]
-    else:
-        generator = torch.Generator(z.device).manual_seed(0)
-        candidates = latent.sample(_DRAWN, generator).to(z)
+    """The nearest point of the set to each row that is found, ``(N, D)``."""
+    generator = torch.Generator(z.device).manual_seed(0)
+    candidates = torch.cat([torch.zeros_like(z[:1]), latent.sample(_DRAWN, generator).to(z)])
     candidates = candidates[latent.signed_distance(candidates) <= level]
     if not len(candidates):
         raise _empty(latent, level)

@@ -21,6 +21,8 @@ _SUMMARIES: dict[Kind, str] = {
     "pull": "A smooth maximum of the magnitudes",
     "preprocessing": "Columns in their own unit, far values drawn in as a root",
     "push": "The maximum-entropy force by Stein's identity, with antithetic noise",
+    "score": "The distance from the mean latent, in units of the latents' own spread",
+    "engine": "Tasks in threads, one for each core of this machine",
 }
 
 KINDS: tuple[Kind, ...] = tuple(_SUMMARIES)

@@ -7,7 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from compactflow.plugins import Kind, registry
-from compactflow.testing.checks import backbone, latent, preprocessing, pull, push
+from compactflow.testing.checks import (
+    backbone,
+    engine,
+    latent,
+    preprocessing,
+    pull,
+    push,
+    score,
+)
 from compactflow.testing.checks.detector import Maker, fits_saves_and_loads
 from compactflow.testing.results import CheckResult, Checks, cases
 
@@ -16,11 +24,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check_backbone",
+    "check_engine",
     "check_latent",
     "check_names",
     "check_preprocessing",
     "check_pull",
     "check_push",
+    "check_score",
     "parametrize",
 ]
 
@@ -35,6 +45,8 @@ CHECKS: dict[Kind, Checks] = {
     "pull": pull.CHECKS | _WHOLE,
     "push": push.CHECKS | _WHOLE,
     "preprocessing": preprocessing.CHECKS | _WHOLE,
+    "score": score.CHECKS | _WHOLE,
+    "engine": engine.CHECKS,
 }
 
 
@@ -116,6 +128,23 @@ def check_preprocessing(
 ) -> list[CheckResult]:
     """Run the checks of a first layer; for arguments and errors see `check_backbone`."""
     return [run() for run in _cases("preprocessing", name_or_class, options, expected_failures)]
+
+
+def check_score(
+    name_or_class: Component,
+    *,
+    options: Options | None = None,
+    expected_failures: Expected | None = None,
+) -> list[CheckResult]:
+    """Run the checks of a score; for arguments and errors see `check_backbone`."""
+    return [run() for run in _cases("score", name_or_class, options, expected_failures)]
+
+
+def check_engine(
+    name_or_class: Component, *, expected_failures: Expected | None = None
+) -> list[CheckResult]:
+    """Run the checks of an engine; for arguments and errors see `check_backbone`."""
+    return [run() for run in _cases("engine", name_or_class, None, expected_failures)]
 
 
 def parametrize(

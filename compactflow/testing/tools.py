@@ -24,6 +24,7 @@ __all__ = [
     "Plain",
     "equal",
     "gradient",
+    "learn",
     "on_meta",
     "perturb",
     "reloaded",
@@ -35,6 +36,8 @@ __all__ = [
     "started",
     "trained",
 ]
+
+_LEARNING = 500  # steps of a push's own parameters
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -208,3 +211,21 @@ def short_training(
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrainingDivergedWarning)
         train(flows, x, hold_out, pull=pull, push=push, options=options, generator=seeded(0))
+
+
+def learn(push: Push, backbone: Backbone, pull: Pull, rows: Callable[[], Tensor]) -> None:
+    """Train what a push has of its own, for a backbone that stays as it is."""
+    own = trained(push)
+    if not own:
+        return
+    optimizer = torch.optim.Adam(own, lr=1e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.01, _LEARNING)
+    for step in range(_LEARNING):
+        parts = torch.autograd.grad(
+            push(backbone, pull, rows(), seeded(step))[1], own, materialize_grads=True
+        )
+        for parameter, part in zip(own, parts, strict=True):
+            parameter.grad = part
+        optimizer.step()
+        schedule.step()
+    optimizer.zero_grad()

@@ -1,5 +1,6 @@
 """The built-ins pass the kit, and components with a planted fault fail the check it concerns."""
 
+import math
 import re
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import torch
 from compactflow import testing
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.coupling import Coupling
-from compactflow.latents.base import Latent
+from compactflow.latents.ball import Ball
+from compactflow.latents.base import Latent, sphere
 from compactflow.latents.cube import Cube
 from compactflow.plugins.builtin import BUILTINS
 from compactflow.pulls.base import Pull
@@ -284,7 +286,147 @@ class HeapsUp(Square):
         return self.level_project(2 * self.sample(n, generator), level)
 
 
+class OutOfOrder(Square):
+    def boundary(self, n, generator=None):
+        return super().boundary(n, generator)[torch.arange(n) * 7 % n]
+
+
+class OneSided(Square):
+    """Boundary points on one side of an axis, where points are too few to lie near all others."""
+
+    def boundary(self, n, generator=None):
+        z = super().boundary(n, generator)
+        return torch.cat([z[:, :1].abs(), z[:, 1:]], dim=1) if self.dim > 3 else z
+
+
+class BoundaryDrawsGlobally(Square):
+    def boundary(self, n, generator=None):
+        return super().boundary(n)
+
+
+class SoftensNothing(Square):
+    def sample_softened(self, n, slope, generator=None):
+        return self.sample(n, generator)
+
+
+class OtherSlope(Square):
+    def constraints(self, z):
+        c = super().constraints(z)
+        return 2 * c - c.detach()
+
+
+class OtherWhenItEvaluates(Square):
+    def signed_distance(self, z):
+        return super().signed_distance(z) * (1 if self.training else 1.1)
+
+
+class FlatInside(Square):
+    def signed_distance(self, z):
+        return super().signed_distance(z).clamp(min=-0.3)
+
+
+class ProjectsInSingle(Square):
+    """Right in float64; in float32 its squares overflow to a projection at 0."""
+
+    def project(self, z):
+        return super().project(z) / z.square().pow(8).sum(dim=1, keepdim=True).clamp(max=1e99) ** 0
+
+
+class WideEdge(Square):
+    edge = 40.0
+
+
+class Follows(Square):
+    """A right one, to plant faults in: the cube around the data's mean."""
+
+    default_pull = "barrier"
+
+    def __init__(self, dim):
+        super().__init__(dim)
+        self.register_buffer("centre", torch.zeros(dim))
+
+    def adapt(self, x):
+        self.centre = x.mean(dim=0)
+
+    def sample(self, n, generator=None):
+        return super().sample(n, generator) + self.centre
+
+    def constraints(self, z):
+        return super().constraints(z - self.centre)
+
+    def gauge(self, z):
+        raise NotImplementedError("it is not around 0")
+
+    def project(self, z):
+        return super().project(z - self.centre) + self.centre
+
+    def boundary(self, n, generator=None):
+        return super().boundary(n, generator) + self.centre
+
+    def log_prob(self, z):
+        return super().log_prob(z - self.centre)
+
+
+class AddsUp(Follows):
+    def adapt(self, x):
+        self.centre = self.centre + x.mean(dim=0)
+
+
+class AdaptsInPlace(Follows):
+    def adapt(self, x):
+        self.centre = x.mean(dim=0)
+        x -= self.centre
+
+
+class DensityStaysBehind(Follows):
+    def log_prob(self, z):
+        return super().log_prob(z + self.centre)
+
+
+class HalfBall(Latent):
+    """A right latent of two constraints that overlap, and deepest away from 0: a ball, cut."""
+
+    cut = 0.3
+
+    def sample(self, n, generator=None):
+        z = Ball(self.dim).to(self.like).sample(8 * n, generator)
+        return z[torch.argsort((z[:, 0] < -self.cut).int(), stable=True)][:n]
+
+    def constraints(self, z):
+        return torch.stack([z.norm(dim=1) - 1, -z[:, 0] - self.cut], dim=1)
+
+    def gauge(self, z):
+        return torch.maximum(z.norm(dim=1), -z[:, 0] / self.cut)
+
+    def project(self, z):
+        onto, rest = Ball(self.dim).project(z), z[:, 1:]
+        length = rest.norm(dim=1, keepdim=True).clamp_min((1 - self.cut**2) ** 0.5)
+        flat = torch.cat(
+            [torch.full_like(z[:, :1], -self.cut), rest * (1 - self.cut**2) ** 0.5 / length], dim=1
+        )
+        return torch.where(onto[:, :1] >= -self.cut, onto, flat)
+
+    def boundary(self, n, generator=None):
+        direction = sphere(self._normal(n, generator))
+        return direction / self.gauge(direction)[:, None]
+
+    def log_prob(self, z):
+        raise NotImplementedError("not needed here")
+
+
 LATENT_FAULTS = {
+    OutOfOrder: {"boundary-runs-along-curves"},
+    OneSided: {"boundary-covers-all"},
+    BoundaryDrawsGlobally: {"generator-decides"},
+    SoftensNothing: {"softened-samples-follow-their-density"},
+    OtherSlope: {"gradients-are-slopes"},
+    OtherWhenItEvaluates: {"rows-are-independent"},
+    FlatInside: {"distance-is-a-distance"},
+    ProjectsInSingle: {"finite-far-away"},
+    WideEdge: {"pulls-serve"},
+    AddsUp: {"adapts-to-data"},
+    AdaptsInPlace: {"adapts-to-data"},
+    DensityStaysBehind: {"adapts-to-data"},
     OffTheLevel: {"level-boundary-has-the-level"},
     ForgetsTheLevel: {"level-projection-lands-near"},
     OldGauge: {"level-gauge-fits"},
@@ -587,7 +729,34 @@ class LoadsOtherWeights(Network):
 
 
 ROUND_TRIP = {"inverse-undoes-forward", "inverse-undoes-forward-after-training", "dimensions"}
+
+
+class OtherLogDetInEval(Network):
+    def log_abs_det(self, x):
+        return super().log_abs_det(x) + (0 if self.training else 0.1)
+
+
+class LogDetOffInEight(Network):
+    def log_abs_det(self, x):
+        return super().log_abs_det(x) + 0.1 * (self.dim == 8)
+
+
+class InverseHasAnotherSlope(Network):
+    def inverse(self, z, *, start=None):
+        x = super().inverse(z, start=start)
+        return 2 * x - x.detach()
+
+
+class PreparedInSingle(Network):
+    def prepared(self):
+        return lambda x: self(x).float().to(x)
+
+
 BACKBONE_FAULTS = {
+    OtherLogDetInEval: {"log-abs-det-is-autograds"},
+    LogDetOffInEight: {"log-abs-det-is-autograds"},
+    InverseHasAnotherSlope: {"gradients-are-slopes"},
+    PreparedInSingle: {"prepared-gives-the-latents"},
     NotParallel: {"runs-side-by-side"},
     InverseOff: ROUND_TRIP,
     DriftsInTraining: ROUND_TRIP,
@@ -709,7 +878,31 @@ class OfTheCube(Pull):
         return z.abs().amax(dim=1) if isinstance(self.latent, Cube) else -z.norm(dim=1)
 
 
+class HalfTheGradient(Pull):
+    def forward(self, z):
+        return z.square().sum(dim=1)
+
+    def value_and_gradient(self, z):
+        return self(z), z
+
+
+class SettlesAtSamples(Pull):
+    def forward(self, z):
+        return z.square().sum(dim=1)
+
+    def settle(self, n, generator=None, *, level=math.inf):
+        return self.latent.sample(n, generator)
+
+
+class GrowsInwardInEight(Pull):
+    def forward(self, z):
+        return (1 if z.shape[1] < 8 else -1) * z.norm(dim=1)
+
+
 PULL_FAULTS = {
+    HalfTheGradient: {"value-and-gradient-are-autograds"},
+    SettlesAtSamples: {"settled-latents-follow-the-pull"},
+    GrowsInwardInEight: {"grows-outward"},
     BendsDown: {"convex-across-the-boundary"},
     WrongGradient: {"gradient-is-the-slope"},
     MixesValues: {"rows-are-independent"},
@@ -892,6 +1085,29 @@ PUSH_FAULTS = {
 )
 def test_right_components_pass(kind, right):
     assert not not_passed(CHECK[kind](right))
+
+
+def test_a_latent_that_follows_the_data_passes():
+    runs = dict(
+        zip(testing.check_names("latent"), _cases("latent", Follows, None, None), strict=True)
+    )
+    assert runs["adapts-to-data"]().status == "passed"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["distance-is-a-distance", "level-boundary-has-the-level", "level-projection-lands-near"],
+)
+def test_constraints_may_overlap_and_the_deepest_point_lie_off_0(name):
+    runs = dict(
+        zip(testing.check_names("latent"), _cases("latent", HalfBall, None, None), strict=True)
+    )
+    assert runs[name]().status == "passed"
+
+
+def test_a_set_that_has_shrunk_away_from_0_has_no_gauge():
+    with pytest.raises(NotImplementedError, match="does not hold 0"):
+        HalfBall(2).level_gauge(torch.ones(1, 2), -0.4)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ _check = collect(CHECKS)
 
 Make: TypeAlias = Callable[[int], Backbone]
 
-_DIM = 3
+_DIM, _WIDE = 3, 8
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}  # of a round trip, relative
 _FAR = 1e-6  # likewise in float64, in which rows are scored, up to a million units away
 
@@ -59,8 +59,8 @@ def dimensions(make: Make) -> None:
 
 @_check
 def inverse_undoes_forward(make: Make) -> None:
-    """The round trip returns to 1e-4 in float32 and to 1e-9 in float64, in 3 and 8 dimensions."""
-    for dim in (_DIM, 8):
+    """The round trip returns to 1e-4 in float32 and to 1e-9 in float64, in 3, 8 and 17 D."""
+    for dim in (_DIM, _WIDE, 17):
         for dtype in _TOLERANCE:
             _require_round_trip(perturb(make(dim)).to(dtype), f"in D = {dim} and {dtype}")
 
@@ -122,7 +122,10 @@ def gradients_reach_parameters(make: Make) -> None:
 
 @_check
 def gradients_are_slopes(make: Make) -> None:
-    """The gradients of the latents, for parameters and inputs, are the slopes of their values."""
+    """The gradients of the latents, for parameters and inputs, are the slopes of their values.
+
+    So is that of the inverse for the latents, if it has one.
+    """
     backbone, x = _sample(make)
     weights = torch.randn_like(x)
 
@@ -132,6 +135,9 @@ def gradients_are_slopes(make: Make) -> None:
     for name, parameter in backbone.named_parameters():
         if parameter.requires_grad:
             require_slope(name, value, [parameter])
+    z = backbone(x).detach().requires_grad_()
+    if backbone.inverse(z).requires_grad:
+        require_slope("the inverse", lambda: (weights * backbone.inverse(z)).sum(), [z])
     require_slope("the input", value, [x.requires_grad_()])
 
 
@@ -152,6 +158,7 @@ def rows_are_independent(make: Make) -> None:
 def evaluates_as_it_trains(make: Make) -> None:
     """It maps alike whenever it is called, after eval() as after train(), both ways."""
     backbone, x = _sample(make)
+
     with torch.no_grad():
         z = backbone(x)
         for name, module in (("again", backbone), ("after eval()", backbone.eval())):
@@ -184,11 +191,11 @@ def leaves_its_input_alone(make: Make) -> None:
 @_check
 def state_survives_saving(make: Make) -> None:
     """A fresh backbone of the same options is the same once it has loaded the state."""
-    backbone = perturb(make(_DIM))
-    x = torch.randn(16, _DIM)
+    backbone = perturb(make(_WIDE))  # where two random permutations are hardly ever the same
+    x = torch.randn(16, _WIDE)
     with torch.no_grad():
         z = started(backbone)(x)
-        fresh = reloaded(backbone, lambda: make(_DIM))
+        fresh = reloaded(backbone, lambda: make(_WIDE))
         require(
             torch.equal(z, fresh(x)),
             "latents differ after loading; register what they need as parameters or buffers",

@@ -76,15 +76,18 @@ def fits_saves_and_loads(make: Maker) -> None:
     """A detector of two flows with it fits in 5 steps, and scores the same once loaded."""
     if make.kind != "backbone" and isinstance(make.build, FunctionType):
         raise SkipCheck("a detector takes a function for a backbone only")
-    parts = {make.kind: make.given, f"{make.kind}_options": dict(make.options)}
+    argument = "score_by" if make.kind == "score" else make.kind
+    parts = {
+        "score_by": "support",
+        argument: make.given,
+        f"{make.kind}_options": dict(make.options),
+    }
     if make.latent is not None:
         parts["latent"] = make.latent
     X = np.random.default_rng(0).normal(size=(80, 3)) * [1, 10, 100] + 50
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        detector = OneClassFlow(
-            **parts, max_steps=5, members=2, score_by="support", random_state=0
-        ).fit(X)
+        detector = OneClassFlow(**parts, max_steps=5, members=2, random_state=0).fit(X)
         scores = detector.signed_distance(X)
         require(np.isfinite(scores).all(), "a detector with it gives scores that are not finite")
         named = all(isinstance(part, str | dict) for part in parts.values())
@@ -115,4 +118,5 @@ def _restored(detector: OneClassFlow) -> Ensemble:
     fresh, _ = compose(parts, networks, layers, make_latent(parts, old.dim))
     fresh.double().load_state_dict(content["state"])
     fresh.level = old.level
-    return fresh.eval()
+    fresh.eval().attach()
+    return fresh

@@ -1,9 +1,8 @@
-"""The checks of a latent: its distribution here, its support in `support` and `levels`."""
+"""The checks of a latent as a component; its support is in `support`, `levels`, `distribution`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import log, pi
 from typing import cast
 
 import torch
@@ -12,25 +11,28 @@ from torch import Tensor
 from compactflow.latents.base import Latent
 from compactflow.plugins import registry
 from compactflow.pushes.theory import outward_violation
-from compactflow.testing.checks import levels, support
+from compactflow.testing.checks import distribution, levels, support
+from compactflow.testing.checks.distribution import (
+    require_density,
+    require_inside,
+    require_law,
+)
 from compactflow.testing.checks.support import Make, around
 from compactflow.testing.results import Checks, collect, require
 from compactflow.testing.tools import (
+    equal,
     on_meta,
     reloaded,
     require_finite,
     require_registered,
+    require_slope,
     require_untouched,
 )
-from compactflow.training.monitors import energy_distance
 
 __all__ = ["CHECKS"]
 
-CHECKS: Checks = support.CHECKS | levels.CHECKS
+CHECKS: Checks = support.CHECKS | levels.CHECKS | distribution.CHECKS
 _check = collect(CHECKS)
-
-_BATCHES = 100
-_INSIDE = 0.9  # share of samples; a support that holds a level of its mass leaves some outside
 
 
 @_check
@@ -59,127 +61,105 @@ def dimensions(make: Make) -> None:
 
 
 @_check
-def generator_decides(make: Make) -> None:
-    """Samples are decided by the generator, if one is given, by it alone, and else by torch's."""
-    latent = make(2)
-    require(
-        not torch.equal(latent.sample(50), latent.sample(50)),
-        "without a generator the samples are the same each time; draw from torch's",
-    )
-
-    def draw(seed: int) -> Tensor:
-        return latent.sample(50, torch.Generator().manual_seed(seed))
-
-    before = torch.get_rng_state()
-    require(torch.equal(draw(1), draw(1)), "the same generator gives different samples")
-    require(not torch.equal(draw(1), draw(2)), "different generators give the same samples")
-    require(
-        torch.equal(torch.get_rng_state(), before), "a generator is given and torch's is used too"
-    )
-
-
-@_check
-def samples_lie_inside(make: Make) -> None:
-    """At least 90 % of the samples have a signed distance of at most 0."""
-    latent = make(3).double()
-    share = float((latent.signed_distance(latent.sample(5000)) <= 0).double().mean())
-    require(share >= _INSIDE, f"only {share:.0%} of the samples lie inside the support")
-
-
-@_check
-def samples_are_independent(make: Make) -> None:
-    """Samples do not repeat, nor depend on each other: means of a batch vary as they should."""
-    latent = make(3).double()
-    z = latent.sample(_BATCHES**2)
-    require(len(torch.unique(z, dim=0)) == len(z), "samples repeat")
-    for name, value in (("samples", z), ("squares of samples", z.square())):
-        value = (value - value.mean(dim=0)) / value.std(dim=0)
-        means = value.view(_BATCHES, _BATCHES, -1)
-        for order, batches in (("each other", means), ("distant ones", means.transpose(0, 1))):
-            variance = batches.mean(dim=1).var(dim=0) * _BATCHES
-            spread = 6 * (2 / (_BATCHES - 1)) ** 0.5
-            odd = variance[(variance - 1).abs() > spread]
-            require(
-                not len(odd),
-                f"{name} depend on {order}: means of {_BATCHES} have {odd.tolist()} times the "
-                "variance of independent ones",
-            )
-
-
-@_check
-def samples_follow_density(make: Make) -> None:
-    """Samples have the moments and the distribution that log_prob says, in 1, 2, 3 and 5 D."""
-    for dim in (1, 2, 3, 5):
-        latent = make(dim).double()
-        proposal, weight = _weighted(latent)
-        z = latent.sample(20_000)
-        weight = weight / weight.mean()
-        for name, moment in (("mean", _first), ("second moment", _second)):
-            one, other = moment(z), weight.unsqueeze(1) * moment(proposal)
-            # Minus its target, as the weights' own mean is estimated too.
-            noise = other - weight.unsqueeze(1) * other.mean(dim=0)
-            error = (one.var(dim=0) / len(one) + noise.var(dim=0) / len(noise)).sqrt()
-            score = ((one.mean(dim=0) - other.mean(dim=0)) / error).abs().max()
-            require(
-                score < 6,
-                f"in D = {dim} the samples' {name} is {score:.0f} standard errors from log_prob's",
-            )
-        n = 3000
-        drawn = proposal[torch.multinomial(weight, n)]
-        distance = energy_distance(z[:n], drawn) / float(torch.cdist(z[:n], drawn).mean())
-        require(
-            distance < 6 / n,
-            f"in D = {dim} the samples do not follow log_prob: relative energy distance "
-            f"{distance:.2g}, where chance gives less than {6 / n:.2g}",
-        )
-
-
-@_check
-def density_integrates_to_one(make: Make) -> None:
-    """The integral of exp(log_prob) is 1, in 1, 2, 3 and 5 dimensions."""
-    for dim in (1, 2, 3, 5):
-        _, weight = _weighted(make(dim).double())
-        integral, error = float(weight.mean()), float(weight.std() / len(weight) ** 0.5)
-        require(
-            abs(integral - 1) < 6 * error + 1e-3,
-            f"exp(log_prob) integrates to {integral:.3f} ± {error:.3f} in D = {dim}",
-        )
-
-
-@_check
 def pulls_serve(make: Make) -> None:
-    """Its default_pull and confining_pull name pulls that rise outward at its boundary."""
+    """Its default_pull and confining_pull name pulls that rise outward at its boundary.
+
+    Their gradients are finite, at 0 too, and the edge is positive and no wider than the support.
+    """
     for dim in (2, 3):
         latent = make(dim).double()
+        widest = 3 * float(latent.sample(1000).std(dim=0).max())
+        require(0 < latent.edge <= widest, f"edge is {latent.edge:.3g}: beyond 0 and {widest:.3g}")
+        points = torch.cat([latent.sample(50), latent.boundary(50), latent.like.new_zeros(1, dim)])
         for attribute in ("default_pull", "confining_pull"):
             pull = registry.load("pull", getattr(latent, attribute))(latent)
-            require_finite("at samples", **{attribute: pull(latent.sample(50))})
+            value, gradient = pull.value_and_gradient(points)
+            require_finite(f"for its {attribute}", value=value, gradient=gradient)
             reason = outward_violation(pull)
             require(reason is None, f"its {attribute} is {reason}")
 
 
 @_check
+def gradients_are_slopes(make: Make) -> None:
+    """The gradient of the signed distance is the slope of its values, inside and outside."""
+    latent = make(3).double()
+    for z in around(latent, 12):
+        row = z[None].requires_grad_()
+        require_slope("the signed distance", lambda: latent.signed_distance(row).sum(), [row])  # noqa: B023
+
+
+@_check
+def rows_are_independent(make: Make) -> None:
+    """A row has the same values alone and within a batch, again, and after eval()."""
+    latent = make(3).double()
+    z = torch.cat([around(latent, 50), 1e3 * around(latent, 5)])
+    for name in ("signed_distance", "constraints", "project", "log_prob"):
+        call = getattr(latent.train(), name)
+        values = call(z)
+        alone = torch.cat([call(row[None]) for row in z[-10:]])
+        require(_same(alone, values[-10:]), f"{name} of a row depends on the others")
+        require(_same(call(z), values), f"{name} is another when it is called again")
+        none = call(z[:0])
+        require(none.shape == values[:0].shape, f"{name} of no rows is {tuple(none.shape)}")
+        latent.eval()
+        require(_same(call(z), values), f"{name} is another after eval()")
+
+
+@_check
 def adapts_to_data(make: Make) -> None:
-    """What `adapt` sets is saved, in whatever shape, and stays a support with its distribution."""
+    """What `adapt` sets is saved, in whatever shape, and stays a support with its distribution.
+
+    It is decided by the data and torch's random state, not by an earlier call.
+    """
     latent = make(3)
     if type(latent).adapt is Latent.adapt:
         return
     x = torch.cat([torch.randn(60, 3), 0.5 * torch.randn(60, 3) + 4])
-    anchors = latent.adapt(x)
+
+    def adapted(to: Latent) -> Tensor | None:
+        torch.manual_seed(1)
+        return to.adapt(x)
+
+    require_untouched({"the data": x}, lambda: adapted(latent))
+    anchors = adapted(fresh := make(3))
     if anchors is not None:
         require(anchors.shape == x.shape, f"anchors of {tuple(x.shape)} are {anchors.shape}")
         require_finite("of data", anchors=anchors)
-    require(len(latent.sample(5)) == 5, "it gives no samples after adapt")
-    share = float((latent.signed_distance(latent.sample(2000)) <= 0).double().mean())
-    require(share >= _INSIDE, f"only {share:.0%} of the samples lie inside after adapt")
-    worst = float(latent.signed_distance(latent.boundary(200)).abs().max())
-    require(worst < 1e-4, f"a boundary point has signed distance {worst:.2g} after adapt")
-    fresh = reloaded(latent, lambda: make(3))
-    same = torch.equal(latent.signed_distance(x), fresh.signed_distance(x))
-    require(
-        same and torch.equal(latent.log_prob(x), fresh.log_prob(x)),
+    _require_same(latent, fresh, x, "two adaptations to the same data differ")
+    adapted(latent)
+    _require_same(latent, fresh, x, "an adaptation depends on an earlier one: start anew")
+    _require_same(
+        latent,
+        reloaded(latent, lambda: make(3)),
+        x,
         "what adapt sets is lost in saving; register it by register_buffer in __init__",
     )
+    _require_support(latent.double())
+
+
+def _require_same(one: Latent, other: Latent, z: Tensor, message: str) -> None:
+    """Fail unless two latents have the same distances and densities."""
+    same = _same(one.signed_distance(z), other.signed_distance(z))
+    require(same and _same(one.log_prob(z), other.log_prob(z)), message)
+
+
+def _require_support(latent: Latent) -> None:
+    """Fail unless an adapted latent is a support with its distribution."""
+    require_inside(latent, " after adapt")
+    require_density(latent, "after adapt")
+    require_law(latent.sample(20_000), latent.log_prob, "after adapt the samples")
+    worst = float(latent.signed_distance(latent.boundary(200)).abs().max())
+    require(worst < 1e-6, f"a boundary point has signed distance {worst:.2g} after adapt")
+    z = around(latent, 500)
+    nearest, inside = latent.project(z), latent.signed_distance(z) <= 0
+    worst = float(latent.signed_distance(nearest).max())
+    require(worst < 1e-6, f"a projection has signed distance {worst:.2g} after adapt")
+    require(equal(nearest[inside], z[inside]), "points inside move when projected after adapt")
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether values agree, infinite ones too."""
+    return torch.allclose(one, other, rtol=1e-9, atol=1e-9)
 
 
 @_check
@@ -224,21 +204,3 @@ def _calls(latent: Latent, z: Tensor) -> Iterator[tuple[str, Callable[[], Tensor
     yield "boundary", lambda: latent.boundary(4)
     yield "project", lambda: latent.project(z)
     yield "log_prob", lambda: latent.log_prob(z)
-
-
-def _first(z: Tensor) -> Tensor:
-    return z
-
-
-def _second(z: Tensor) -> Tensor:
-    return (z.unsqueeze(2) * z.unsqueeze(1)).flatten(1)
-
-
-def _weighted(latent: Latent) -> tuple[Tensor, Tensor]:
-    """Points of a wide normal, ``(N, D)``, with their importance weights, ``(N,)``."""
-    sample = latent.sample(5000)
-    mean, std = sample.mean(dim=0), 1.5 * sample.std(dim=0)
-    noise = torch.randn(200_000, latent.dim, dtype=sample.dtype)
-    log_density = -0.5 * (noise.square() + log(2 * pi)).sum(dim=1) - std.log().sum()
-    points = mean + std * noise
-    return points, (latent.log_prob(points) - log_density).exp()

@@ -76,12 +76,32 @@ def level_samples_are_uniform(make: Make) -> None:
         box = low + (high - low) * torch.rand(50 * _SAMPLES, latent.dim).to(low)
         even = box[latent.signed_distance(box) <= level][:_SAMPLES]
         distance = energy_distance(z, even) / float(torch.cdist(z, even).mean())
-        chance = 12 / min(len(even), _SAMPLES)
+        n = min(len(even), _SAMPLES)
+        chance = 12 / n
         require(
             distance < chance,
             f"the samples of level {level:.2g} are not spread evenly: relative energy distance "
             f"{distance:.2g}, where chance gives less than {chance:.2g}",
         )
+
+        depths = torch.stack([latent.signed_distance(points[:n]) for points in (z, even)])
+        apart = _largest_gap(*depths)
+        chance = 2.5 * (2 / n) ** 0.5
+        require(
+            apart < chance,
+            f"the samples of level {level:.2g} gather in a part of it: the shares of any depth "
+            f"differ by {apart:.2g} from even ones, where chance gives less than {chance:.2g}",
+        )
+
+
+def _largest_gap(one: torch.Tensor, other: torch.Tensor) -> float:
+    """Kolmogorov and Smirnov's distance of two samples."""
+    values = torch.cat([one, other]).sort().values
+    shares = [
+        torch.searchsorted(sample.sort().values, values, right=True) / len(sample)
+        for sample in (one, other)
+    ]
+    return float((shares[0] - shares[1]).abs().max())
 
 
 def _levels(make: Make) -> Iterator[tuple[Latent, float]]:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from compactflow.pulls.base import Pull
 from compactflow.pushes.theory import convexity_violation, outward_violation
+from compactflow.randomness import seeded
+from compactflow.testing.checks.distribution import require_law
 from compactflow.testing.results import Checks, collect, require
 from compactflow.testing.tools import (
     equal,
@@ -80,6 +82,34 @@ def gradient_is_the_slope(make: Make) -> None:
 
 
 @_check
+def value_and_gradient_are_autograds(make: Make) -> None:
+    """value_and_gradient gives the values of forward, with their gradient."""
+    for pull in map(torch.nn.Module.double, make(_DIM)):
+        z = 2 * pull.latent.sample(20)
+        for found, right in zip(
+            pull.value_and_gradient(z), Pull.value_and_gradient(pull, z), strict=True
+        ):
+            require(equal(found, right), "value_and_gradient gives others than forward does")
+
+
+@_check
+def settled_latents_follow_the_pull(make: Make) -> None:
+    """A `settle` of its own draws from exp(-weight pull)/Z, by the generator that it is given."""
+    for pull in map(torch.nn.Module.double, make(2)):
+        if type(pull).settle is Pull.settle:
+            continue
+        before = torch.get_rng_state()
+        one, other = (pull.settle(50, seeded(0)) for _ in range(2))
+        require(torch.equal(one, other), "settle draws others from the same generator")
+        require(torch.equal(torch.get_rng_state(), before), "settle draws from torch's, too")
+        require_law(
+            pull.settle(20_000, seeded(1)),
+            lambda z: -pull.weight * pull(z),  # noqa: B023
+            f"{_on(pull)} settled latents",
+        )
+
+
+@_check
 def rows_are_independent(make: Make) -> None:
     """A row has the same value alone and within a batch, again, and after eval()."""
     for pull in map(torch.nn.Module.double, make(_DIM)):
@@ -128,7 +158,7 @@ def convex_across_the_boundary(make: Make) -> None:
 @_check
 def grows_outward(make: Make) -> None:
     """It grows along the outward normals of the support's boundary."""
-    for dim in (1, 2, 5):
+    for dim in (1, 2, 5, 8):
         for pull in make(dim):
             reason = outward_violation(pull.double())
             require(reason is None, f"{_on(pull)} in D = {dim} it is {reason}")

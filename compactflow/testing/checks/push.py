@@ -25,6 +25,7 @@ from compactflow.testing.tools import (
     Plain,
     equal,
     gradient,
+    learn,
     perturb,
     reloaded,
     require_finite,
@@ -46,7 +47,6 @@ Make: TypeAlias = Callable[[int], Push]
 
 _PLACES: tuple[tuple[type[Latent], int], ...] = ((Cube, 2), (Ball, 3))
 _ROWS = 64
-_LEARNING = 500  # steps of a push's own parameters
 
 
 @_check
@@ -163,7 +163,7 @@ def entropic_gradient_is_that_of_the_log_det(make: Make) -> None:
     for push, backbone, pull in _cases(make):
         if not push.entropic:
             raise SkipCheck("it is not entropic")
-        _learn(push, backbone, pull, lambda: torch.randn(2 * _ROWS, backbone.dim).double())  # noqa: B023
+        learn(push, backbone, pull, lambda: torch.randn(2 * _ROWS, backbone.dim).double())  # noqa: B023
         for network in (backbone, Plain(backbone)):
             x = torch.randn(16, network.dim, dtype=torch.float64)
             exact = gradient(-exact_log_abs_det(network, x).mean(), network)
@@ -282,25 +282,7 @@ def _force(push: Push, backbone: Backbone, pull: Pull, width: float) -> tuple[fl
         z, term = push(backbone, pull, rows(400), seeded(int(torch.randint(2**31, ()))))
         return gradient(pull(z).mean() + term if push.pulled else term, backbone)
 
-    _learn(push, backbone, pull, rows)
+    learn(push, backbone, pull, rows)
     forces = torch.stack([draw() for _ in range(40)])
     mean, error = forces.mean(dim=0), forces.std(dim=0) / len(forces) ** 0.5
     return float(mean.norm()), float((mean.abs() / (error + 1e-12)).max())
-
-
-def _learn(push: Push, backbone: Backbone, pull: Pull, rows: Callable[[], Tensor]) -> None:
-    """Train what a push has of its own, for a backbone that stays as it is."""
-    own = trained(push)
-    if not own:
-        return
-    optimizer = torch.optim.Adam(own, lr=1e-2)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.01, _LEARNING)
-    for _ in range(_LEARNING):
-        parts = torch.autograd.grad(
-            _term(push, backbone, pull, rows()), own, materialize_grads=True
-        )
-        for parameter, part in zip(own, parts, strict=True):
-            parameter.grad = part
-        optimizer.step()
-        schedule.step()
-    optimizer.zero_grad()

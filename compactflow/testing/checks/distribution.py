@@ -1,0 +1,168 @@
+"""The checks of a latent's distribution: its samples, and the density that they should follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import log, pi
+
+import torch
+from torch import Tensor
+
+from compactflow.latents.base import Latent
+from compactflow.testing.checks.support import Make
+from compactflow.testing.results import Checks, SkipCheck, collect, require
+from compactflow.training.monitors import energy_distance
+
+__all__ = ["CHECKS", "require_density", "require_inside", "require_law"]
+
+CHECKS: Checks = {}
+_check = collect(CHECKS)
+
+_BATCHES = 100
+_INSIDE = 0.9  # share of samples; a support that holds a level of its mass leaves some outside
+_CHANCE = 10  # what the energy distance of n samples to n others of their law stays below, times n
+_SLOPES = (1.0, 4.0)  # of a softened edge, per standard deviation of the samples
+
+
+@_check
+def generator_decides(make: Make) -> None:
+    """Samples are decided by the generator, if one is given, by it alone, and else by torch's.
+
+    Boundary points, too, draw from nothing else than a generator that is given.
+    """
+    latent = make(3)
+    require(
+        not torch.equal(latent.sample(50), latent.sample(50)),
+        "without a generator the samples are the same each time; draw from torch's",
+    )
+    before = torch.get_rng_state()
+    for name, method in (("samples", latent.sample), ("boundary points", latent.boundary)):
+
+        def draw(seed: int) -> Tensor:
+            return method(50, torch.Generator().manual_seed(seed))  # noqa: B023
+
+        require(torch.equal(draw(1), draw(1)), f"the same generator gives different {name}")
+        if name == "samples":
+            require(
+                not torch.equal(draw(1), draw(2)), "different generators give the same samples"
+            )
+        require(
+            torch.equal(torch.get_rng_state(), before),
+            f"{name}: a generator is given and torch's is used too",
+        )
+
+
+@_check
+def samples_lie_inside(make: Make) -> None:
+    """At least 90 % of the samples have a signed distance of at most 0."""
+    require_inside(make(3).double(), "")
+
+
+@_check
+def samples_are_independent(make: Make) -> None:
+    """Samples do not repeat, nor depend on each other: means of a batch vary as they should."""
+    latent = make(3).double()
+    z = latent.sample(_BATCHES**2)
+    require(len(torch.unique(z, dim=0)) == len(z), "samples repeat")
+    for name, value in (("samples", z), ("squares of samples", z.square())):
+        value = (value - value.mean(dim=0)) / value.std(dim=0)
+        means = value.view(_BATCHES, _BATCHES, -1)
+        for order, batches in (("each other", means), ("distant ones", means.transpose(0, 1))):
+            variance = batches.mean(dim=1).var(dim=0) * _BATCHES
+            spread = 6 * (2 / (_BATCHES - 1)) ** 0.5
+            odd = variance[(variance - 1).abs() > spread]
+            require(
+                not len(odd),
+                f"{name} depend on {order}: means of {_BATCHES} have {odd.tolist()} times the "
+                "variance of independent ones",
+            )
+
+
+@_check
+def samples_follow_density(make: Make) -> None:
+    """Samples have the moments and distribution that log_prob says, in 1, 2, 3, 5 and 8 D."""
+    for dim in (1, 2, 3, 5, 8):
+        latent = make(dim).double()
+        require_law(latent.sample(20_000), latent.log_prob, f"in D = {dim} the samples")
+
+
+@_check
+def density_integrates_to_one(make: Make) -> None:
+    """The integral of exp(log_prob) is 1, in 1, 2, 3, 5 and 8 dimensions."""
+    for dim in (1, 2, 3, 5, 8):
+        require_density(make(dim).double(), f"in D = {dim}")
+
+
+@_check
+def softened_samples_follow_their_density(make: Make) -> None:
+    """What sample_softened draws has the law of the softened support, in 1 and 3 dimensions."""
+    for dim in (1, 3):
+        latent = make(dim).double()
+        size = float(latent.sample(1000).std(dim=0).min())
+        for steepness in _SLOPES:
+            slope = steepness / size
+
+            def log_density(z: Tensor) -> Tensor:
+                edges = torch.nn.functional.softplus(slope * latent.constraints(z))  # noqa: B023
+                return -edges.sum(dim=1)
+
+            z = latent.sample_softened(20_000, slope)
+            if z is None:
+                raise SkipCheck("it has no sample_softened")
+            require_law(z, log_density, f"in D = {dim} what sample_softened draws")
+
+
+def require_inside(latent: Latent, where: str) -> None:
+    """Fail unless most samples of a latent lie inside its support."""
+    share = float((latent.signed_distance(latent.sample(5000)) <= 0).double().mean())
+    require(share >= _INSIDE, f"only {share:.0%} of the samples lie inside the support{where}")
+
+
+def require_density(latent: Latent, where: str) -> None:
+    """Fail unless the density of a latent integrates to one."""
+    _, weight = _weighted(latent.sample(5000), latent.log_prob)
+    integral, error = float(weight.mean()), float(weight.std() / len(weight) ** 0.5)
+    require(
+        abs(integral - 1) < 6 * error + 1e-3,
+        f"exp(log_prob) integrates to {integral:.3f} ± {error:.3f} {where}",
+    )
+
+
+def require_law(z: Tensor, log_density: Callable[[Tensor], Tensor], what: str) -> None:
+    """Fail unless samples follow a density, which need not be normalised."""
+    proposal, weight = _weighted(z, log_density)
+    weight = weight / weight.mean()
+    for name, moment in (("mean", _first), ("second moment", _second)):
+        one, other = moment(z), weight.unsqueeze(1) * moment(proposal)
+        # Minus its target, as the weights' own mean is estimated too.
+        noise = other - weight.unsqueeze(1) * other.mean(dim=0)
+        error = (one.var(dim=0) / len(one) + noise.var(dim=0) / len(noise)).sqrt()
+        score = ((one.mean(dim=0) - other.mean(dim=0)) / error).abs().max()
+        require(
+            score < 6, f"{what}: their {name} is {score:.0f} standard errors from the density's"
+        )
+    n = 3000
+    drawn = proposal[torch.multinomial(weight, n)]
+    distance = energy_distance(z[:n], drawn) / float(torch.cdist(z[:n], drawn).mean())
+    require(
+        distance < _CHANCE / n,
+        f"{what} do not follow the density: relative energy distance {distance:.2g}, where "
+        f"chance gives less than {_CHANCE / n:.2g}",
+    )
+
+
+def _first(z: Tensor) -> Tensor:
+    return z
+
+
+def _second(z: Tensor) -> Tensor:
+    return (z.unsqueeze(2) * z.unsqueeze(1)).flatten(1)
+
+
+def _weighted(sample: Tensor, log_density: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    """Points of a normal wider than the samples, ``(N, D)``, with importance weights, ``(N,)``."""
+    mean, std = sample.mean(dim=0), 1.5 * sample.std(dim=0)
+    noise = torch.randn(200_000, sample.shape[1], dtype=sample.dtype)
+    log_proposal = -0.5 * (noise.square() + log(2 * pi)).sum(dim=1) - std.log().sum()
+    points = mean + std * noise
+    return points, (log_density(points) - log_proposal).exp()
