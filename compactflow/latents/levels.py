@@ -37,6 +37,7 @@ class _Support(Protocol):
 def gauge(latent: _Support, z: Tensor, level: float) -> Tensor:
     """The Minkowski functional: the factor by which the set must grow to reach a row, ``(N,)``."""
     if not _is_star(latent, level):
+        _members(latent, level)  # raises if there are none
         raise NotImplementedError(
             f"the support of {type(latent).__name__} at level {level:.6g} does not hold 0, and so "
             "has no gauge; use the signed distance"
@@ -158,12 +159,19 @@ def _along_rays(latent: _Support, directions: Tensor, level: float) -> Tensor:
 
 def _inner(latent: _Support, z: Tensor, level: float) -> Tensor:
     """The nearest point of the set to each row that is found, ``(N, D)``."""
-    generator = torch.Generator(z.device).manual_seed(0)
-    candidates = torch.cat([torch.zeros_like(z[:1]), latent.sample(_DRAWN, generator).to(z)])
+    candidates = _members(latent, level).to(z)
+    return candidates[torch.cdist(z, candidates).argmin(dim=1)]
+
+
+def _members(latent: _Support, level: float) -> Tensor:
+    """Points of the set: 0, if it is one, and samples, ``(n, D)``."""
+    generator = torch.Generator(latent.like.device).manual_seed(0)
+    drawn = latent.sample(_DRAWN, generator)
+    candidates = torch.cat([torch.zeros_like(drawn[:1]), drawn])
     candidates = candidates[latent.signed_distance(candidates) <= level]
     if not len(candidates):
         raise _empty(latent, level)
-    return candidates[torch.cdist(z, candidates).argmin(dim=1)]
+    return candidates
 
 
 def _bisect(latent: _Support, inside: Tensor, outside: Tensor, level: float) -> Tensor:

@@ -57,9 +57,9 @@ def raises_what_a_call_raises(make: Make) -> None:
 @_check
 def keeps_arrays(make: Make) -> None:
     """Arrays and None go to the workers and come back as they were."""
-    shared = {"rows": np.arange(6.0).reshape(2, 3), "none": None}
-    (found,) = make().run(_echo, shared, [np.float32(2.0)])
-    kept = np.array_equal(found[0]["rows"], shared["rows"]) and found[0]["none"] is None
+    rows = np.arange(6.0).reshape(2, 3)
+    (found,) = make().run(_echo, {"rows": rows, "none": None}, [np.float32(2.0)])
+    kept = np.array_equal(found[0]["rows"], rows) and found[0]["none"] is None
     require(kept and found[1] == 2, f"a call that returns its arguments gives {found}")
 
 
