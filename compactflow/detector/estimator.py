@@ -266,10 +266,8 @@ class OneClassFlow(EnsembleDetector):
         fitted = fit_ensemble(taken.data, params, checkpoint, callbacks, workers=workers, **more)
         own = {name: value for name, value in vars(self).items() if not name.endswith("_")}
         features = {name: value for name, value in vars(checked).items() if name in _FEATURES}
-        learned = {f"{name}_": value for name, value in vars(fitted).items()} | {
-            "encoder_": taken.encoder,
-            "ranges_": taken.ranges,
-        }
+        found = vars(fitted) | {"encoder": taken.encoder, "ranges": taken.ranges}
+        learned = {f"{name}_": value for name, value in found.items()}
         self.__dict__ = own | features | learned
         self.calibration_.warn(self.settings_.boundary)
         return self

@@ -11,11 +11,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from compactflow.encoding.context import Context
-from compactflow.encoding.frames import as_arrow, as_frame, library_of
+from compactflow.encoding.frames import as_arrow, as_frame, cells_of, library_of
 from compactflow.encoding.gaps import telling_gaps
 from compactflow.encoding.inference import take
 from compactflow.encoding.parts import PARTS, Part
-from compactflow.encoding.windows import Windows, whole
+from compactflow.encoding.windows import Windows
 
 __all__ = ["TableEncoder"]
 
@@ -92,7 +92,7 @@ class TableEncoder:
         given: list[Part] = []
         left_out: dict[str, str] = {}
         for name in table.column_names:
-            taken = take(name, _cells(table, name), categorical=name in categorical)
+            taken = take(name, cells_of(table, name), categorical=name in categorical)
             if not isinstance(taken, str):
                 (given if name in context else parts).extend(taken)
             elif name in context:
@@ -110,7 +110,7 @@ class TableEncoder:
         encoder = cls(parts=parts, masks=masks, left_out=left_out, library=bare.library)
         if not given:
             return encoder, codes
-        known = np.column_stack([part.codes(_cells(table, part.name)) for part in given])
+        known = np.column_stack([part.codes(cells_of(table, part.name)) for part in given])
         fitted, _ = Context.fit(given, known, encoder.features(codes)[:, encoder.numbers])
         return replace(encoder, context=fitted, carries=True), np.column_stack([codes, known])
 
@@ -273,7 +273,7 @@ class TableEncoder:
             raise ValueError(
                 f"the table has no columns {', '.join(map(repr, dict.fromkeys(missing)))}"
             )
-        return np.column_stack([part.codes(_cells(table, part.name)) for part in parts])
+        return np.column_stack([part.codes(cells_of(table, part.name)) for part in parts])
 
     def _given(self, features: Array, given: Array | None) -> Array:
         """The codes of the context of features: those given, or those that they carry."""
@@ -343,8 +343,3 @@ def _part(fields: dict[str, Any]) -> Part:
     if not isinstance(part.name, str):
         raise ValueError("a part of the encoder has no name")
     return part
-
-
-def _cells(table: pa.Table, name: str) -> pa.Array:
-    column = whole(table, name)
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["as_arrow", "as_frame", "library_of"]
+__all__ = ["as_arrow", "as_frame", "cells_of", "library_of", "whole"]
 
 
 def library_of(X: Any) -> str | None:  # noqa: ANN401
@@ -45,6 +45,18 @@ def _column(series: Any) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401
         gaps = series.isna()
         cells = [None if gap else str(v) for gap, v in zip(gaps, series, strict=True)]
         return pa.array(cells, pa.string())
+
+
+def whole(table: pa.Table, name: str) -> pa.Array:
+    """A column in one piece."""
+    column = table[name].combine_chunks()
+    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
+
+
+def cells_of(table: pa.Table, name: str) -> pa.Array:
+    """The cells of a column as one array, ``(N,)``, each with the value that it stands for."""
+    column = whole(table, name)
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
 
 
 def as_frame(table: pa.Table, library: str) -> Any:  # noqa: ANN401

@@ -20,9 +20,9 @@ from compactflow.encoding.cells import (
     to_numbers,
     to_texts,
 )
-from compactflow.encoding.frames import as_arrow, as_frame, library_of
+from compactflow.encoding.frames import as_arrow, as_frame, library_of, whole
 
-__all__ = ["Windows", "whole", "windows"]
+__all__ = ["Windows", "windows"]
 
 Array = NDArray[np.float64]
 
@@ -200,12 +200,6 @@ def windows(X: Any, size: int, *, by: str | None = None, time: str | None = None
             "windows takes a table of pandas, polars or Arrow, whose columns have names"
         )
     return as_frame(Windows(size=size, by=by, time=time)(as_arrow(X)), library)
-
-
-def whole(table: pa.Table, name: str) -> pa.Array:
-    """A column in one piece."""
-    column = table[name].combine_chunks()
-    return pa.concat_arrays(column.chunks) if isinstance(column, pa.ChunkedArray) else column
 
 
 def _times(name: str, column: pa.Array) -> NDArray[np.int64]:

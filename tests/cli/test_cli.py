@@ -114,7 +114,8 @@ def test_the_model_knows_its_columns_and_options(folder):
     assert main(["fit", "train.csv", "--out", "model", *STEPS, *options]) == 0
     detector = compactflow.load("model")
     assert list(detector.feature_names_in_) == ["a", "d.e"]
-    assert (detector.latent, detector.boundary, detector.offset_) == ("ball", "natural", 0)
+    decided = (detector.latent, detector.boundary, detector.ensemble_.level)
+    assert decided == ("ball", "natural", 0)
     assert (detector.max_steps, detector.batch_size, detector.random_state) == (3, 32, 7)
 
 

@@ -110,10 +110,10 @@ def test_a_refit_without_names_forgets_the_names(X):
 def test_a_boundary_that_fails_changes_nothing(X):
     detector = compactflow.build(**TINY).fit(X)
     object.__setattr__(detector.calibration_, "scores", np.empty(0))
-    offset = detector.offset_
+    level = detector.ensemble_.level
     with pytest.raises(ValueError, match="fit it again"):
         detector.set_boundary(0.5)
-    assert (detector.boundary, detector.offset_) == (0.8, offset)
+    assert (detector.boundary, detector.ensemble_.level) == (0.8, level)
 
 
 class Setting:

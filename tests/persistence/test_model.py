@@ -72,7 +72,7 @@ def test_loaded_model_scores_identically(detector, model, X):
     for method in ("signed_distance", "predict", "transform", "log_density"):
         np.testing.assert_array_equal(getattr(loaded, method)(X), getattr(detector, method)(X))
     assert loaded.history_ == detector.history_
-    assert loaded.offset_ == detector.offset_
+    assert loaded.ensemble_.level == detector.ensemble_.level != 0
 
 
 def test_a_folder_loads_like_a_file(detector, X, tmp_path):
@@ -228,12 +228,13 @@ def test_newer_format_asks_for_an_upgrade(model):
         compactflow.load(model)
 
 
-def put(value, *keys):
-    """A change that puts a value where the keys lead."""
+def put(value, *keys, new=False):
+    """A change that puts a value where the keys lead, in place of another unless it is new."""
 
     def change(content):
         for key in keys[:-1]:
             content = content[key]
+        assert (keys[-1] in content) != new, keys
         content[keys[-1]] = value
 
     return change
@@ -244,7 +245,7 @@ BLOCKS = ("components", "backbone", "options", "blocks")
 
 HOSTILE = {
     "an entry is missing": lambda content: content.pop("offset"),
-    "an entry too many": put(1, "code"),
+    "an entry too many": put(1, "code", new=True),
     "no mapping": put([], "params"),
     "no flows": put(0, "members"),
     "no features": put(0, "dim"),
@@ -257,7 +258,7 @@ HOSTILE = {
     "no weights": put({}, "weights"),
     "weights of another shape": put(torch.zeros(7), *SCALE),
     "weights are numbers": put(1.0, *SCALE),
-    "a weight too many": put(torch.zeros(1), "weights", "more"),
+    "a weight too many": put(torch.zeros(1), "weights", "more", new=True),
     "NaN weights": put(torch.full((3,), nan), *SCALE),
     "infinite weights": put(torch.full((3,), inf), *SCALE),
     "NaN preprocessing": put(torch.full((3,), nan), "weights", "layers.0.unit"),
@@ -267,8 +268,8 @@ HOSTILE = {
     "huge width": put(10**9, "components", "backbone", "options", "width"),
     "no blocks": put(-1, *BLOCKS),
     "blocks of text": put("3", *BLOCKS),
-    "unknown option": put(1, "components", "backbone", "options", "nope"),
-    "unknown argument": put(1, "params", "nope"),
+    "unknown option": put(1, "components", "backbone", "options", "nope", new=True),
+    "unknown argument": put(1, "params", "nope", new=True),
     "argument of another type": put([], "params", "preset"),
     "argument out of range": put(-1, "params", "max_steps"),
     "a component is missing": lambda content: content["components"].pop("latent"),

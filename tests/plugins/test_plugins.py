@@ -12,35 +12,25 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 NAMES = ["union", "shell", "dask"]
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def installed(request, tmp_path_factory):
-    """The plugin's name, and an environment in which it alone is installed."""
-    name, target = request.param, tmp_path_factory.mktemp("site")
-    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-    install += ["--no-build-isolation", "--target", str(target)]
-    subprocess.run([*install, str(PLUGINS / f"compactflow-{name}")], check=True)
-    path = os.pathsep.join([str(target), str(PLUGINS.parent)])
-    return name, os.environ | {"PYTHONPATH": path, "COMPACTFLOW_STRICT_PLUGINS": "1"}
-
-
 @pytest.mark.slow
-def test_it_is_listed(installed):
-    name, environment = installed
+def test_they_install_are_listed_and_pass_their_own_tests(tmp_path):
+    folders = [PLUGINS / f"compactflow-{name}" for name in NAMES]
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+    install += ["--no-build-isolation", "--target", str(tmp_path)]
+    subprocess.run([*install, *map(str, folders)], check=True)
+    path = os.pathsep.join([str(tmp_path), str(PLUGINS.parent)])
+    environment = os.environ | {"PYTHONPATH": path, "COMPACTFLOW_STRICT_PLUGINS": "1"}
+
     command = [sys.executable, "-m", "compactflow", "plugins", "--json"]
     output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     rows = {row["name"]: row for row in json.loads(output.stdout)}
-    assert rows[name]["distribution"] == f"compactflow-{name}"
-    assert rows[name]["status"] == "plugin"
+    for name in NAMES:
+        assert rows[name]["distribution"] == f"compactflow-{name}"
+        assert rows[name]["status"] == "plugin"
 
-
-@pytest.mark.slow
-def test_it_passes_its_own_tests(installed):
-    name, environment = installed
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    folder = PLUGINS / f"compactflow-{name}"
-    result = subprocess.run(
-        [*command, "tests"], env=environment, cwd=folder, capture_output=True, text=True
-    )
+    command += [str(folder / "tests") for folder in folders]
+    result = subprocess.run(command, env=environment, cwd=PLUGINS, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-3000:]
 
 

@@ -1,4 +1,4 @@
-"""Each kind's new package installs, passes its own tests and is listed."""
+"""New packages of each kind install, pass their own tests and are listed."""
 
 import json
 import os
@@ -27,18 +27,22 @@ def run(*arguments, path=(), cwd=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_new_package_installs_and_passes_its_own_tests(kind, tmp_path):
-    pytest.importorskip("hatchling", reason="builds the new package")
-    new_plugin("my-part", kind, tmp_path)
-    package, site = tmp_path / "compactflow-my-part", tmp_path / "site"
+def test_new_packages_install_and_pass_their_own_tests(tmp_path):
+    pytest.importorskip("hatchling", reason="builds the new packages")
+    for kind in KINDS:
+        new_plugin(f"my-{kind}", kind, tmp_path)
+    packages, site = [tmp_path / f"compactflow-my-{kind}" for kind in KINDS], tmp_path / "site"
     flags = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index")
-    run("-m", "pip", "install", *flags, "--target", site, package)
-    out = run("-m", "pytest", "-p", "no:cacheprovider", path=[site], cwd=package)
+    run("-m", "pip", "install", *flags, "--target", site, *packages)
+    tests = [package / "tests" for package in packages]
+    out = run("-m", "pytest", "-p", "no:cacheprovider", *tests, path=[site], cwd=tmp_path)
     assert " passed" in out
-    rows = json.loads(run("-m", "compactflow", "plugins", "--json", path=[site], cwd=tmp_path))
-    (row,) = (row for row in rows if row["distribution"] == "compactflow-my-part")
-    assert (row["kind"], row["name"], row["status"]) == (kind, "my-part", "plugin")
+    assert all(f"test_{kind}.py" in out for kind in KINDS)
+    listed = json.loads(run("-m", "compactflow", "plugins", "--json", path=[site], cwd=tmp_path))
+    rows = {row["distribution"]: row for row in listed}
+    for kind in KINDS:
+        row = rows[f"compactflow-my-{kind}"]
+        assert (row["kind"], row["name"], row["status"]) == (kind, f"my-{kind}", "plugin")
 
 
 def test_the_files_written_are_returned(tmp_path):

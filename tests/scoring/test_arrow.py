@@ -1,8 +1,10 @@
 """Batches in, batches out, with what was in them."""
 
 import pickle
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -49,18 +51,19 @@ def test_columns_are_matched_by_name_and_others_ride_along(fitted):
     assert got.column("id").to_pylist() == batch().column("id").to_pylist()
 
 
-def test_a_pickled_scorer_needs_no_file_and_takes_tables(fitted):
-    _, path = fitted
+def test_a_pickled_scorer_needs_no_file_and_takes_tables(fitted, tmp_path):
+    path = Path(shutil.copy(fitted[1], tmp_path))
     scorer = ArrowScorer(path, outputs={"score": "s"}, keep=["id"])
     wanted = scorer(batch())  # which opens the model
+    path.unlink()
     sent = pickle.loads(pickle.dumps(scorer))
-    assert len(pickle.dumps(scorer)) < path.stat().st_size + 1000
+    assert len(pickle.dumps(scorer)) < fitted[1].stat().st_size + 1000
     table = pa.Table.from_batches([batch()])
     got = sent(table)
     assert isinstance(got, pa.Table)
     assert got.to_pylist() == wanted.to_pylist()
     assert got.column_names == ["id", "s"]
-    assert sent.digest == ArrowScorer(path.read_bytes()).digest
+    assert sent.digest == ArrowScorer(fitted[1].read_bytes()).digest
 
 
 def test_an_empty_batch_has_all_columns(fitted):

@@ -33,7 +33,7 @@ def same(one, other):
     a, b = one.ensemble_.state_dict(), other.ensemble_.state_dict()
     return (
         all((a[name] == b[name]).all() for name in a)
-        and one.offset_ == other.offset_
+        and one.ensemble_.level == other.ensemble_.level
         and one.history_ == other.history_
     )
 
