@@ -26,6 +26,12 @@ def test_new_groups_are_inside_as_often_as_the_boundary_says():
     assert (apart.predict(new) == 1).mean() > 0.6
 
 
+def test_a_group_of_which_some_rows_trained_places_no_boundary():
+    X, groups = alike(50, 7)
+    detector = compactflow.build(**SMALL).fit(X, groups=groups)
+    assert len(detector.calibration_.scores) == 35  # five whole groups, of 40 rows held out
+
+
 def test_groups_that_are_no_groups_are_refused():
     X, groups = alike(2, 50)
     with pytest.raises(ValueError, match="groups must have a group for each of 100 rows"):

@@ -32,6 +32,14 @@ def test_samples_have_the_moments_of_the_inliers(detector):
     np.testing.assert_allclose(np.corrcoef(samples.T)[0, 1], np.corrcoef(X.T)[0, 1], atol=0.05)
 
 
+def test_draws_spread_as_far_as_reference_rows_that_are_far_apart():
+    flow, neighbours = CompactFlow(Coupling(8, blocks=2), Cube(8)).double(), Neighbours(8, rows=60)
+    neighbours.double().fit(torch.randn(60, 8).double(), flow.backbone)
+    x = Varied(flow, neighbours, None).draw(6000, torch.Generator().manual_seed(0))
+    wanted = neighbours.latents.std(dim=0, correction=0)
+    torch.testing.assert_close(flow.encode(x).std(dim=0), wanted, rtol=0.05, atol=0)
+
+
 def test_columns_that_repeat_take_known_values_and_rows_are_new(detector):
     X, samples = data(), detector.sample(500, random_state=0)
     assert set(np.unique(samples[:, 3])) <= set(np.unique(X[:, 3]))

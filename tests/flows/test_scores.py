@@ -5,7 +5,12 @@ import pytest
 import torch
 
 import compactflow
-from compactflow.flows.scores import Blend, Density, Quantile, Score, Support
+from compactflow.backbones.coupling import Coupling
+from compactflow.flows.ensemble import Ensemble
+from compactflow.flows.scores import Blend, Density, Nearness, Quantile, Score, Support
+from compactflow.latents.ball import Ball
+from compactflow.preprocessing.linear import Identity
+from compactflow.pulls.norms import Euclidean
 from compactflow.training.holdout import HoldOut
 
 pytestmark = pytest.mark.filterwarnings(
@@ -86,6 +91,20 @@ def test_a_quantile_counts_over_the_flows():
     ensemble = fitted("quantile", score_options={"of": "support", "q": 1.0}, members=3).ensemble_
     each = np.stack([ensemble.member_scores(NEW, m) for m in range(3)])
     np.testing.assert_allclose(ensemble.signed_distance(NEW) + ensemble.level, each.max(axis=0))
+
+
+def test_every_second_flow_fills_a_gap_from_the_second_nearest_row():
+    known = torch.tensor([[0.0, 10.0], [1.0, 20.0], [5.0, 30.0]]).double()
+    parts = [Coupling(2, blocks=1) for _ in range(3)], [Identity(2) for _ in range(3)]
+    ensemble = Ensemble(*parts, Euclidean(Ball(2)), [Nearness(2) for _ in range(3)]).double()
+    for m in range(3):
+        ensemble.fit_score(m, known)
+    each = []
+    for m, value in enumerate([10.0, 20.0, 10.0]):
+        gap, filled = ([[0.1, second]] for second in (np.nan, value))
+        each.append(ensemble.member_scores(np.array(filled), m))
+        np.testing.assert_array_equal(ensemble.member_scores(np.array(gap), m), each[-1])
+    np.testing.assert_allclose(ensemble.signed_distance(np.array(gap)), np.mean(each, axis=0))
 
 
 def test_flows_that_are_not_averaged_leave_out_the_same_rows():
