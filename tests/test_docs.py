@@ -33,6 +33,7 @@ PAGES = [
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if "generated" not in page.parts),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
+LONG = {"start.md", "choosing.md", "data.md"}  # what they train and draw takes seconds
 EXEMPT = re.compile(r"<!-- not run: \w.*-->", re.DOTALL)
 OUTPUT = re.compile(r"<!-- output(?P<loose>, other digits elsewhere)? -->")
 # Their Python is that of generated packages: see test_guide.py.
@@ -76,7 +77,11 @@ def plain(output, *, loose):
 
 
 @pytest.mark.usefixtures("first_party_plugins")
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] * (page.name in LONG)) for page in PAGES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_code_runs_as_written(page, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     mpl.use("agg")
@@ -121,17 +126,18 @@ class _Page(HTMLParser):
             self.loads.append(given[source])
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-d", str(folder)]
+@pytest.mark.slow
+def test_the_site_builds_is_whole_and_loads_nothing_from_elsewhere(tmp_path):
+    """One test, as the site takes long to build, and each worker would build its own."""
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "-d", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return folder
+    check_loads(tmp_path)
+    check_names(tmp_path)
 
 
-@pytest.mark.slow
-def test_the_site_loads_nothing_from_elsewhere(site):
+def check_loads(site):
+    """Every picture, script, style and font is the site's own."""
     loads = [(path, load) for path in site.rglob("*.html") for load in _Page(path).loads]
     loads += [
         (path, load)
@@ -143,8 +149,8 @@ def test_the_site_loads_nothing_from_elsewhere(site):
         assert not re.match(r"['\"]?(https?:)?//", load), f"{path} loads {load}"
 
 
-@pytest.mark.slow
-def test_the_reference_has_every_public_name(site):
+def check_names(site):
+    """The reference has every public name."""
     defined = set().union(*(_Page(path).names for path in (site / "api").rglob("*.html")))
     public = {f"compactflow.{name}" for name in compactflow.__all__ if name != "__version__"}
     for module in (plugins, plotting, testing):

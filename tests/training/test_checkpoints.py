@@ -93,18 +93,6 @@ assert child(out / "unseeded", None, ("step", 4)) == signal.SIGKILL
 """
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory):
-    """A folder of runs that were killed, and of which all but the last went on to the end."""
-    folder = tmp_path_factory.mktemp("killed")
-    here = Path(__file__).parent
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLS, folder, here], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 
 
@@ -114,23 +102,26 @@ def undisturbed():
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_ends_with_the_same_weights(killed, undisturbed):
-    folders = [folder for folder in killed.iterdir() if folder.name != "unseeded"]
+def test_a_run_that_was_killed_ends_with_the_same_weights(undisturbed, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", _KILLS, tmp_path, Path(__file__).parent],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    folders = [folder for folder in tmp_path.iterdir() if folder.name != "unseeded"]
     assert len(folders) == 10
     for folder in folders:
         detector = compactflow.load(folder / "model", device="cpu")
         assert same(detector, undisturbed), folder.name
         # What a killed write left behind is gone.
         assert {path.name for path in folder.iterdir()} == {FILE, "model"}
-
-
-@pytest.mark.slow
-def test_a_run_without_a_seed_keeps_the_one_it_drew(killed, tmp_path):
+    # One without a seed keeps that which it drew.
     again = tmp_path / "again"
-    shutil.copytree(killed / "unseeded", again)
+    shutil.copytree(tmp_path / "unseeded", again)
     fits = [
         build(random_state=None).fit(X, checkpoint=folder)
-        for folder in (killed / "unseeded", again)
+        for folder in (tmp_path / "unseeded", again)
     ]
     assert same(*fits)
 
