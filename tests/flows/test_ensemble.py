@@ -14,6 +14,11 @@ from sklearn.exceptions import NotFittedError
 
 import compactflow
 from compactflow import plotting
+from compactflow.backbones.coupling import Coupling
+from compactflow.flows.ensemble import Ensemble
+from compactflow.latents.ball import Ball
+from compactflow.preprocessing.linear import Identity
+from compactflow.pulls.norms import Euclidean
 from compactflow.report.survey import Survey
 
 TINY = {
@@ -114,6 +119,15 @@ def test_a_boundary_that_fails_changes_nothing(X):
     with pytest.raises(ValueError, match="fit it again"):
         detector.set_boundary(0.5)
     assert (detector.boundary, detector.ensemble_.level) == (0.8, level)
+
+
+@pytest.mark.parametrize("level", [-0.5, 0.0, 2.0])
+def test_latents_are_projected_onto_the_support_at_its_level(level):
+    parts = [Coupling(2, blocks=1)], [Identity(2)], Euclidean(Ball(2))
+    ensemble = Ensemble(*parts).double().at(level)
+    projected = torch.from_numpy(ensemble.project(np.array([[30.0, 40.0], [0.1, 0.2]])))
+    assert float(ensemble.latent.signed_distance(projected)[0]) == pytest.approx(level)
+    assert projected[1].tolist() == [0.1, 0.2]
 
 
 class Setting:
