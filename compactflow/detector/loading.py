@@ -15,7 +15,7 @@ from compactflow.detector.estimator import OneClassFlow
 from compactflow.detector.screening import Ranges
 from compactflow.detector.settings import Settings, argument_of
 from compactflow.devices import find_device, find_dtype
-from compactflow.encoding.encoder import TableEncoder
+from compactflow.encoding.plain import of_plain
 from compactflow.persistence import model as models
 from compactflow.persistence.archive import ArchiveError
 from compactflow.persistence.components import describe_parts
@@ -66,7 +66,7 @@ def load(
 
 def _detector(model: Model) -> OneClassFlow:
     detector = OneClassFlow(**_spell_out(model))
-    encoder = None if model.encoder is None else TableEncoder.of_plain(model.encoder)
+    encoder = None if model.encoder is None else of_plain(model.encoder)
     if encoder is not None and encoder.dim != model.ensemble.dim:
         raise ValueError(f"its encoder makes {encoder.dim} features of {model.ensemble.dim}")
     if (encoder.categories if encoder else []) != list(model.ensemble.categories):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from compactflow.detector.settings import Settings, argument_of
+from compactflow.encoding.plain import to_plain
 from compactflow.persistence.components import describe_parts
 from compactflow.persistence.model import Model
 from compactflow.plugins import Kind
@@ -27,7 +28,7 @@ def as_model(detector: Any) -> Model:  # noqa: ANN401
         scores=torch.from_numpy(detector.calibration_.scores),
         held_out=detector.calibration_.held_out,
         history=detector.history_,
-        encoder=detector.encoder_ and detector.encoder_.to_plain(),
+        encoder=detector.encoder_ and to_plain(detector.encoder_),
         ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
     )
 

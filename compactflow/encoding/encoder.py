@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -14,7 +14,7 @@ from compactflow.encoding.context import Context
 from compactflow.encoding.frames import as_arrow, as_frame, cells_of, library_of
 from compactflow.encoding.gaps import telling_gaps
 from compactflow.encoding.inference import take
-from compactflow.encoding.parts import PARTS, Part
+from compactflow.encoding.parts import Part
 from compactflow.encoding.windows import Windows
 
 __all__ = ["TableEncoder"]
@@ -296,50 +296,3 @@ class TableEncoder:
     @property
     def _all(self) -> list[Part]:
         return self.parts if self.context is None else [*self.parts, *self.context.parts]
-
-    def to_plain(self) -> dict[str, Any]:
-        """What it is, in values that JSON has."""
-        return {
-            "parts": [{"kind": part.kind, **asdict(part)} for part in self._all],
-            "judged": len(self.parts),
-            "context": self.context and self.context.to_plain(),
-            "masks": self.masks,
-            "left_out": self.left_out,
-            "library": self.library,
-            "windows": self.windows and asdict(self.windows),
-            "carries": self.carries,
-        }
-
-    @classmethod
-    def of_plain(cls, plain: Mapping[str, Any]) -> TableEncoder:
-        """What `to_plain` has written.
-
-        Raises:
-            ValueError: If it is not that.
-        """
-        every = [_part(dict(each)) for each in plain["parts"]]
-        parts, given = every[: int(plain["judged"])], every[int(plain["judged"]) :]
-        masks = [int(p) for p in plain["masks"]]
-        if not parts or not all(0 <= p < len(parts) for p in masks):
-            raise ValueError("the encoder has no parts, or gaps of others")
-        left_out = {str(name): str(why) for name, why in plain["left_out"].items()}
-        encoder = cls(parts=parts, masks=masks, left_out=left_out, library=str(plain["library"]))
-        if given:
-            context = Context.of_plain(given, plain["context"], len(encoder.numbers))
-            carries = plain.get("carries", False) is True  # the first files do not have it
-            encoder = replace(encoder, context=context, carries=carries)
-        course = plain.get("windows")
-        if course is not None:
-            names = tuple(str(name) for name in course["columns"])
-            encoder = replace(encoder, windows=Windows(**{**course, "columns": names}))
-        probe = np.zeros((1, len(every)))
-        features = encoder.features(probe)
-        encoder.cells(encoder.restore(features, probe[:, len(parts) :]))  # wrong types fail here
-        return encoder
-
-
-def _part(fields: dict[str, Any]) -> Part:
-    part = PARTS[fields.pop("kind")](**fields)
-    if not isinstance(part.name, str):
-        raise ValueError("a part of the encoder has no name")
-    return part

@@ -68,7 +68,7 @@ class Model:
         ranges: The least and the largest value of each column in training, ``(D,)`` each;
             ``None`` where an older version did not keep them.
         encoder: What makes numbers of the columns: see
-            `compactflow.encoding.encoder.TableEncoder.to_plain`; ``None`` if they are numbers.
+            `compactflow.encoding.plain.to_plain`; ``None`` if they are numbers.
 
     Examples:
         >>> import tempfile

@@ -7,6 +7,7 @@ import pandas as pd
 
 import compactflow
 from compactflow.encoding.encoder import TableEncoder
+from compactflow.encoding.plain import of_plain, to_plain
 
 
 def machines(rows, seed):
@@ -19,7 +20,7 @@ def machines(rows, seed):
 def test_values_in_their_context_have_one_centre_and_spread_for_known_and_new_rows():
     encoder, codes = TableEncoder.fit(machines(600, 0), context=["machine", "load"])
     new = machines(3000, 1)
-    again = TableEncoder.of_plain(json.loads(json.dumps(encoder.to_plain())))
+    again = of_plain(json.loads(json.dumps(to_plain(encoder))))
     assert encoder.columns == ["heat", "machine", "load"]
     assert encoder.titles == ["heat"]
     for z in (encoder.features(codes, own=True)[:, :1], again.transform(new)[:, :1]):

@@ -9,6 +9,7 @@ import pytest
 
 from compactflow.encoding.encoder import TableEncoder
 from compactflow.encoding.parts import UnfitCellError
+from compactflow.encoding.plain import of_plain, to_plain
 
 N = 200
 
@@ -73,7 +74,7 @@ def test_text_is_taken_as_a_typed_table_is(frame):
 
 def test_cells_come_back_from_the_features_of_a_reloaded_encoder(frame):
     encoder, codes = TableEncoder.fit(frame)
-    again = TableEncoder.of_plain(json.loads(json.dumps(encoder.to_plain())))
+    again = of_plain(json.loads(json.dumps(to_plain(encoder))))
     features = again.transform(frame)
     np.testing.assert_array_equal(features, encoder.features(codes))
     back = again.inverse_transform(features)
