@@ -26,3 +26,14 @@ def test_row_groups_are_scored_in_order(tmp_path):
     got = pq.read_table(tmp_path / "scores")
     assert got.drop_columns("score").equals(scorer(new).drop_columns("score"))
     np.testing.assert_allclose(got["score"], scorer(new)["score"], rtol=1e-9, atol=1e-9)
+
+
+def test_a_fit_is_that_of_one_process_bit_for_bit():
+    from compactflow_dask import engine
+
+    X = np.random.default_rng(0).normal(size=(300, 2))
+    options = {"members": 2, "max_steps": 2, "random_state": 0}
+    here = compactflow.build(**options).fit(X)
+    there = compactflow.build(**options).fit(X, engine=engine.Dask())
+    np.testing.assert_array_equal(here.signed_distance(X), there.signed_distance(X))
+    np.testing.assert_array_equal(here.calibration_.scores, there.calibration_.scores)
