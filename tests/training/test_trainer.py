@@ -166,6 +166,25 @@ def test_nan_stops_with_the_last_good_weights():
     assert all(value.isfinite().all() for value in flow.state_dict().values() if value.ndim)
 
 
+class Breaks(Stein):
+    """Right for eleven steps, and then no number."""
+
+    calls = 0
+
+    def forward(self, *args):
+        self.calls += 1
+        z, term = super().forward(*args)
+        return z, term * (1 if self.calls < 12 else math.nan)
+
+
+def test_weights_that_are_no_numbers_are_undone(monkeypatch):
+    monkeypatch.setitem(PUSHES, "breaks", (Breaks, PUSHES["stein"][1]))
+    with pytest.warns(TrainingDivergedWarning, match="step 15 .*not finite"):
+        flow, history = run("breaks")
+    assert history["step"] == [5, 10, 15]
+    assert all(parameter.isfinite().all() for parameter in flow.parameters())
+
+
 def test_runaway_training_is_reported():
     with pytest.warns(TrainingDivergedWarning, match="stopped at step"):
         run("mirror", learning_rate=3.0, max_steps=300)
