@@ -107,7 +107,8 @@ def fit(
     which keeps the given share of held-out inliers inside, or with 'natural' that of the latent
     support. With
     --checkpoint, the same command goes on where it was killed, to the same model; the folder can
-    be removed once the model is written. With --engine, TRAIN may be a folder of Parquet files,
+    be removed once the model is written; without it, Ctrl-C ends the training, and the model is
+    that of the best weights so far. With --engine, TRAIN may be a folder of Parquet files,
     and rows are drawn, first layers fitted and held-out rows scored elsewhere, to the same model.
     """
     check_out(out, force=force, inputs=[train])

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import OutlierMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from compactflow.detector.calibration import Calibration
 from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
-from compactflow.detector.settings import check_share
+from compactflow.detector.settings import Settings, check_share
 from compactflow.detector.transforming import EnsembleTransformer
+from compactflow.detector.updating import update
 from compactflow.encoding.frames import as_arrow
+from compactflow.flows.ensemble import Ensemble
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -45,6 +49,7 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
     """
 
     calibration_: Calibration
+    settings_: Settings
     boundary: float | Literal["natural"] | None
 
     @property
@@ -151,6 +156,54 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         encoder = self.encoder_
         table = None if encoder is None else encoder.prepare(as_arrow(X))
         return explain(self.ensemble_, rows, self.names_, encoder=encoder, table=table)
+
+    @abstractmethod
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Train on inliers."""
+
+    def partial_fit(self, X: ArrayLike, y: ArrayLike | None = None) -> Self:
+        """Learn from later inliers, without training anew; an unfitted detector is fitted.
+
+        They become reference rows of the score by neighbours, the earliest of which go where there
+        are too many, and some are held out and join those that place the boundary.
+
+        Args:
+            X: Later inliers, ``(N, D)``.
+            y: As in `fit`, where this is the first call; later ignored.
+
+        Raises:
+            ValueError: If the rows do not go with the detector, or it has no reference rows.
+        """
+        if not hasattr(self, "ensemble_"):
+            return self.fit(X, y)
+        rows = self.check_rows(X)
+        if self.encoder_ is None or self.encoder_.windows is None:  # whose rows stay in order
+            rows = check_random_state(0).permutation(rows)
+        ensemble, calibration = update(self.ensemble_, self.calibration_, rows)
+        return self._place(ensemble, calibration)
+
+    def recalibrate(self, X: ArrayLike) -> Self:
+        """Place the boundary and p-values by rows that are inliers now, and by these alone.
+
+        It is for a normal that has moved, as `monitor` tells. The rows must not have trained the
+        detector.
+
+        Args:
+            X: Rows, ``(N, D)``.
+
+        Warns:
+            CalibrationWarning: If they are too few to keep the level.
+        """
+        scores = self.signed_distance(X) + self.ensemble_.level
+        return self._place(self.ensemble_, Calibration.of(scores, held_out=True))
+
+    def _place(self, ensemble: Ensemble, calibration: Calibration) -> Self:
+        """Take flows with another calibration, by which the boundary is placed anew."""
+        level = self.boundary if self.boundary is not None else self.settings_.boundary
+        moved = ensemble.at(calibration.threshold(level))
+        self.__dict__.update(ensemble_=moved, calibration_=calibration)
+        calibration.warn(level)
+        return self
 
     def set_boundary(
         self,

@@ -255,6 +255,7 @@ class OneClassFlow(EnsembleDetector):
         Warns:
             CalibrationWarning: If the held-out rows are too few for the boundary.
             TrainingDivergedWarning: If training ran away and was stopped.
+            TrainingInterruptedWarning: If Ctrl-C ended it: the best weights so far are in use.
             compactflow.detector.screening.SuspectColumnWarning: If columns look like identifiers,
                 labels or have a code for missing values among theirs.
         """

@@ -16,6 +16,7 @@ __all__ = ["FEWEST_ROWS", "is_plain", "take"]
 FEWEST_ROWS = 10  # that tell what a column is
 
 _MIXED = 0.5  # the share of numbers from which a column is one of numbers, with some words
+_MISSPELLED = 0.05  # the share of numbers among words up to which they are misspelled ones
 _UNIQUE = 0.5  # the share of values that come once from which text names its row
 
 
@@ -68,8 +69,9 @@ def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str
             return [Moment.of(name, column, form)]
     if to_times(known).null_count == 0:
         return [TimeOfDay(name=name)]
-    if share >= _MIXED:
-        _refuse_odd_numbers(name, texts)
+    odd = pc.and_(to_numbers(texts).is_null(), pc.match_substring_regex(texts, r"\d"))
+    if share >= _MIXED and pc.mean(odd).as_py() <= _MISSPELLED:  # more are codes, such as tickets
+        _refuse_odd_numbers(name, texts, odd)
         words = Category.of(name, column, words=True)
         return [Number(name=name, form="number", words=True), words]
     _refuse_decimal_commas(name, texts)
@@ -79,9 +81,8 @@ def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str
     return [Category.of(name, column)]
 
 
-def _refuse_odd_numbers(name: str, texts: pa.Array) -> None:
+def _refuse_odd_numbers(name: str, texts: pa.Array, odd: pa.Array) -> None:
     """Refuse, among numbers, text with digits: more likely a number that was spelled otherwise."""
-    odd = pc.and_(to_numbers(texts).is_null(), pc.match_substring_regex(texts, r"\d"))
     row = pc.index(odd, True).as_py()
     if row >= 0:
         cell = reprlib.repr(texts[row].as_py())

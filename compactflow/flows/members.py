@@ -171,6 +171,13 @@ class Members(nn.Module, ABC):
         self.contexts.fit(m, codes, scores)
 
     @torch.no_grad()
+    def extend(self, m: int, x: Tensor) -> None:
+        """Add data ``(N, D)`` to the reference rows of flow m: see `Neighbours.extend`."""
+        self._frozen.clear()
+        flow = self.flows[m]
+        self.neighbours[m].extend(flow.preprocess(self._without_gaps(x, m)), flow.backbone)
+
+    @torch.no_grad()
     def lean(self, x: Tensor) -> bool:
         """Let the scores lean towards known outliers ``(K, D)``, if they can: see `Score.lean`.
 

@@ -98,6 +98,18 @@ class Neighbours(Resizable):
         self.unit = (own.quantile(_OUTER) - self.centre).maximum(least)
 
     @torch.no_grad()
+    def extend(self, rows: Tensor, encode: Callable[[Tensor], Tensor]) -> None:
+        """Add reference rows; of more than are kept the earliest go. No unit changes.
+
+        Args:
+            rows: Preprocessed rows, ``(K, D)``.
+            encode: Maps them to latents, ``(K, D)``.
+        """
+        rows = torch.cat([self.rows, rows.float().to(self.rows)])
+        self.rows = rows[-references(*rows.shape) :]
+        self.attach(encode)
+
+    @torch.no_grad()
     def lean(self, y: Tensor, z: Tensor) -> None:
         """Count rows as further out that lie in the direction of known outliers.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from compactflow.tables.cells import Fault, describe, to_numbers, with_point
 from compactflow.tables.dialect import CellError, Dialect, TableError
@@ -178,11 +179,24 @@ def _choose(path: Path, without: Sequence[str], dialect: Dialect) -> tuple[Forma
         raise TableError(f"{path} has no column left")
     named = [name for name in kept if name]
     check_columns(path, named, names)
-    if named != kept:
-        _refuse_unnamed(table, named)
     out = [f"the index {', '.join(map(repr, index))} is left out"] if index else []
+    if named != kept:
+        if not _is_empty(table):
+            _refuse_unnamed(table, named)
+        out.append(f"column {names.index('') + 1} has neither name nor values, and is left out")
     _tell(path, table.notes + out)
-    return table, kept
+    return table, named
+
+
+def _is_empty(table: Format) -> bool:
+    """Whether the column without a name has no values, as behind a comma at the end of lines."""
+    if table.names.count("") > 1:
+        return False
+    parts = (batch.column(0) for batch in _batches(table, (), [""], (), drop=True))
+    blank = (pc.utf8_trim_whitespace(part.cast(pa.large_string())) for part in parts)
+    return all(
+        pc.all(pc.fill_null(pc.equal(text, ""), True)).as_py() is not False for text in blank
+    )
 
 
 def _refuse_unnamed(table: Format, named: Sequence[str]) -> NoReturn:

@@ -6,13 +6,22 @@ from dataclasses import dataclass
 
 from compactflow.training.optimisation import OptimizerChoice, ScheduleChoice
 
-__all__ = ["History", "TrainingDivergedWarning", "TrainingOptions"]
+__all__ = [
+    "History",
+    "TrainingDivergedWarning",
+    "TrainingInterruptedWarning",
+    "TrainingOptions",
+]
 
 History = dict[str, list[float]]
 
 
 class TrainingDivergedWarning(RuntimeWarning):
     """Training ran away and was stopped; the last good weights are in use."""
+
+
+class TrainingInterruptedWarning(UserWarning):
+    """The user interrupted training; the best weights so far are in use."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,12 @@ from compactflow.training.holdout import HoldOut, in_turn
 from compactflow.training.judge import Judge
 from compactflow.training.objective import Objective
 from compactflow.training.optimisation import make_optimizer, make_schedule
-from compactflow.training.options import History, TrainingDivergedWarning, TrainingOptions
+from compactflow.training.options import (
+    History,
+    TrainingDivergedWarning,
+    TrainingInterruptedWarning,
+    TrainingOptions,
+)
 from compactflow.training.stack import Stack
 
 __all__ = ["History", "TrainingDivergedWarning", "TrainingOptions", "train"]
@@ -80,6 +85,8 @@ def train(
             a parameter would never train, or if a checkpoint would not keep a state.
 
     Warns:
+        TrainingInterruptedWarning: If the user interrupts it (Ctrl-C) and there is no checkpoint,
+            from which it could go on: it ends there. Before the first step, that is raised.
         TrainingDivergedWarning: If a loss or monitor is not finite, the inverse stops
             converging, or the energy distance ends far above where it began; the weights of the
             last good check are restored all the same.
@@ -100,25 +107,30 @@ def train(
     numbers = options.batch_size * len(flows) * x.shape[-1]
     bar = progress("training, steps", options.max_steps, show=options.verbose)
     with single_threaded(numbers <= SMALL), bar as reach:
-        for step in range(first, options.max_steps + 1):
-            try:
-                state.losses, state.step = run.step(step), step
-                _tell(callbacks, "on_step", state)
-                if step % run.interval and step < options.max_steps:
-                    continue
-                go_on = step <= run.warm_up or run.check(step, float(state.losses["loss"]))
-            except ConvergenceError as error:
-                run.diverged(step, str(error))
-                break
-            reach(step)
-            if step > run.warm_up:
-                _log.debug("step %d: %s", step, _last(run.judge.history))
-                _tell(callbacks, "on_check", state)
-            if not go_on:
-                break
-            if checkpoint is not None:
-                run.objective.check_state()
-                checkpoint.save({"step": step, "run": run.state_dict()})
+        try:
+            for step in range(first, options.max_steps + 1):
+                try:
+                    state.losses, state.step = run.step(step), step
+                    _tell(callbacks, "on_step", state)
+                    if step % run.interval and step < options.max_steps:
+                        continue
+                    go_on = step <= run.warm_up or run.check(step, float(state.losses["loss"]))
+                except ConvergenceError as error:
+                    run.diverged(step, str(error))
+                    break
+                reach(step)
+                if step > run.warm_up:
+                    _log.debug("step %d: %s", step, _last(run.judge.history))
+                    _tell(callbacks, "on_check", state)
+                if not go_on:
+                    break
+                if checkpoint is not None:
+                    run.objective.check_state()
+                    checkpoint.save({"step": step, "run": run.state_dict()})
+        except KeyboardInterrupt:
+            if checkpoint is not None or state.step <= run.warm_up:
+                raise  # it can go on later, or there is nothing to keep
+            run.interrupted(state.step, float(state.losses["loss"]))
     run.judge.restore()
     state.refresh()
     _tell(callbacks, "on_end", state)
@@ -237,6 +249,16 @@ class _Run:
         if cause:
             self.diverged(step, cause)
         return go_on
+
+    def interrupted(self, step: int, loss: float) -> None:
+        """Judge the weights a last time, and warn that they are the last."""
+        self.judge.check(step, loss)
+        warnings.warn(
+            f"training was interrupted at step {step} of {self.options.max_steps}: the best "
+            "weights so far are in use",
+            TrainingInterruptedWarning,
+            stacklevel=4,
+        )
 
     def diverged(self, step: int, cause: str) -> None:
         """Warn that training ran away."""

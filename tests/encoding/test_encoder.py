@@ -153,3 +153,10 @@ def test_a_misspelled_number_is_no_word(cell):
 def test_decimal_commas_that_were_read_as_text_are_no_categories():
     with pytest.raises(ValueError, match="row 1 is '0,5'; if the comma is the decimal mark"):
         TableEncoder.fit(pa.table({"x": text([f"{i},5" for i in range(20)])}))
+
+
+def test_many_words_with_digits_among_numbers_are_codes_and_no_misspelled_numbers():
+    tickets = [str(3000 + i) for i in range(70)] + [f"PC {i}" for i in range(30)]
+    table = pa.table({"ticket": tickets, "fare": np.arange(100.0)})
+    encoder, _ = TableEncoder.fit(table)
+    assert encoder.describe()["ticket"].startswith("left out: has another text in nearly every")

@@ -17,6 +17,7 @@ from compactflow.tables import (
     read_table,
     write,
 )
+from compactflow.text import Note
 
 
 @pytest.fixture
@@ -366,3 +367,15 @@ def test_memory_does_not_grow_with_the_length_of_parquet(tmp_path):
     before = pa.total_allocated_bytes()
     held = [pa.total_allocated_bytes() - before for _ in read_batches(path, ["a", "b"])]
     assert max(held) < 8e6
+
+
+def test_a_column_with_neither_name_nor_values_is_left_out(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,,c\n1,x,,2\n3,y, ,4\n")
+    with pytest.warns(Note, match="column 3 has neither name nor values, and is left out"):
+        table = tables.read_table(path, without=["b"])
+    assert table.column_names == ["a", "c"]
+    assert tables.read_cells(path).column_names == ["a", "b", "c"]
+    path.write_text("a,,c\n1,,2\n3,4,4\n")
+    with pytest.raises(TableError, match="column 2 has no name"):
+        tables.read_table(path)
