@@ -23,14 +23,15 @@ from sklearn.preprocessing import StandardScaler
 import compactflow
 
 Array = NDArray[np.float64]
-Judge = Callable[[pd.DataFrame, pd.DataFrame, int], tuple[Array, Array]]
+Judged = tuple[Array, NDArray[np.bool_]]
+Judge = Callable[[pd.DataFrame, pd.DataFrame, int], Judged]
 
 _TRAIN, _SIZE, _LEVEL = 400, 16, 0.95
 _NO_SENSORS = ["datetime", "anomaly", "changepoint"]
 _DRIFTING = ["Temperature", "Thermocouple"]
 
 
-def _own(train: pd.DataFrame, test: pd.DataFrame, size: int) -> tuple[Array, Array]:
+def _own(train: pd.DataFrame, test: pd.DataFrame, size: int) -> Judged:
     windows = {"size": size} if size else None
     detector = compactflow.build(random_state=0, windows=windows).fit(train)
     both = pd.concat([train, test], ignore_index=True)  # so that the past of the first is known
@@ -39,7 +40,7 @@ def _own(train: pd.DataFrame, test: pd.DataFrame, size: int) -> tuple[Array, Arr
 
 
 def _peer(make: Callable[[Array], Callable[[Array], Array]]) -> Judge:
-    def judge(train: pd.DataFrame, test: pd.DataFrame, size: int) -> tuple[Array, Array]:
+    def judge(train: pd.DataFrame, test: pd.DataFrame, size: int) -> Judged:
         both = pd.concat([train, test], ignore_index=True)
         X = (compactflow.windows(both, size).bfill() if size else both).to_numpy()
         known, held_out = X[: _TRAIN * 3 // 4], X[_TRAIN * 3 // 4 : _TRAIN]
