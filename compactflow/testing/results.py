@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, final
 
+import numpy as np
 import torch
 
 __all__ = ["CheckResult", "Checks", "SkipCheck", "Status", "cases", "collect", "require"]
@@ -101,8 +103,7 @@ def _run(
 
 def _outcome(name: str, check: Callable[[Any], None], make: Callable[..., Any]) -> CheckResult:
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
+        with _isolated():
             check(make)
     except SkipCheck as skip:
         if str(skip).strip():
@@ -113,3 +114,26 @@ def _outcome(name: str, check: Callable[[Any], None], make: Callable[..., Any]) 
     except (Exception, SystemExit) as error:  # a component that exits ends no test run
         return CheckResult(name, "failed", f"{type(error).__name__}: {error}", error)
     return CheckResult(name, "passed")
+
+
+@contextmanager
+def _isolated() -> Iterator[None]:
+    """Run with random numbers of our own, and leave what torch and numpy keep for all as it was.
+
+    Raises:
+        _Failure: If a component has changed it.
+    """
+    dtype, state = torch.get_default_dtype(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
+            torch.manual_seed(0)
+            np.random.seed(0)
+            yield
+            require(torch.is_grad_enabled(), "it turns torch's gradients off for all that follows")
+            found = torch.get_default_dtype()
+            require(
+                found == dtype, f"it sets torch's default dtype to {found} for all that follows"
+            )
+    finally:
+        torch.set_default_dtype(dtype)
+        np.random.set_state(state)

@@ -25,6 +25,7 @@ __all__ = [
     "equal",
     "gradient",
     "learn",
+    "modes",
     "on_meta",
     "perturb",
     "reloaded",
@@ -96,6 +97,13 @@ def gradient(value: Tensor, module: nn.Module) -> Tensor:
     """The gradient of a scalar for all parameters of a module that train, as one vector."""
     parts = torch.autograd.grad(value, trained(module), retain_graph=True, materialize_grads=True)
     return torch.cat([part.flatten() for part in parts])
+
+
+def modes(*modules: nn.Module) -> list[bool]:
+    """Whether parts are in training mode, and parameters train."""
+    parts = [part for module in modules for part in module.modules()]
+    parameters = [parameter for module in modules for parameter in module.parameters()]
+    return [part.training for part in parts] + [p.requires_grad for p in parameters]
 
 
 def require_finite(where: str, **values: Tensor) -> None:

@@ -1052,7 +1052,32 @@ class LosesItsModel(Base):
         return z, self.share * term
 
 
+class Freezes(Base):
+    def forward(self, backbone, *args):
+        next(backbone.parameters()).requires_grad_(False)
+        return super().forward(backbone, *args)
+
+
+class AlwaysTheSameNoise(Base):
+    def forward(self, backbone, pull, x, generator=None):
+        z = backbone(x)
+        noise = 0.1 * torch.randn(z.shape, generator=torch.Generator().manual_seed(7)).to(z)
+        with torch.no_grad():
+            above = backbone.inverse(z + noise)
+        return z, -(noise * (backbone(above) - z)).sum(dim=1).mean() / 0.01
+
+
+class TurnsGradientsOff(Base):
+    def forward(self, *args):
+        found = super().forward(*args)
+        torch.set_grad_enabled(False)
+        return found
+
+
 PUSH_FAULTS = {
+    Freezes: {"leaves-its-inputs-alone"},
+    AlwaysTheSameNoise: {"generator-decides"},
+    TurnsGradientsOff: {"generator-decides"},
     WrongWay: {"entropic-gradient-is-that-of-the-log-det", "training-brings-latents-closer"},
     TooStrong: {"entropic-gradient-is-that-of-the-log-det"},
     Collapses: {"force-balances-the-pull"},
@@ -1200,6 +1225,16 @@ def test_unknown_kinds_and_names_are_refused():
         testing.parametrize("prior", "cube")
     with pytest.raises(ValueError, match="no latent 'qube'"):
         testing.check_latent("qube")
+
+
+def test_a_component_that_changes_torch_for_all_ends_with_its_check():
+    runs = dict(
+        zip(
+            testing.check_names("push"), _cases("push", TurnsGradientsOff, None, None), strict=True
+        )
+    )
+    assert runs["generator-decides"]().status == "failed"
+    assert torch.is_grad_enabled()
 
 
 def test_checks_leave_the_random_state():

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.coupling import Coupling
@@ -26,6 +26,7 @@ from compactflow.testing.tools import (
     equal,
     gradient,
     learn,
+    modes,
     perturb,
     reloaded,
     require_finite,
@@ -89,11 +90,13 @@ def gradient_reaches_backbone(make: Make) -> None:
 
 @_check
 def leaves_its_inputs_alone(make: Make) -> None:
-    """It changes neither batch nor backbone nor pull, and writes no gradients."""
+    """It changes neither batch nor backbone nor pull, nor what trains, and writes no gradients."""
     for push, backbone, pull in _cases(make):
         x = _rows(backbone)
         state = {"the batch": x, **backbone.state_dict(), **pull.state_dict()}
+        before = modes(backbone, pull)
         require_untouched(state, lambda: push(backbone, pull, x, seeded(0)))  # noqa: B023
+        require(modes(backbone, pull) == before, "it changes train() and eval(), or what trains")
         parameters = [*backbone.parameters(), *pull.parameters(), *push.parameters()]
         require(all(p.grad is None for p in parameters), "it writes gradients; return a loss only")
         require(not x.requires_grad, "it makes the batch require a gradient")
@@ -110,6 +113,13 @@ def generator_decides(make: Make) -> None:
         ]
         one, other = (gradient(term, backbone) for term in terms[:2])
         require(torch.equal(one, other), "the same generator gives different gradients")
+        reordered = copy.deepcopy(push)(backbone, pull, x.flip(0), seeded(2))[1]
+        again = copy.deepcopy(push)(backbone, pull, x, seeded(2))[1]
+        require(
+            not equal(gradient(again, backbone), one)
+            or equal(gradient(reordered, backbone), one, 1e-6),
+            "any generator gives the same random numbers: the order of rows matters, it does not",
+        )
         require(
             torch.equal(torch.get_rng_state(), before), "it draws from torch's global generator"
         )
@@ -253,7 +263,7 @@ def _rows(backbone: Backbone) -> Tensor:
     return torch.randn(_ROWS, backbone.dim, dtype=torch.float64)
 
 
-def _term(push: torch.nn.Module, backbone: Backbone, pull: Pull, x: Tensor) -> Tensor:
+def _term(push: nn.Module, backbone: Backbone, pull: Pull, x: Tensor) -> Tensor:
     """The term of one batch, with another generator at each call."""
     _, term = push(backbone, pull, x, seeded(int(torch.randint(2**31, ()))))
     return term
