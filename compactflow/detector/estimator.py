@@ -85,11 +85,11 @@ class OneClassFlow(EnsembleDetector):
             flows each pair leaves out others, so that all rows train. ``"auto"`` is a tenth, or up
             to a quarter of few rows. If that makes fewer than 5 rows, the training rows serve.
         outlier_share: Share of the rows that may be outliers, in [0, 0.5). More neighbours
-            then count in the score, five and twice this share of the reference rows, as outliers
-            of a kind are near each other; and the held-out rows lose this share of their highest
+            then count in the score, by twice this share of the reference rows, as outliers of a
+            kind are near each other; and the held-out rows lose this share of their highest
             scores. With 0, all rows are taken as inliers: a few outliers among them cost little,
             and widen the boundary.
-        score_by: How far a row is from the inliers: ``"neighbours"`` is the mean distance to the
+        score_by: How far a row is from the inliers: ``"neighbours"`` is the distance to the
             nearest of up to 4096 training rows, which the detector keeps, measured on the flows'
             graphs (see `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed
             distance of its latent to the latent's support, which ``boundary="natural"`` needs.

@@ -14,15 +14,15 @@ from compactflow.backbones.base import Backbone
 from compactflow.backbones.conditional import Given, spell_out
 from compactflow.backbones.stacking import stack_modules
 from compactflow.flows.contexts import Contexts
-from compactflow.flows.neighbours import SPARE, Neighbours
+from compactflow.flows.neighbours import SPARE, Neighbours, shares, terms
 from compactflow.flows.reach import draw_in
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 
 __all__ = ["Frozen"]
 
-_FOLD = 16  # columns in a group whose least value is found at once
-_FEW = 256  # columns that are sorted, a power of 2
+_FOLD = 4  # columns in a group whose least value is found at once
+_FEW = 512  # columns that are sorted, a power of 2
 _LITTLE = 1 << 15  # values that are gone through in less time than grouping them takes
 _AT_ONCE = 1 << 20  # distances at a time, so that they stay in the cache of a core
 
@@ -126,17 +126,25 @@ class _Nearest:
         known = self._points.float()
         square, one = known.square().sum(dim=2, keepdim=True), known.new_ones(())
         self._known = torch.cat([-2 * known, one.expand_as(square), square], dim=2).mT
-        names = ("gain", "centre", "unit", "start", "strength")
-        self._gain, self._centre, self._unit, self._start, self._strength = (
+        names = ("gain", "fine", "start", "strength")
+        self._gain, self._fine, self._start, self._strength = (
             torch.stack([getattr(member, name) for member in members]).view(-1, 1)
             for name in names
         )
-        self._direction = torch.stack([member.direction for member in members]).unsqueeze(2)
+        self._centre, unit, self._direction = (
+            torch.stack([getattr(member, name) for member in members])
+            for name in ("centre", "unit", "direction")
+        )
+        self._centre = self._centre.unsqueeze(1)
+        self._unit = (unit / shares(members[0].centre)).unsqueeze(1)
+        self._direction = self._direction.unsqueeze(2)
         self._leans = bool(self._strength.any())
+        self._spacing = torch.cat([member.spacing for member in members])
         rows = points.shape[1]
         self._first = rows * torch.arange(len(members), device=points.device).view(-1, 1, 1)
-        nearest = members[0].count
-        self._near, self._candidates = min(nearest, rows), min(nearest + SPARE, rows)
+        self._counts = members[0].counts
+        most = self._counts[-1]
+        self._near, self._candidates = min(most, rows), min(most + SPARE, rows)
         numbers = max(rows, self._candidates * points.shape[2])  # of one row and flow
         self._rows = max(1, _AT_ONCE // (len(members) * numbers))
 
@@ -147,22 +155,26 @@ class _Nearest:
         # Its memory serves again, as new memory takes longer to fill than the product does.
         product = self._known.new_empty(len(y), min(self._rows, y.shape[1]), self._known.shape[2])
         parts = torch.split(asked, self._rows, dim=1)
-        distance = [self._distance(part, product[:, : part.shape[1]]) for part in parts]
-        score = (torch.cat(distance, dim=1) - self._centre) / self._unit
+        found = [self._terms(part, product[:, : part.shape[1]]) for part in parts]
+        score = ((torch.cat(found, dim=1) - self._centre) / self._unit).sum(dim=2)
         if not self._leans:
             return score
         beyond = (torch.bmm(points, self._direction)[..., 0] - self._start).relu()
         return score + self._strength * torch.log1p(beyond)
 
-    def _distance(self, asked: Tensor, product: Tensor) -> Tensor:
+    def _terms(self, asked: Tensor, product: Tensor) -> Tensor:
         rough = asked.float()
         square, one = rough.square().sum(dim=2, keepdim=True), rough.new_ones(())
         augmented = torch.cat([rough, square, one.expand_as(square)], dim=2)
         places = smallest(torch.bmm(augmented, self._known, out=product), self._candidates)
-        near = self._points.flatten(0, 1).index_select(0, (self._first + places).flatten())
+        places += self._first
+        near = self._points.flatten(0, 1).index_select(0, places.flatten())
         near = near.view(*places.shape, -1).sub_(asked.unsqueeze(2))
-        distance = torch.linalg.vector_norm(near, dim=3)
-        return distance.topk(self._near, dim=2, largest=False, sorted=False).values.mean(dim=2)
+        nearest = torch.linalg.vector_norm(near, dim=3).topk(self._near, dim=2, largest=False)
+        spacing = None
+        if len(self._spacing):
+            spacing = self._spacing[places.gather(2, nearest.indices)]
+        return terms(nearest.values, self._counts, spacing, self._fine)
 
 
 def smallest(values: Tensor, count: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import log
 from typing import final
 
@@ -11,28 +11,38 @@ from torch import Tensor
 
 from compactflow.buffers import Resizable
 
-__all__ = ["NEAREST", "SPARE", "Neighbours", "references"]
+__all__ = ["SPARE", "Neighbours", "references", "shares", "terms"]
 
 _ROWS = 4096  # reference rows at most
 _NUMBERS = 3 << 17  # in the reference rows of one flow at most: 1.5 MiB of a file
-NEAREST = 5  # neighbours, where all reference rows are inliers
-SPARE = 3  # more candidates than that, as they are found by rounded distances
+_COUNTS = (1, 5, 20)  # neighbours whose mean distance is a term of the score
+_RELATIVE = 1 / 6  # the weight of the term that compares with the distances around
+SPARE = 5  # more candidates than that, as they are found by rounded distances
+_AROUND = 5  # rows among which a draw varies
 _OUTER = 0.95  # the quantile of the references' own distances that lies at 1
 _SHRINK = 0.1  # of the mean variance, added to all where an outlier's direction is sought
 _LEAST = 0.1  # of a unit, as a share of the reference points' spread: rounding is far below
+_LEAST_RATIO = 0.1  # of the unit of a logarithm
+_LAST = 1e-6  # the root of the weight of the last of the rows around
+_TINY = 1e-30  # in place of 0, to divide 0 by
+_FINE = 0.01  # of that spread, below which distances are not compared
 _CHUNK = 1 << 22  # distances at a time
 
 
 @final
 class Neighbours(Resizable):
-    """Creates a score of rows: the mean distance to the nearest of the reference rows.
+    """Creates a score of rows: how far they are from the nearest of the reference rows.
 
-    The distance is between points ``(y, g T(y))`` of the graph of a flow: y is a preprocessed row,
+    Distances are between points ``(y, g T(y))`` of the graph of a flow: y is a preprocessed row,
     T(y) its latent, and g brings both to one scale. So a row is near the inliers if it is near
-    them both as data and as a latent. The score is 0 at the median of the reference rows, each
-    compared with the others, and 1 at the distance within which 95 % of them lie.
+    them both as data and as a latent. The score is a weighted mean of terms: the mean distance to
+    the nearest 1, 5 and 20 rows, and, with a weight of 1/6, the logarithm of the mean distance to
+    5 over that of the reference rows around, so that a row beside a dense cluster is further out
+    than one as far from a thin cluster. Each term is 0 at the median of the reference rows, each
+    compared with the others, and 1 where 95 % of them lie below.
 
-    The rows within a score form a compact set: all lie near one of finitely many points.
+    The rows within a score form a compact set: all lie near one of finitely many points, and the
+    score is continuous.
 
     Known outliers can `lean` the score: rows that lie in their direction, further than 95 % of the
     reference rows, count as further out.
@@ -40,8 +50,8 @@ class Neighbours(Resizable):
     Args:
         dim: The number of features D.
         rows: How many reference rows R there are, at least 1.
-        nearest: How many of them count, at least 1. Where some reference rows are outliers, five
-            is few: outliers of a kind are near each other.
+        more: How many more rows count in each term. Where some reference rows are outliers, few
+            rows do not do: outliers of a kind are near each other.
         codes: How many codes of a context P a row carries behind its features.
 
     Examples:
@@ -53,32 +63,37 @@ class Neighbours(Resizable):
 
     References:
         Ramaswamy, Rastogi, Shim (2000), *Efficient algorithms for mining outliers from large data
-        sets* (the distance to neighbours as a score).
+        sets* (the distance to neighbours as a score); Breunig, Kriegel, Ng, Sander (2000), *LOF:
+        identifying density-based local outliers* (the comparison with the rows around).
     """
 
-    nearest: Tensor  # a whole number
+    nearest: Tensor  # whole numbers, (K,): how many rows count in each term
     rows: Tensor  # (R, D + P), preprocessed
+    spacing: Tensor  # (R,), of each row to the others, or (0,) if no term compares with it
     gain: Tensor  # g, a scalar
-    centre: Tensor  # the median distance, a scalar
-    unit: Tensor  # from there to the quantile, a scalar
+    centre: Tensor  # the median of each term, (T,)
+    unit: Tensor  # from there to the quantile, (T,)
     direction: Tensor  # of known outliers, (2D,), in standard deviations; 0 without any
     start: Tensor  # from where on it counts, a scalar
     strength: Tensor  # and how much, a scalar
     points: Tensor  # (R, 2D), on the graph; made from the rows
+    fine: Tensor  # a distance, a scalar; made from the points
 
-    def __init__(self, dim: int, rows: int, nearest: int = NEAREST, codes: int = 0) -> None:
+    def __init__(self, dim: int, rows: int, more: int = 0, codes: int = 0) -> None:
         super().__init__()
         self.dim = dim
-        self.count = nearest
-        self.register_buffer("nearest", torch.tensor(nearest))
+        self.counts = [count + more for count in _COUNTS]
+        self.register_buffer("nearest", torch.tensor(self.counts))
         self.register_buffer("rows", torch.zeros(rows, dim + codes))
+        self.register_buffer("spacing", torch.zeros(rows))
         self.register_buffer("gain", torch.ones(()))
-        self.register_buffer("centre", torch.zeros(()))
-        self.register_buffer("unit", torch.ones(()))
+        self.register_buffer("centre", torch.zeros(len(_COUNTS) + 1))
+        self.register_buffer("unit", torch.ones(len(_COUNTS) + 1))
         self.register_buffer("direction", torch.zeros(2 * dim))
         self.register_buffer("start", torch.zeros(()))
         self.register_buffer("strength", torch.zeros(()))
         self.register_buffer("points", torch.zeros(rows, 2 * dim), persistent=False)
+        self.register_buffer("fine", torch.ones(()), persistent=False)
 
     @torch.no_grad()
     def fit(self, rows: Tensor, encode: Callable[[Tensor], Tensor]) -> None:
@@ -92,10 +107,15 @@ class Neighbours(Resizable):
         features = self.rows[:, : self.dim]
         self.gain = (_size(features) / _size(encode(self.rows))).to(self.rows)
         self.attach(encode)
-        own = self._own_distances()
-        self.centre = own.median()
-        least = _LEAST * _size(self.points)
-        self.unit = (own.quantile(_OUTER) - self.centre).maximum(least)
+        everyone = torch.split(torch.arange(len(rows), device=rows.device), self._at_once())
+        parts = [self._near(self.points[i], i) for i in everyone]
+        near, places = (torch.cat(part) for part in zip(*parts, strict=True))
+        self.spacing = near[:, : self.counts[1]].mean(dim=1).float().to(rows)
+        own = self._terms(near, places)
+        self.centre = own.median(dim=0).values
+        least = torch.full_like(self.centre, _LEAST) * _size(self.points)
+        least[-1] = _LEAST_RATIO
+        self.unit = (own.quantile(_OUTER, dim=0) - self.centre).maximum(least)
 
     @torch.no_grad()
     def extend(self, rows: Tensor, encode: Callable[[Tensor], Tensor]) -> None:
@@ -156,7 +176,8 @@ class Neighbours(Resizable):
         """
         features = self.rows[:, : self.dim]
         self.points = torch.cat([features, self.gain * encode(self.rows)], dim=1)
-        self.count = int(self.nearest)  # as it was loaded
+        self.fine = _FINE * _size(self.points)
+        self.counts = self.nearest.tolist()  # as they were loaded
 
     def forward(self, y: Tensor, z: Tensor) -> Tensor:
         """The score of preprocessed rows ``(N, D)`` with their latents ``(N, D)``, ``(N,)``."""
@@ -164,9 +185,10 @@ class Neighbours(Resizable):
         # A traced graph takes any number of rows.
         whole = torch.compiler.is_compiling()
         split = [points] if whole else torch.split(points, self._at_once())
-        parts = [self._distance(part) for part in split]
+        parts = [self._terms(*self._near(part)) for part in split]
+        scaled = (torch.cat(parts) - self.centre) / self.unit
         leaning = self.strength * torch.log1p((points @ self.direction - self.start).relu())
-        return (torch.cat(parts) - self.centre) / self.unit + leaning
+        return (scaled * shares(self.centre)).sum(dim=1) + leaning
 
     @property
     def latents(self) -> Tensor:
@@ -176,36 +198,38 @@ class Neighbours(Resizable):
     def around(self) -> Tensor:
         """For each reference row itself and the four nearest others, as indices, ``(R, 5)``."""
         all_rows = torch.arange(len(self.points), device=self.points.device)
-        others = min(NEAREST, len(all_rows)) - 1
+        others = min(_AROUND, len(all_rows)) - 1
         parts = torch.split(all_rows, self._at_once())
         near = [self._nearest(self.points[part], part, others) for part in parts]
         return torch.cat([all_rows[:, None], torch.cat(near)], dim=1)
 
-    def _own_distances(self) -> Tensor:
-        rows = torch.arange(len(self.points), device=self.points.device)
-        parts = torch.split(rows, self._at_once())
-        return torch.cat([self._distance(self.points[i], i) for i in parts])
-
     def _at_once(self) -> int:
-        numbers = self.count * self.points.shape[1]  # of a row's neighbours
+        numbers = self.counts[-1] * self.points.shape[1]  # of a row's neighbours
         return max(1, _CHUNK // max(len(self.points), numbers))
 
-    def _distance(self, points: Tensor, own: Tensor | None = None) -> Tensor:
-        """Mean distance to the nearest reference points, of each of ``(N, 2D)``, ``(N,)``.
+    def _terms(self, near: Tensor, places: Tensor) -> Tensor:
+        """The terms of rows, ``(N, T)``: see `_near` for the arguments."""
+        spacing = self.spacing[places] if len(self.spacing) else None
+        return terms(near, self.counts, spacing, self.fine)
+
+    def _near(self, points: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Distances to the nearest reference points, ascending, and their indices, ``(N, C)``.
 
         Args:
-            points: The points.
+            points: Points, ``(N, 2D)``.
             own: Which reference points they are, ``(N,)``, if they are such: none is its own
                 neighbour.
         """
         others = len(self.points) - (own is not None)
         if not others:
-            return points.new_zeros(len(points))
+            nothing = torch.zeros_like(points[:, :1])
+            return nothing, nothing.long()
         # The nearest are found by one product in single precision, and then measured exactly, so
         # that a row's score does not depend on the rows beside it.
-        near = self._nearest(points, own, min(self.count + SPARE, others))
-        exact = (self.points[near] - points[:, None]).norm(dim=2)
-        return exact.topk(min(self.count, others), dim=1, largest=False).values.mean(dim=1)
+        places = self._nearest(points, own, min(self.counts[-1] + SPARE, others))
+        exact = (self.points[places] - points[:, None]).norm(dim=2)
+        near = exact.topk(min(self.counts[-1], others), dim=1, largest=False)
+        return near.values, places.gather(1, near.indices)
 
     def _nearest(self, points: Tensor, own: Tensor | None, count: int) -> Tensor:
         """Indices of the nearest reference points, up to rounding, ``(N, count)``."""
@@ -215,6 +239,36 @@ class Neighbours(Resizable):
         if own is not None:
             square.scatter_(1, own[:, None], torch.inf)
         return square.topk(count, dim=1, largest=False, sorted=False).indices
+
+
+def terms(
+    near: Tensor, counts: Sequence[int], spacing: Tensor | None, fine: Tensor | float
+) -> Tensor:
+    """The terms of the score of `Neighbours`, ``(..., T)``.
+
+    Args:
+        near: Distances to the nearest reference points, ascending, ``(..., C)``.
+        counts: How many of them count in each term.
+        spacing: How far each of these points is from the others, ``(..., C)``; without it there is
+            no term that compares.
+        fine: A distance below which there is nothing to compare.
+    """
+    found = [near[..., :count].mean(dim=-1) for count in counts]
+    if spacing is not None:
+        # The last counts least, so that nothing jumps where another row takes its place.
+        weights = (1 + _LAST - near / near[..., -1:].clamp_min(_TINY)).square()
+        around = (weights * spacing).sum(dim=-1) / weights.sum(dim=-1)
+        found.append(((found[1] + fine) / (around + fine)).log())
+    return torch.stack(found, dim=-1)
+
+
+def shares(centre: Tensor) -> Tensor:
+    """The weight of each term of the score of `Neighbours`, like its centres, ``(T,)``."""
+    if len(centre) == 1:  # of older files
+        return torch.ones_like(centre)
+    weights = torch.full_like(centre, (1 - _RELATIVE) / (len(centre) - 1))
+    weights[-1] = _RELATIVE
+    return weights
 
 
 def references(rows: int, dim: int) -> int:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from compactflow.buffers import Resizable
 from compactflow.flows.flow import CompactFlow
-from compactflow.flows.neighbours import NEAREST, Neighbours, references
+from compactflow.flows.neighbours import Neighbours, references
 from compactflow.plugins import Kind
 from compactflow.pulls.base import Pull
 
@@ -133,9 +133,9 @@ class Nearness(Score):
         """Take reference rows among data ``(N, D)``, which are in random order."""
         rows = flow.preprocess(x[: references(len(x), self.dim)])
         # So many that at least half of them are inliers, were all outliers of one kind.
-        nearest = NEAREST + round(2 * self.outlier_share * len(rows))
+        more = round(2 * self.outlier_share * len(rows))
         codes = rows.shape[1] - self.dim
-        self.known = Neighbours(self.dim, len(rows), nearest, codes).to(flow.latent.like)
+        self.known = Neighbours(self.dim, len(rows), more, codes).to(flow.latent.like)
         self.known.fit(rows, flow.run)
 
     def lean(self, flow: CompactFlow, x: Tensor) -> bool:

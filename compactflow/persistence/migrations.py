@@ -155,24 +155,24 @@ def _from_5(content: Content) -> Content:
 def _from_6(content: Content) -> Content:
     """Keep reference rows as part of a flow's score; in version 6 they stood beside the scores.
 
-    They knew of no outliers, towards which to lean.
+    There was one term, the mean distance to the nearest, and no outliers towards which to lean.
     """
     weights: Content = {}
     for name, value in content["weights"].items():
         part, _, rest = name.partition(".")
         m, _, buffer = rest.partition(".")
-        if part == "neighbours":
-            weights[f"scores.{m}.known.{buffer}"] = value
-            # The first files of version 6 did not say how many count.
-            weights.setdefault(f"scores.{m}.known.nearest", torch.tensor(5))
-        else:
-            weights[name] = value
+        weights[f"scores.{m}.known.{buffer}" if part == "neighbours" else name] = value
     for name, rows in list(weights.items()):
-        known, found, _ = name.rpartition("known.rows")
-        if found:
-            none = {"direction": torch.zeros(2 * rows.shape[1])}
-            none |= dict.fromkeys(("start", "strength"), torch.zeros(()))
-            weights |= {f"{known}known.{buffer}": value for buffer, value in none.items()}
+        known, found, _ = name.rpartition("rows")
+        if found and known.endswith("known."):
+            none = torch.zeros(())
+            weights |= {known + "start": none, known + "strength": none}
+            weights[known + "direction"] = torch.zeros(2 * rows.shape[1])
+            weights[known + "spacing"] = torch.zeros(0)
+            # The first files of version 6 did not say how many count.
+            weights.setdefault(known + "nearest", torch.tensor(5))
+            for one in ("nearest", "centre", "unit"):
+                weights[known + one] = weights[known + one].reshape(1)
     return content | {"weights": weights}
 
 

@@ -17,11 +17,11 @@ _RANK = 256  # directions that are told apart; the variance of the others is tak
 
 @final
 class Decorrelation(nn.Module):
-    """Creates the half-whitening ``y = (x - m) W`` with ``W = ((C + I)/2)^(-1/2)``, symmetric.
+    """Creates the whitening ``y = (x - m) W`` with ``W = (s C + (1 - s) I)^(-1/2)``, symmetric.
 
-    C is the Ledoit-Wolf estimate of the columns' correlations. W is kept as ``r I + V (s - r) Vᵀ``
-    with the leading axes V of C, at most 256, so memory grows with D and not with D². If there are
-    more columns, V is orthogonal up to single precision only.
+    s is a share of the correlations, and C the Ledoit-Wolf estimate of them. W is kept as
+    ``r I + V (t - r) Vᵀ`` with the leading axes V of C, at most 256, so memory grows with D and
+    not with D². If there are more columns, V is orthogonal up to single precision only.
 
     Args:
         dim: The number of columns D.
@@ -29,7 +29,7 @@ class Decorrelation(nn.Module):
 
     mean: Tensor  # (D,)
     axes: Tensor  # V, (D, K)
-    stretch: Tensor  # s, (K,)
+    stretch: Tensor  # t, (K,)
     rest: Tensor  # r, ()
 
     def __init__(self, dim: int) -> None:
@@ -40,8 +40,8 @@ class Decorrelation(nn.Module):
         self.register_buffer("stretch", torch.ones(rank, dtype=torch.float64))
         self.register_buffer("rest", torch.ones((), dtype=torch.float64))
 
-    def fit(self, X: NDArray[np.float64]) -> None:
-        """Fit W to standardised columns ``(N, D)``."""
+    def fit(self, X: NDArray[np.float64], share: float = 0.5) -> None:
+        """Fit W to standardised columns ``(N, D)``; half-whitening by default."""
         from sklearn.covariance import ledoit_wolf_shrinkage  # it imports half of scikit-learn
 
         mean, rank = X.mean(axis=0), len(self.stretch)
@@ -60,7 +60,7 @@ class Decorrelation(nn.Module):
 
         def stretch(variance: NDArray[np.float64]) -> NDArray[np.float64]:
             shrunk = (1 - shrinkage) * variance.clip(min=0) + shrinkage * total / dim
-            return np.asarray(((shrunk + 1) / 2) ** -0.5)
+            return np.asarray((share * shrunk + (1 - share)) ** -0.5)
 
         self.mean = torch.from_numpy(mean)
         self.axes = torch.from_numpy(np.ascontiguousarray(axes))
@@ -68,7 +68,7 @@ class Decorrelation(nn.Module):
         self.rest = torch.from_numpy(stretch(np.array(others)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map columns ``(N, D)`` to rows with half of the correlations, ``(N, D)``."""
+        """Map columns ``(N, D)`` to rows with less correlation, ``(N, D)``."""
         return self._multiply(x - self.mean, self.stretch, self.rest)
 
     def inverse(self, y: Tensor) -> Tensor:

@@ -56,7 +56,7 @@ class JoinedColumns:
 
 
 def join_decorrelations(layers: Sequence[Decorrelation]) -> Callable[[Tensor], Tensor]:
-    """Several half-whitenings as one, from columns ``(M, D, N)`` to rows ``(M, N, D)``."""
+    """Several whitenings as one, from columns ``(M, D, N)`` to rows ``(M, N, D)``."""
     if len(layers[0].stretch) < len(layers[0].mean):  # a matrix would be larger than its parts
         return lambda columns: torch.stack(
             [layer(rows) for layer, rows in zip(layers, columns.mT, strict=True)]

@@ -21,6 +21,8 @@ __all__ = ["Marginal"]
 Array = NDArray[np.float64]
 
 _HEAVY = 3.0  # the excess kurtosis above which a column has heavy tails
+# What each of four flows sees: the share of w that counts, and of the correlations taken out.
+_VIEWS = ((1.0, 0.5), (0.0, 0.5), (1.0, 0.0), (1.0, 0.9))
 _STEP = 1e-6  # the least rise between two knots, in standard deviations
 
 
@@ -36,8 +38,9 @@ class Marginal(Preprocessing):
     square root, so that a new value stays apart from the known ones, however far. Then the columns
     are standardised and half of their correlations taken out.
 
-    Every second flow of an ensemble sees its columns with ``w = 0``. Normal scores close gaps,
-    and an outlier may lie in one.
+    The flows of an ensemble see four views in turn: this one, one with ``w = 0``, as normal scores
+    close gaps and an outlier may lie in one, one with all correlations, and one with a tenth of
+    them, so that their mistakes differ.
 
     Args:
         dim: The number of features D.
@@ -83,12 +86,13 @@ class Marginal(Preprocessing):
         self.unit = torch.from_numpy(unit)
         excess = (((X - X.mean(axis=0)) / unit) ** 4).mean(axis=0) - 3
         weights = np.where(excess > _HEAVY, self.heavy, self.light)
-        for j, (column, weight) in enumerate(zip(X.T, weights * (member % 2 == 0), strict=True)):
+        shown, decorrelated = _VIEWS[member % len(_VIEWS)]
+        for j, (column, weight) in enumerate(zip(X.T, weights * shown, strict=True)):
             knots, heights = _curve(column, unit[j], float(weight), self.knots.shape[1])
             self.knots[j] = self.heights[j] = torch.inf
             self.knots[j, : len(knots)] = torch.from_numpy(knots)
             self.heights[j, : len(knots)] = torch.from_numpy(heights)
-        self.decorrelation.fit(self._columns(torch.from_numpy(X)).numpy())
+        self.decorrelation.fit(self._columns(torch.from_numpy(X)).numpy(), decorrelated)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to preprocessed rows ``(N, D)``, in the layer's dtype."""

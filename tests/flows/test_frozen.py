@@ -90,7 +90,7 @@ def test_threads_share_the_chunks_in_order(ensemble, threads):
 def test_smallest_finds_the_smallest(columns):
     values = torch.rand(50, columns)
     values[0, :] = 1.0  # ties
-    count = min(columns, 8)
+    count = min(columns, 23)
     found = values.gather(1, smallest(values, count)).sort(dim=1).values
     assert (smallest(values, count).sort(dim=1).values.diff(dim=1) > 0).all()
     assert torch.allclose(found, values.sort(dim=1).values[:, :count], rtol=2e-4)
@@ -123,4 +123,4 @@ def test_a_single_row_takes_few_calls(ensemble):
     ensemble.signed_distance(X[:1])  # which prepares
     with Calls() as counted:
         ensemble.signed_distance(X[:1])
-    assert counted.count <= 11 * 2 + 70
+    assert counted.count <= 11 * 2 + 70 + 30  # a block, the search, and the terms of the score
