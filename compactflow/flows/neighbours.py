@@ -11,14 +11,14 @@ from torch import Tensor
 
 from compactflow.buffers import Resizable
 
-__all__ = ["SPARE", "Neighbours", "references", "shares", "terms"]
+__all__ = ["NEAREST", "SPARE", "Neighbours", "references", "shares", "terms"]
 
 _ROWS = 4096  # reference rows at most
 _NUMBERS = 3 << 17  # in the reference rows of one flow at most: 1.5 MiB of a file
 _COUNTS = (1, 5, 20)  # neighbours whose mean distance is a term of the score
 _RELATIVE = 1 / 6  # the weight of the term that compares with the distances around
 SPARE = 5  # more candidates than that, as they are found by rounded distances
-_AROUND = 5  # rows among which a draw varies
+NEAREST = 5  # rows among which a draw varies
 _OUTER = 0.95  # the quantile of the references' own distances that lies at 1
 _SHRINK = 0.1  # of the mean variance, added to all where an outlier's direction is sought
 _LEAST = 0.1  # of a unit, as a share of the reference points' spread: rounding is far below
@@ -107,9 +107,7 @@ class Neighbours(Resizable):
         features = self.rows[:, : self.dim]
         self.gain = (_size(features) / _size(encode(self.rows))).to(self.rows)
         self.attach(encode)
-        everyone = torch.split(torch.arange(len(rows), device=rows.device), self._at_once())
-        parts = [self._near(self.points[i], i) for i in everyone]
-        near, places = (torch.cat(part) for part in zip(*parts, strict=True))
+        near, places = self._among()
         self.spacing = near[:, : self.counts[1]].mean(dim=1).float().to(rows)
         own = self._terms(near, places)
         self.centre = own.median(dim=0).values
@@ -165,7 +163,7 @@ class Neighbours(Resizable):
     @torch.no_grad()
     def own(self) -> Tensor:
         """The score of each reference row among the others, ``(R,)``."""
-        return (self._own_distances() - self.centre) / self.unit
+        return self._weigh(self._terms(*self._among()))
 
     @torch.no_grad()
     def attach(self, encode: Callable[[Tensor], Tensor]) -> None:
@@ -186,9 +184,8 @@ class Neighbours(Resizable):
         whole = torch.compiler.is_compiling()
         split = [points] if whole else torch.split(points, self._at_once())
         parts = [self._terms(*self._near(part)) for part in split]
-        scaled = (torch.cat(parts) - self.centre) / self.unit
         leaning = self.strength * torch.log1p((points @ self.direction - self.start).relu())
-        return (scaled * shares(self.centre)).sum(dim=1) + leaning
+        return self._weigh(torch.cat(parts)) + leaning
 
     @property
     def latents(self) -> Tensor:
@@ -198,7 +195,7 @@ class Neighbours(Resizable):
     def around(self) -> Tensor:
         """For each reference row itself and the four nearest others, as indices, ``(R, 5)``."""
         all_rows = torch.arange(len(self.points), device=self.points.device)
-        others = min(_AROUND, len(all_rows)) - 1
+        others = min(NEAREST, len(all_rows)) - 1
         parts = torch.split(all_rows, self._at_once())
         near = [self._nearest(self.points[part], part, others) for part in parts]
         return torch.cat([all_rows[:, None], torch.cat(near)], dim=1)
@@ -211,6 +208,17 @@ class Neighbours(Resizable):
         """The terms of rows, ``(N, T)``: see `_near` for the arguments."""
         spacing = self.spacing[places] if len(self.spacing) else None
         return terms(near, self.counts, spacing, self.fine)
+
+    def _weigh(self, found: Tensor) -> Tensor:
+        """The score from terms ``(N, T)``, ``(N,)``."""
+        return ((found - self.centre) / self.unit * shares(self.centre)).sum(dim=1)
+
+    def _among(self) -> tuple[Tensor, Tensor]:
+        """`_near` of each reference point among the others."""
+        everyone = torch.arange(len(self.points), device=self.points.device)
+        parts = [self._near(self.points[i], i) for i in torch.split(everyone, self._at_once())]
+        near, places = zip(*parts, strict=True)
+        return torch.cat(near), torch.cat(places)
 
     def _near(self, points: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Distances to the nearest reference points, ascending, and their indices, ``(N, C)``.

@@ -24,7 +24,8 @@ def draw(lines: Sequence[Line]) -> Figure:
     axes.set_xlabel("median seconds of a fit")
     axes.set_ylabel("mean AUROC")
     axes.grid(alpha=0.3)
-    best, drawn = -1.0, []
+    best = -1.0
+    drawn: list[tuple[float, float]] = []
     for line in sorted(lines, key=lambda line: (line.median_fit, -line.auroc)):
         colour = "tab:red" if line.auroc > best else "0.35"
         best = max(best, line.auroc)
