@@ -151,12 +151,7 @@ def fit_ensemble(
         calibration.describe(ensemble.level),
         ensemble.level,
     )
-    return Fitted(
-        settings=settings,
-        ensemble=ensemble,
-        calibration=calibration,
-        history=history,
-    )
+    return Fitted(settings=settings, ensemble=ensemble, calibration=calibration, history=history)
 
 
 def _train(
@@ -181,23 +176,16 @@ def _train(
         networks = make_networks(parts, dim, settings.members, categories)
         score = find_class("score", parts["score"].choice)
         scoring: Any = score if isinstance(score, type) else type(score)
-        apart = scoring.combine is Score.combine
         hold_out = HoldOut.of(
             len(data),
             len(networks),
             settings.validation_fraction,
-            apart=apart,
+            apart=scoring.combine is Score.combine,
             weights=None if weights is None else torch.from_numpy(weights),
         )
         layers = make_layers(parts, dim, len(networks))
-        seen = x
-        if workers is None or not all(map(_is_own, layers)):
-            for m, rows in enumerate(hold_out.training_rows().T.numpy()):
-                layers[m].fit(data[rows, :dim], member=m)
-        else:
-            tasks = [(m, layer, hold_out) for m, layer in enumerate(layers)]
-            layers, views = map(list, zip(*workers.run(_fit_layer, data, tasks), strict=True))
-            seen = torch.from_numpy(np.stack(views, axis=1)).to(device)
+        layers, views = _fit_layers(layers, data, dim, hold_out, workers)
+        seen = x if views is None else torch.from_numpy(views).to(device)
         latent, trained = make_latent(parts, dim).to(device), hold_out.trained().to(device)
         anchors = adapt(parts, latent, layers[0].to(device), x[:, :dim], trained)
         ensemble, push = compose(parts, networks, layers, latent)
@@ -230,6 +218,27 @@ def _train(
         rows = x[known[:, m].to(device)]
         ensemble.fit_score(m, rows, outlier_share=settings.outlier_share)
     return ensemble, history, hold_out
+
+
+def _fit_layers(
+    layers: list[Preprocessing],
+    data: Array,
+    dim: int,
+    hold_out: HoldOut,
+    workers: Workers | None,
+) -> tuple[list[Preprocessing], NDArray[np.float32] | None]:
+    """Fit the first layers, each to the rows that train its flow.
+
+    Returns:
+        The layers, and all rows as each gives them, ``(N, M, D)``, if workers have fitted them.
+    """
+    if workers is None or not all(map(_is_own, layers)):
+        for m, rows in enumerate(hold_out.training_rows().T.numpy()):
+            layers[m].fit(data[rows, :dim], member=m)
+        return layers, None
+    tasks = [(m, layer, hold_out) for m, layer in enumerate(layers)]
+    fitted, views = zip(*workers.run(_fit_layer, data, tasks), strict=True)
+    return list(fitted), np.stack(views, axis=1)
 
 
 def _lean(ensemble: Ensemble, outliers: Array) -> None:
