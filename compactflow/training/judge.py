@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from compactflow.backbones.conditional import bind
 from compactflow.flows.flow import CompactFlow
 from compactflow.training.holdout import HoldOut, in_turn
-from compactflow.training.monitors import latent_energy, monitor
+from compactflow.training.monitors import latent_energy, monitor, within
 from compactflow.training.objective import Objective
 from compactflow.training.options import History, TrainingOptions
 
@@ -66,6 +66,7 @@ class Judge:
         self._stack = flow.backbone
         self._flow = CompactFlow(copy.deepcopy(flow.backbone), flow.latent)
         self._reference, settled = self._settle(2 * self._rows).chunk(2)
+        self._within = within(self._reference)
         self.history: History = {}
         self._best, self._checks_since_best = math.inf, 0
         self._noise = self._measure_noise(settled)
@@ -85,6 +86,7 @@ class Judge:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a state that `state_dict` gave."""
         self._reference = state["reference"].to(self._reference)
+        self._within = within(self._reference)
         self.history = state["history"]
         self._best, self._checks_since_best = state["best"], state["checks_since_best"]
         self._noise, self._kept = state["noise"], state["kept"]
@@ -103,13 +105,21 @@ class Judge:
         self._flow.backbone.load_state_dict(self._stack.state_dict())
         if self._objective.trained():
             self._reference = self._settle(self._rows)
-        given, trained = bind(self._flow.backbone, self._trained)
-        latents = given(trained)
+            self._within = within(self._reference)
+        given, rows = bind(self._flow.backbone, torch.cat([self._judging, self._trained]))
+        latents, trained = given(rows).tensor_split([len(self._judging)])
         record = {
             "step": step,
             "loss": loss,
-            **monitor(self._flow, self._judging, self._reference, self._generator),
-            "training_energy_distance": latent_energy(self._flow, latents, self._reference),
+            **monitor(
+                self._flow,
+                self._judging,
+                self._reference,
+                self._generator,
+                z=latents,
+                within_reference=self._within,
+            ),
+            "training_energy_distance": self._energy(trained),
         }
         for name, value in record.items():
             self.history.setdefault(name, []).append(value)
@@ -134,6 +144,9 @@ class Judge:
         rose = f"the latent energy distance rose from {first:.3g} to {energy:.3g}"
         return go_on, rose if runaway and not go_on else ""
 
+    def _energy(self, z: Tensor) -> float:
+        return latent_energy(self._flow, z, self._reference, self._within)
+
     def _settle(self, n: int) -> Tensor:
         pull, entropic = self._objective.pull, self._objective.push.entropic
         draw = pull.settle if entropic else pull.latent.sample
@@ -151,5 +164,5 @@ class Judge:
                 generator=self._generator,
                 device=settled.device,
             )
-            draws.append(latent_energy(self._flow, settled[rows], self._reference))
+            draws.append(self._energy(settled[rows]))
         return float(np.std(draws))

@@ -16,28 +16,37 @@ __all__ = [
     "latent_energy",
     "monitor",
     "reconstruction_error",
+    "within",
 ]
 
 _STRETCHED_ROWS = 32
 
 
-def energy_distance(a: Tensor, b: Tensor) -> float:
+def within(b: Tensor) -> float:
+    """Mean distance between two rows of ``(M, D)``, M ≥ 2."""
+    return float(torch.cdist(b, b).sum()) / (len(b) * (len(b) - 1))
+
+
+def energy_distance(a: Tensor, b: Tensor, within_b: float | None = None) -> float:
     """Energy distance between two samples, the unbiased U-statistic (may be just below 0).
 
     Args:
         a: ``(N, D)``, N ≥ 2; or ``(K, N, D)`` for the mean over K samples.
         b: ``(M, D)``, M ≥ 2.
+        within_b: `within` of b, if it is known.
 
     References:
         Székely, Rizzo (2013), *Energy statistics: A class of statistics based on distances*.
     """
-    samples, n, m = a.shape[:-2].numel(), a.shape[-2], len(b)
+    samples, n = a.shape[:-2].numel(), a.shape[-2]
     within_a = torch.cdist(a, a).sum() / (samples * n * (n - 1))
-    within_b = torch.cdist(b, b).sum() / (m * (m - 1))
+    within_b = within(b) if within_b is None else within_b
     return float(2 * torch.cdist(a, b).mean() - within_a - within_b)
 
 
-def latent_energy(flow: CompactFlow, z: Tensor, reference: Tensor) -> float:
+def latent_energy(
+    flow: CompactFlow, z: Tensor, reference: Tensor, within_reference: float | None = None
+) -> float:
     """Energy distance of a flow's latents ``(N, D)`` from a reference ``(K, D)``.
 
     Of an ensemble it is the mean over the flows, each by its own rows: what they give together, a
@@ -45,7 +54,7 @@ def latent_energy(flow: CompactFlow, z: Tensor, reference: Tensor) -> float:
     has no energy distance, all rows are judged together.
     """
     alone = len(z) < 2 * flow.backbone.members
-    return energy_distance(z if alone else _by_member(flow, z), reference)
+    return energy_distance(z if alone else _by_member(flow, z), reference, within_reference)
 
 
 def inlier_fraction(flow: CompactFlow, z: Tensor) -> float:
@@ -89,7 +98,13 @@ def conditioning(
 
 @torch.no_grad()
 def monitor(
-    flow: CompactFlow, x: Tensor, reference: Tensor, generator: torch.Generator | None = None
+    flow: CompactFlow,
+    x: Tensor,
+    reference: Tensor,
+    generator: torch.Generator | None = None,
+    *,
+    z: Tensor | None = None,
+    within_reference: float | None = None,
 ) -> dict[str, float]:
     """All monitors of a flow, or of an ensemble side by side, on preprocessed inliers.
 
@@ -101,16 +116,19 @@ def monitor(
         reference: A fixed sample of the latents' equilibrium, ``(K, D)``; fixed, so that the
             energy distances of two checks differ by the flow alone.
         generator: Where to draw random numbers from.
+        z: The latents of x, if they are known.
+        within_reference: `within` of the reference, if it is known.
 
     Returns:
         ``energy_distance`` (latent units, the mean over the flows), ``inlier_fraction`` (in
         [0, 1]), ``reconstruction_error`` (relative) and ``conditioning`` (at least 1, that of the
         worst flow).
     """
-    given, features = bind(flow.backbone, x)
-    z = given(features)
+    if z is None:
+        given, features = bind(flow.backbone, x)
+        z = given(features)
     return {
-        "energy_distance": latent_energy(flow, z, reference),
+        "energy_distance": latent_energy(flow, z, reference, within_reference),
         "inlier_fraction": inlier_fraction(flow, z),
         "reconstruction_error": reconstruction_error(flow, x, z),
         "conditioning": conditioning(flow, x, z, generator=generator),
