@@ -101,8 +101,8 @@ class OneClassFlow(EnsembleDetector):
             keep inside, or ``"natural"`` for the latent's own boundary, signed distance 0.
         categorical: Columns of a table to take for categories, though they hold numbers, or a
             different text in nearly every row.
-        context: Columns of a table given which the numbers in the others are judged: what is usual
-            for this machine, or at this hour.
+        context: Columns of a table given which the others are judged: what is usual for this
+            machine, or at this hour. Backbones that take a context see it.
         windows: For time series the arguments of `compactflow.windows`, as ``{"size": 16, "by":
             "pump", "time": "when"}``: each row is seen with what came before it in its table.
             Blocks of consecutive rows are held out together, unless `fit` is given groups.

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import compactflow
 from compactflow.encoding.encoder import TableEncoder
@@ -56,3 +57,57 @@ def test_what_is_usual_elsewhere_is_an_outlier_here(tmp_path):
     detector.save(tmp_path / "model")
     loaded = compactflow.load(tmp_path / "model")
     np.testing.assert_array_equal(loaded.signed_distance(odd), detector.signed_distance(odd))
+
+
+def turning(rows, seed):
+    """Machines of which half join two features the one way, and half the other."""
+    rng = np.random.default_rng(seed)
+    machine, x = rng.integers(0, 4, rows), rng.normal(size=rows)
+    y = np.where(machine < 2, x, -x) + 0.1 * rng.normal(size=rows)
+    return pd.DataFrame({"machine": [f"m{i}" for i in machine], "x": x, "y": y})
+
+
+@pytest.mark.slow
+def test_flows_see_how_features_hang_together_in_a_context():
+    detector = compactflow.build(context=["machine"], random_state=0).fit(turning(800, 0))
+    new = turning(400, 1)
+    other = new.assign(
+        machine=new["machine"].map({"m0": "m2", "m1": "m3", "m2": "m0", "m3": "m1"})
+    )
+    off = other[new["x"].abs() > 1]
+    assert (detector.predict(new) == 1).mean() > 0.85
+    assert (detector.predict(off) == -1).mean() > 0.7
+    assert (detector.predict(detector.sample(50, 0)) == 1).all()
+
+
+@pytest.mark.parametrize("score_by", ["neighbours", "support"])
+def test_samples_and_latents_have_the_context_that_is_asked_for(score_by):
+    train = machines(300, 0)
+    detector = compactflow.build(
+        context=["machine"], score_by=score_by, max_steps=5, members=1, random_state=0
+    ).fit(train)
+    drawn = detector.sample(40, 0, context=pd.DataFrame({"machine": ["m7"]}))
+    assert set(drawn["machine"]) == {"m7"}
+    assert abs(drawn["heat"].mean() - 70) < 3
+    assert (detector.predict(drawn) == 1).all()
+    assert set(detector.sample(40, 0)["machine"]) <= set(train["machine"])
+    decoded = detector.inverse_transform(detector.transform(train), context=train)
+    np.testing.assert_allclose(decoded["heat"], train["heat"], atol=1e-3)
+    with pytest.raises(ValueError, match="give context, a table with 'machine'"):
+        detector.inverse_transform(detector.transform(train))
+    with pytest.raises(ValueError, match="context must have one row or 40, got 300"):
+        detector.sample(40, context=train)
+    with pytest.raises(ValueError, match="no columns 'machine'"):
+        detector.sample(40, context=train[["load"]])
+
+
+def test_an_unseen_category_and_a_gap_are_judged_as_of_no_group():
+    detector = compactflow.build(
+        context=["machine", "load"], max_steps=2, members=1, random_state=0
+    ).fit(machines(300, 0))
+    odd = pd.DataFrame(
+        {"machine": ["new", None, "m3", "new"], "load": [0.0, 0.0, None, 0.0], "heat": [55.0] * 4}
+    )
+    scores = detector.signed_distance(odd)
+    assert np.isfinite(scores).all()
+    assert scores[0] == scores[3]
