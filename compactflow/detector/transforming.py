@@ -125,6 +125,8 @@ class EnsembleTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Bas
                 f"X has {Z.shape[1]} latent features, but {type(self).__name__} has "
                 f"{self.ensemble_.dim}"
             )
+        if context is None and self.encoder_ is not None and self.encoder_.context is not None:
+            raise self.encoder_.lacking()
         given, codes = self._given(context, len(Z))
         return self._as_came(self.ensemble_.decode(Z, codes), given)
 

@@ -281,12 +281,16 @@ class TableEncoder:
         if given is None and self.carries and features.shape[1] > self.dim:
             given = self.context.uncarried(features[:, self.dim :])
         if given is None:
-            names = ", ".join(repr(part.name) for part in self.context.parts)
-            raise ValueError(
-                "what the detector knows is given a context, and these rows have none: give "
-                f"context, a table with {names}"
-            )
+            raise self.lacking()
         return given
+
+    def lacking(self) -> ValueError:
+        """The error where rows have no context and need one."""
+        names = ", ".join(repr(part.name) for part in self._all[len(self.parts) :])
+        return ValueError(
+            "what the detector knows is given a context, and these rows have none: give "
+            f"context, a table with {names}"
+        )
 
     @property
     def _encoded(self) -> list[str]:
