@@ -36,6 +36,13 @@ class Taken(NamedTuple):
         outliers: Known outliers, ``(K, D)``, if there are any.
         weights: How much each row of `data` counts, ``(N,)``, if a weight was given.
         groups: The number of each row's group, ``(N,)``, if there are groups.
+
+    Examples:
+        >>> from compactflow import OneClassFlow
+        >>> X = np.random.default_rng(0).normal(size=(60, 2))
+        >>> taken = take_training(OneClassFlow(), X, None, np.repeat([1.0, 0.0], 30), None)
+        >>> taken.data.shape, taken.groups
+        ((30, 2), None)
     """
 
     data: Array
