@@ -156,8 +156,7 @@ class TableEncoder:
         for p, part in enumerate(self.parts):
             text = part.describe() + ", gaps count" * (p in self.masks)
             said[part.name] = f"{said[part.name]}; {text}" if part.name in said else text
-        given = [] if self.context is None else self.context.parts
-        said |= {part.name: f"context: {part.describe()}" for part in given}
+        said |= {part.name: f"context: {part.describe()}" for part in self._all[len(self.parts) :]}
         if self.windows is not None:
             said = self.windows.describe(said)
         return said | {name: f"left out: {why}" for name, why in self.left_out.items()}
@@ -262,9 +261,7 @@ class TableEncoder:
         for p, (part, group) in enumerate(zip(self.parts, self.groups, strict=True)):
             masked = p in self.masks
             column = part.restore(features[:, group[: len(group) - masked]])
-            codes.append(
-                np.where(features[:, group[-1]] > 0.5, np.nan, column) if masked else column
-            )
+            codes.append(np.where(masked & (features[:, group[-1]] > 0.5), np.nan, column))
         return np.column_stack(codes)
 
     def _codes(self, table: pa.Table, parts: list[Part]) -> Array:
