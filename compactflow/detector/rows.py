@@ -18,7 +18,7 @@ from compactflow.encoding.frames import as_arrow, library_of
 from compactflow.encoding.inference import FEWEST_ROWS, is_plain
 from compactflow.encoding.windows import Windows
 
-__all__ = ["Taken", "take", "take_training", "titles_of"]
+__all__ = ["take", "take_training", "titles_of"]
 
 Array = NDArray[np.float64]
 
