@@ -24,7 +24,8 @@ def update(
     """Add later inliers to the reference rows, and their scores to the calibration.
 
     Each flow leaves out some of them, as in a fit, and these are scored by it. With more reference
-    rows no score rises, so the earlier scores stay on the safe side.
+    rows no distance rises, so the earlier scores stay on the safe side, nearly: how a distance
+    compares with those around may change.
 
     Args:
         ensemble: The fitted flows, which stay as they are.

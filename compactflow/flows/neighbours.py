@@ -107,8 +107,7 @@ class Neighbours(Resizable):
         features = self.rows[:, : self.dim]
         self.gain = (_size(features) / _size(encode(self.rows))).to(self.rows)
         self.attach(encode)
-        near, places = self._among()
-        self.spacing = near[:, : self.counts[1]].mean(dim=1).float().to(rows)
+        near, places = self._space()
         own = self._terms(near, places)
         self.centre = own.median(dim=0).values
         least = torch.full_like(self.centre, _LEAST) * _size(self.points)
@@ -126,6 +125,8 @@ class Neighbours(Resizable):
         rows = torch.cat([self.rows, rows.float().to(self.rows)])
         self.rows = rows[-references(*rows.shape) :]
         self.attach(encode)
+        if len(self.spacing):
+            self._space()
 
     @torch.no_grad()
     def lean(self, y: Tensor, z: Tensor) -> None:
@@ -212,6 +213,12 @@ class Neighbours(Resizable):
     def _weigh(self, found: Tensor) -> Tensor:
         """The score from terms ``(N, T)``, ``(N,)``."""
         return ((found - self.centre) / self.unit * shares(self.centre)).sum(dim=1)
+
+    def _space(self) -> tuple[Tensor, Tensor]:
+        """Measure the spacing; returns `_among`."""
+        near, places = self._among()
+        self.spacing = near[:, : self.counts[1]].mean(dim=1).float().to(self.rows)
+        return near, places
 
     def _among(self) -> tuple[Tensor, Tensor]:
         """`_near` of each reference point among the others."""

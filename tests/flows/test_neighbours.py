@@ -44,3 +44,12 @@ def test_more_rows_count_where_some_may_be_outliers():
     few, many = (fitted(torch.cat([rows, clump]), more=more) for more in (0, 16))
     assert few(clump, 0 * clump).max() < many(clump, 0 * clump).min()
     assert many.nearest.tolist() == [17, 21, 36]
+
+
+def test_later_rows_change_the_spacing_of_earlier_ones():
+    rows = torch.randn(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    whole, grown = (Neighbours(2, rows=n).double() for n in (60, 40))
+    whole.fit(rows, lambda y: y)
+    grown.fit(rows[:40], lambda y: y)
+    grown.extend(rows[40:], lambda y: y)
+    assert torch.equal(grown.spacing, whole.spacing)
