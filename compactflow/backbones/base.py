@@ -82,6 +82,8 @@ class Backbone(nn.Module, ABC):
     def inverse(self, z: Tensor, *, start: Tensor | None = None) -> Tensor:
         """Map latents to data.
 
+        It need not have a gradient; if it has one, it is the whole one.
+
         Args:
             z: Latents, ``(N, D)``.
             start: A guess at the answer, ``(N, D)``, from which an iterative inverse starts; an

@@ -64,15 +64,22 @@ class Chain(Backbone):
     def inverse(
         self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
     ) -> Tensor:
-        """Map latents ``(N, D)`` to data ``(N, D)``; see `Backbone.inverse`."""
+        """Map latents ``(N, D)`` to data ``(N, D)``; see `Backbone.inverse`.
+
+        It has a gradient if the inverse of each link has one.
+        """
         links = self._links(context)
         starts: list[Tensor | None] = [start] * len(links)
         if start is not None:
             for i, link in enumerate(links[:-1]):
                 starts[i + 1] = start = link(start)
-        for link, begin in zip(reversed(links), reversed(starts), strict=True):
-            z = link.inverse(z, start=begin)
-        return z
+        cut = False
+        for i, link in reversed(list(enumerate(links))):
+            asked = z.requires_grad or any(p.requires_grad for p in self.links[i].parameters())
+            z = link.inverse(z, start=starts[i])
+            cut = cut or (asked and not z.requires_grad)
+        # Else what the links before it give would pass for the gradient of all.
+        return z.detach() if cut else z
 
     def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
         """The sum of the links', ``(N,)``."""

@@ -57,6 +57,14 @@ def test_it_is_its_links_one_after_the_other():
     assert Chain(3, links=LINKS[:1]).parallel
 
 
+@pytest.mark.parametrize("links", [LINKS[:2], LINKS[1::-1], LINKS[:1] * 2])
+def test_an_inverse_has_the_gradient_of_all_its_links_or_none(links):
+    chain = Chain(3, links=links)
+    z = torch.randn(5, 3, requires_grad=True)
+    whole = all(isinstance(link, Coupling) for link in chain.links)
+    assert chain.inverse(z).requires_grad == whole
+
+
 def test_couplings_in_a_chain_push_without_noise():
     chain = Chain(3, links=LINKS[:2]).double()
     x = torch.randn(5, 3).double()
