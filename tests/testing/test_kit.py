@@ -752,7 +752,67 @@ class PreparedInSingle(Network):
         return lambda x: self(x).float().to(x)
 
 
+class InContext(Backbone):
+    """A right backbone that takes a context, to plant faults in."""
+
+    def __init__(self, dim, *, context=0):
+        super().__init__(dim, context)
+        self.flow = Coupling(dim, blocks=2, width=8, permutation="hard", context=context)
+
+    def forward(self, x, *, context=None):
+        return self.flow(x, context=context)
+
+    def inverse(self, z, *, start=None, context=None):
+        return self.flow.inverse(z, context=context)
+
+
+class Deaf(InContext):
+    def forward(self, x, *, context=None):
+        return super().forward(x, context=0 * context)
+
+    def inverse(self, z, *, start=None, context=None):
+        return super().inverse(z, context=0 * context)
+
+
+class DecodesInAnother(InContext):
+    def inverse(self, z, *, start=None, context=None):
+        return super().inverse(z, context=-context)
+
+
+class LogDetInAnother(InContext):
+    def log_abs_det(self, x, *, context=None):
+        return self.flow.log_abs_det(x, context=-context)
+
+
+class RecodesInAnother(InContext):
+    def recode(self, z, *, start=None, context=None):
+        with torch.no_grad():
+            x = self.inverse(z, context=context)
+        return self(x, context=-context)
+
+
+class MixesContexts(InContext):
+    def forward(self, x, *, context=None):
+        return super().forward(x, context=context.mean(dim=0).expand_as(context))
+
+    def inverse(self, z, *, start=None, context=None):
+        return super().inverse(z, context=context.mean(dim=0).expand_as(context))
+
+
+class SwapsContexts(InContext):
+    parallel = True
+
+    def forward(self, x, *, context=None):
+        return super().forward(x, context=context.flip(0) if x.ndim == 3 else context)
+
+
 BACKBONE_FAULTS = {
+    Deaf: {"context-counts"},
+    DecodesInAnother: {"context-round-trip"},
+    LogDetInAnother: {"context-log-abs-det"},
+    RecodesInAnother: {"context-gradients"},
+    MixesContexts: {"context-of-other-rows"},
+    SwapsContexts: {"context-side-by-side"},
     OtherLogDetInEval: {"log-abs-det-is-autograds"},
     LogDetOffInEight: {"log-abs-det-is-autograds"},
     InverseHasAnotherSlope: {"gradients-are-slopes"},
@@ -1104,6 +1164,7 @@ PUSH_FAULTS = {
         ("backbone", Network),
         pytest.param("backbone", FrozenRotation, marks=pytest.mark.slow),
         pytest.param("backbone", StartsWithData, marks=pytest.mark.slow),
+        pytest.param("backbone", InContext, marks=pytest.mark.slow),
         ("push", Base),
         pytest.param("push", Spread, marks=pytest.mark.slow),
     ],
