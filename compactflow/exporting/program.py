@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -105,8 +105,61 @@ def _softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     return torch.where(beta * x > threshold, x, soft)
 
 
+def _full_like(x: Tensor, value: Any, *, dtype: torch.dtype | None = None, **_: Any) -> Tensor:  # noqa: ANN401
+    """`torch.full_like` by a constant in its own precision; ONNX's goes through float32."""
+    if not isinstance(value, float):
+        return NotImplemented
+    return torch.scalar_tensor(value, dtype=dtype or x.dtype).expand(x.shape)
+
+
+def _new_full(
+    x: Tensor,
+    size: Sequence[int],
+    value: Any,  # noqa: ANN401
+    *,
+    dtype: torch.dtype | None = None,
+    **_: Any,  # noqa: ANN401
+) -> Tensor:
+    """`torch.Tensor.new_full` as `_full_like`."""
+    if not isinstance(value, float):
+        return NotImplemented
+    return torch.scalar_tensor(value, dtype=dtype or x.dtype).expand(size)
+
+
+def _full(
+    size: Sequence[int],
+    value: Any,  # noqa: ANN401
+    *,
+    dtype: torch.dtype | None = None,
+    **_: Any,  # noqa: ANN401
+) -> Tensor:
+    """`torch.full` as `_full_like`."""
+    if not isinstance(value, float):
+        return NotImplemented
+    return torch.scalar_tensor(value, dtype=dtype or torch.get_default_dtype()).expand(size)
+
+
+def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:  # noqa: ANN401
+    """`torch.masked_fill` as `_full_like`."""
+    if not isinstance(value, float):
+        return NotImplemented
+    return torch.where(mask, torch.scalar_tensor(value, dtype=x.dtype), x)
+
+
+def _addmm(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """`torch.addmm`, whose factors ONNX has in float32, where these are not exact there."""
+    if all(factor == float(np.float32(factor)) for factor in (beta, alpha)):
+        return NotImplemented
+    return beta * x + alpha * (a @ b)
+
+
 # What runtimes lack in float64, in terms of what they have.
 _PLAIN: dict[Any, Callable[..., Tensor]] = {
+    torch.ops.aten.addmm.default: _addmm,
+    torch.ops.aten.full.default: _full,
+    torch.ops.aten.full_like.default: _full_like,
+    torch.ops.aten.masked_fill.Scalar: _masked_fill,
+    torch.ops.aten.new_full.default: _new_full,
     torch.ops.aten.searchsorted.Tensor: _search,
     torch.ops.aten.softplus.default: _softplus,
 }
