@@ -82,7 +82,9 @@ def distance_is_a_distance(make: Make) -> None:
         inside = around(latent, 2000)
         deep = latent.signed_distance(inside).min() / 2
         inside = inside[latent.signed_distance(inside) < deep]
-        depth = torch.cdist(inside, _crossings(latent, 4000)).amin(dim=1)
+        # Lines outward seldom cross what lies within, such as the inner spheres of shells.
+        edge = torch.cat([_crossings(latent, 4000), latent.boundary(4000)])
+        depth = torch.cdist(inside, edge).amin(dim=1)
         _require_near(latent, inside, -depth, 0.4, "inside")
 
 
@@ -217,7 +219,8 @@ def gauge_fits(make: Make) -> None:
 def finite_far_away(make: Make) -> None:
     """Distance, constraints and projection are finite a million units away, in both precisions.
 
-    Those in float32 are those in float64, to 1e-3.
+    Those in float32 are those in float64, to 1e-3; of points of the support that are as near, but
+    for float32's rounding, it may project to another.
     """
     latent, far = make(3), _far(3, torch.float64)
     exact: dict[str, Tensor] = {}
@@ -230,8 +233,22 @@ def finite_far_away(make: Make) -> None:
         require_finite(f"at |z| = 1e6 in {dtype}", **values)
         require(not latent.log_prob(z).isnan().any(), f"log_prob is NaN at 1e6 in {dtype}")
         for name, value in values.items():
-            right = exact.setdefault(name, value).to(dtype)
-            require(equal(value, right, 1e-3), f"{name} at 1e6 is another in {dtype}")
+            right = exact.setdefault(name, value)
+            found = value.double()
+            if name == "project":
+                tied = _tied(make(3).double(), far, found, right)
+                found = torch.where(tied.unsqueeze(1), right, found)
+            require(equal(found, right, 1e-3), f"{name} at 1e6 is another in {dtype}")
+
+
+def _tied(latent: Latent, z: Tensor, found: Tensor, right: Tensor) -> Tensor:
+    """Which points, found in float32, are as near as those of float64, and nearest around."""
+    away = (z - found).norm(dim=1, keepdim=True)
+    nearer = away[:, 0] - (right - z).norm(dim=1)
+    step = 0.1 * latent.sample(1000).std(dim=0).min()
+    around_it = latent.project(found + step * (z - found) / away)
+    nearest = (around_it - found).abs().amax(dim=1) < 1e-3
+    return nearest & (nearer < 2 * torch.finfo(torch.float32).eps * z.norm(dim=1))
 
 
 def _normals(latent: Latent) -> tuple[Tensor, Tensor]:
