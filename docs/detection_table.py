@@ -1,4 +1,7 @@
-"""Writes detection.md's table, picture and CSV: ``python docs/detection_table.py JOURNAL``."""
+"""Writes detection.md's tables, picture and CSV, of the journals of two benchmarks.
+
+``python docs/detection_table.py SEEDS LONG``: of several seeds, and of one with more peers.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from compactflow.experiments.rows import Row, write_csv
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "detection.md"
-START, END = "<!-- table -->\n", "<!-- end of table -->\n"
+END = "<!-- end of table -->\n"
 
 _OURS = "compactflow"
 _HEAD = (
@@ -58,21 +61,28 @@ def render(ranking: Ranking, rows: Sequence[Row]) -> str:
     return _HEAD + "".join(lines)
 
 
-def main() -> None:
-    """Write the three."""
-    rows = read(Path(sys.argv[1]))
-    ranking = rank(rows)
-    before, rest = PAGE.read_text(encoding="utf-8").split(START)
-    after = rest.split(END)[1]
-    text = before + START + render(ranking, rows) + END + after
-    PAGE.write_text(text, encoding="utf-8")
-    front.draw(ranking.lines).savefig(FOLDER / "images" / "detection-front.png")
+def write(rows: Sequence[Row], path: Path) -> None:
+    """The rows, with few digits."""
     kept = ("folder", "set", "detector", "seed", "auroc", "average_precision", "inside")
     digits = [
         {name: round(row[name], 4) if isinstance(row[name], float) else row[name] for name in kept}
         for row in rows
     ]
-    write_csv(FOLDER / "tables" / "detection.csv", digits)
+    write_csv(path, digits)
+
+
+def main() -> None:
+    """Write them all."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, journal in zip(("detection", "detection-peers"), sys.argv[1:], strict=True):
+        rows = read(Path(journal))
+        ranking = rank(rows)
+        start = f"<!-- {name} -->\n"
+        before, rest = text.split(start)
+        text = before + start + render(ranking, rows) + END + rest.split(END, 1)[1]
+        write(rows, FOLDER / "tables" / f"{name}.csv")
+    PAGE.write_text(text, encoding="utf-8")
+    front.draw(ranking.lines).savefig(FOLDER / "images" / "detection-front.png")
 
 
 if __name__ == "__main__":
