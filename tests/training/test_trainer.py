@@ -221,21 +221,22 @@ def test_no_log_det_is_ever_asked_for(push):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", [None, "paper"])
-def test_trained_beats_untrained(preset):
+@pytest.mark.parametrize("options", [{"score_by": "support"}, {}, {"preset": "paper"}])
+def test_trained_beats_untrained(options):
     X = moons(1000).numpy()
     rng = np.random.default_rng(0)
     test = np.concatenate([moons(500, seed=1).numpy(), rng.uniform([-2, -1.5], [3, 2], (500, 2))])
     outlier = np.repeat([0, 1], 500)
     auroc = {}
     for steps, rate in ((1, 1e-12), (1500, None)):
-        detector = OneClassFlow(preset=preset, max_steps=steps, learning_rate=rate, random_state=0)
+        detector = OneClassFlow(**options, max_steps=steps, learning_rate=rate, random_state=0)
         with warnings.catch_warnings():
             warnings.simplefilter("error", TrainingDivergedWarning)
             scores = detector.fit(X).signed_distance(test)
         assert np.unique(scores).size > 900
         auroc[steps] = roc_auc_score(outlier, scores)
-    assert auroc[1500] > auroc[1] + 0.005
+    # Neighbours rank well in the untrained network's eyes too.
+    assert auroc[1500] > auroc[1] + (0.005 if options else 0.002)
     assert auroc[1500] > 0.8
 
 
