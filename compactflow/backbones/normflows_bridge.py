@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone, ConvergenceError
 from compactflow.backbones.conditional import takes_context
+from compactflow.backbones.squashing import Squash
 
 __all__ = ["NormflowsFlow", "from_normflows", "maf", "nsf", "realnvp"]
 
@@ -157,20 +158,34 @@ def nsf(dim: int, *, layers: int = 4, width: int = 64, context: int = 0) -> Norm
     return from_normflows(flows, dim, context=context)
 
 
-def maf(dim: int, *, layers: int = 4, width: int = 64, context: int = 0) -> NormflowsFlow:
+def maf(
+    dim: int,
+    *,
+    layers: int = 4,
+    width: int = 64,
+    horizon: float | None = 1.0,
+    context: int = 0,
+) -> NormflowsFlow:
     """Make masked affine autoregressive layers, reversed so that data → latent is one pass.
 
-    Its inverse loses digits of rows beyond about a hundred standard deviations, as the map there
-    stretches and squeezes by factors that its precision does not hold: decode no such rows, or
-    take ``"autoregressive"``.
+    Args:
+        dim: The dimension D, at least 2.
+        layers: Number of layers.
+        width: Hidden units.
+        horizon: c, where the networks see ``c asinh(x / c)``. normflows' own see x itself, which
+            ``None`` gives back: scales then go to their limits as shifts grow, so that rows beyond
+            about a hundred standard deviations do not return from the inverse.
+        context: The features of the context.
 
     Raises:
-        ValueError: If `dim` is 1.
+        ValueError: If `dim` is 1, or `horizon` not positive.
     """
     _check_two("MAF", dim)
     flows: list[nf.flows.Flow] = []
     for _ in range(layers):
         masked = nf.flows.MaskedAffineAutoregressive(dim, width, context_features=context or None)
+        if horizon is not None:
+            masked.autoregressive_net.preprocessing = Squash(horizon)
         flows += [_Reversed(masked), nf.flows.LULinearPermute(dim)]
     return from_normflows(flows, dim, context=context)
 

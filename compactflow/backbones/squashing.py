@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import final
 
-__all__ = ["soft_clamp", "squash"]
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Squash", "soft_clamp", "squash"]
 
 
 def soft_clamp(x: Tensor, bound: float) -> Tensor:
@@ -23,3 +25,25 @@ def squash(x: Tensor, horizon: float) -> Tensor:
     sign = torch.copysign(x.new_full((), horizon), x.detach())
     r = x / sign
     return sign * (r + torch.hypot(r, r.new_ones(()))).log()
+
+
+@final
+class Squash(nn.Module):
+    """Creates the layer that squashes what a network sees.
+
+    Args:
+        horizon: c, where the network sees ``c asinh(x / c)``, positive.
+
+    Raises:
+        ValueError: If `horizon` is not positive.
+    """
+
+    def __init__(self, horizon: float) -> None:
+        super().__init__()
+        if not horizon > 0:
+            raise ValueError(f"horizon must be positive, got {horizon}")
+        self.horizon = horizon
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Squash values of any shape."""
+        return squash(x, self.horizon)

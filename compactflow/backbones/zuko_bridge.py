@@ -8,9 +8,11 @@ from typing import Any, cast, final
 import zuko
 from torch import Tensor
 from torch.distributions import Transform
+from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.lazy import Flow, LazyTransform, UnconditionalTransform
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.squashing import Squash
 
 __all__ = ["ZukoFlow", "from_zuko", "maf", "nice", "nsf"]
 
@@ -105,14 +107,32 @@ def nice(dim: int, *, context: int = 0, **options: Any) -> ZukoFlow:  # noqa: AN
     return from_zuko(zuko.flows.NICE(dim, context, **options), context=context)
 
 
-def maf(dim: int, *, context: int = 0, **options: Any) -> ZukoFlow:  # noqa: ANN401
+def maf(
+    dim: int,
+    *,
+    horizon: float | None = 1.0,
+    context: int = 0,
+    **options: Any,  # noqa: ANN401
+) -> ZukoFlow:
     """Make a ``zuko.flows.MAF``; `options` are its arguments.
 
-    Its inverse loses digits of rows beyond about a hundred standard deviations, as the map there
-    stretches and squeezes by factors that its precision does not hold: decode no such rows, or
-    take ``"autoregressive"``.
+    Args:
+        dim: The dimension D.
+        horizon: c, where the networks see ``c asinh(x / c)``. zuko's own see x itself, which
+            ``None`` gives back: scales then go to their limits as shifts grow, so that rows beyond
+            about a hundred standard deviations do not return from the inverse.
+        context: The features of the context.
+        **options: Further arguments.
+
+    Raises:
+        ValueError: If `horizon` is not positive.
     """
-    return from_zuko(zuko.flows.MAF(dim, context, **options), context=context)
+    flow = zuko.flows.MAF(dim, context, **options)
+    if horizon is not None:
+        for layer in flow.transform.transforms:
+            if isinstance(layer, MaskedAutoregressiveTransform):  # not so in one dimension
+                layer.hyper.insert(0, Squash(horizon))
+    return from_zuko(flow, context=context)
 
 
 def nsf(dim: int, *, context: int = 0, **options: Any) -> ZukoFlow:  # noqa: ANN401

@@ -14,7 +14,7 @@ from compactflow.plugins import Kind
 
 __all__ = ["MIGRATIONS", "VERSION"]
 
-VERSION = 7  # of the layout that `compactflow.persistence.model` writes
+VERSION = 8  # of the layout that `compactflow.persistence.model` writes
 
 Content = dict[str, Any]
 
@@ -176,6 +176,21 @@ def _from_6(content: Content) -> Content:
     return content | {"weights": weights}
 
 
+def _from_7(content: Content) -> Content:
+    """Write out that the networks of two bridges, alone or in a chain, saw rows as they are."""
+
+    def complete(part: Content) -> Content:
+        options = part["options"]
+        if part["name"] in ("zuko:MAF", "normflows:MAF"):
+            options = {"horizon": None} | options
+        if part["name"] == "chain":
+            options = options | {"links": [complete(link) for link in options["links"]]}
+        return part | {"options": options}
+
+    components = content["components"]
+    return content | {"components": components | {"backbone": complete(components["backbone"])}}
+
+
 MIGRATIONS: dict[int, Callable[[Content], Content]] = {
     1: _from_1,
     2: _from_2,
@@ -183,4 +198,5 @@ MIGRATIONS: dict[int, Callable[[Content], Content]] = {
     4: _from_4,
     5: _from_5,
     6: _from_6,
+    7: _from_7,
 }

@@ -423,6 +423,25 @@ def test_an_older_ensemble_scores_as_it_did(version, distances, densities, tmp_p
         np.testing.assert_allclose(detector.log_density(X), densities, rtol=1e-9)
 
 
+def test_networks_of_bridges_that_saw_far_rows_still_do(X, tmp_path):
+    old = {"name": "zuko:MAF", "options": {"horizon": None, "transforms": 1}}
+    detector = compactflow.build(
+        backbone=["coupling", old],
+        max_steps=1,
+        members=1,
+        random_state=0,
+        score_by="support",
+    ).fit(X)
+    detector.save(tmp_path / "model")
+    _, content = archive.read(tmp_path / "model", "model")
+    link = content["components"]["backbone"]["options"]["links"][1]
+    assert link["options"].pop("horizon", 1.0) is None  # which format 7 did not have
+    archive.write(tmp_path / "model", "model", 7, content)
+    far = 1e3 * X
+    loaded = compactflow.load(tmp_path / "model", device="cpu")
+    np.testing.assert_array_equal(loaded.signed_distance(far), detector.signed_distance(far))
+
+
 @pytest.mark.usefixtures("first_party_plugins")
 def test_what_a_latent_learned_is_loaded_and_kept_once(tmp_path):
     old = compactflow.load(DATA / "model-5-shell.safetensors", device="cpu")
