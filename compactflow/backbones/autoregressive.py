@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 from zuko.nn import MaskedMLP
 
-from compactflow.backbones.base import Backbone
 from compactflow.backbones.channels import ChannelTransform
 from compactflow.backbones.solvers import picard
 from compactflow.backbones.squashing import squash
 from compactflow.backbones.subnets import Constant
+from compactflow.backbones.totals import TotallingBackbone
 from compactflow.backbones.transforms import TransformName, make_transform
 
 __all__ = ["Autoregressive"]
 
 
 @final
-class Autoregressive(Backbone):
+class Autoregressive(TotallingBackbone):
     """Creates a masked autoregressive flow.
 
     Each layer maps ``y_i = τ(x_i; 0.1 net_i(x_1 … x_{i-1}))`` with an increasing τ, in one pass;
@@ -109,43 +109,18 @@ class Autoregressive(Backbone):
             self.iterations.append(iterations)
         return z
 
-    def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
-        """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
-        return self.forward_and_log_abs_det(x, context=context)[1]
-
-    def forward_and_log_abs_det(
-        self, x: Tensor, *, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Both from one pass: ``(N, D)`` and ``(N,)``."""
-        return self._forward_and_total(x, context)
-
-    def forward_and_divergence(
-        self,
-        x: Tensor,
-        sigma: float,
-        generator: torch.Generator | None = None,
-        *,
-        context: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Latents ``(N, D)`` of data ``(N, D)`` and Stein's estimate, ``(N,)``.
-
-        It is made for each feature in each layer, which takes no inverse: a layer is D maps in
-        turn that each move one feature.
-        """
-        return self._forward_and_total(x, context, sigma, generator)
-
-    def compile_passes(self) -> None:
-        """See `Backbone.compile_passes`."""
-        super().compile_passes()
-        self.forward_and_divergence = torch.compile(self.forward_and_divergence)  # type: ignore[method-assign]
-
-    def _forward_and_total(
+    def forward_and_total(
         self,
         x: Tensor,
         context: Tensor | None,
         sigma: float | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """See `TotallingBackbone.forward_and_total`.
+
+        An estimate is made for each feature in each layer, which takes no inverse: a layer is D
+        maps in turn that each move one feature.
+        """
         total = x.new_zeros(len(x))
         for layer in self._layers():
             x, spread = layer(x, context, sigma, generator)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.conditional import Given, overrides, takes_context
+from compactflow.backbones.totals import TotallingBackbone
 from compactflow.plugins import Kind
 from compactflow.randomness import normal_like
 
@@ -17,7 +18,7 @@ __all__ = ["Chain"]
 
 
 @final
-class Chain(Backbone):
+class Chain(TotallingBackbone):
     """Creates a backbone that is several: what one gives is what the next one takes.
 
     In a detector a list stands for it: ``backbone=["coupling", "autoregressive"]``.
@@ -81,32 +82,24 @@ class Chain(Backbone):
         # Else what the links before it give would pass for the gradient of all.
         return z.detach() if cut else z
 
-    def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
-        """The sum of the links', ``(N,)``."""
-        return self.forward_and_log_abs_det(x, context=context)[1]
-
-    def forward_and_log_abs_det(
-        self, x: Tensor, *, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Latents ``(N, D)`` and `log_abs_det`, ``(N,)``, from one pass through each link."""
-        total = x.new_zeros(x.shape[:-1])
-        for link in self._links(context):
-            x, own = link.forward_and_log_abs_det(x)
-            total = total + own
-        return x, total
-
-    def forward_and_divergence(
+    def forward_and_total(
         self,
         x: Tensor,
-        sigma: float,
+        context: Tensor | None,
+        sigma: float | None = None,
         generator: torch.Generator | None = None,
-        *,
-        context: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """The sum of the links' estimates, which has less noise than one of the whole chain."""
+        """See `TotallingBackbone.forward_and_total`.
+
+        The sum of the links' estimates has less noise than one of the whole chain.
+        """
         total = x.new_zeros(x.shape[:-1])
         for link in self._links(context):
-            x, own = _divergence(link, x, sigma, generator)
+            x, own = (
+                link.forward_and_log_abs_det(x)
+                if sigma is None
+                else _divergence(link, x, sigma, generator)
+            )
             total = total + own
         return x, total
 

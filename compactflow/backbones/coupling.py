@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from compactflow.backbones.base import Backbone
 from compactflow.backbones.blocks import CouplingBlock
 from compactflow.backbones.folded import FoldedBlock, FoldedChain
 from compactflow.backbones.reversible import Encode, EncodeVjp, Recode
 from compactflow.backbones.rotations import Permutation, draw_rotations
 from compactflow.backbones.subnets import Activation
+from compactflow.backbones.totals import TotallingBackbone
 from compactflow.backbones.transforms import Affine, TransformName, make_transform
 
 __all__ = ["Coupling"]
 
 
 @final
-class Coupling(Backbone):
+class Coupling(TotallingBackbone):
     """Creates a coupling flow with an analytic inverse and log-det.
 
     It is parallel: all below holds with M networks side by side, of parameters ``(M, ...)``, for
@@ -126,31 +126,6 @@ class Coupling(Backbone):
             z = block.inverse(z, context)
         return z
 
-    def log_abs_det(self, x: Tensor, *, context: Tensor | None = None) -> Tensor:
-        """``log |det ∂T/∂x|`` of each row of ``(N, D)``, ``(N,)``."""
-        return self.forward_and_log_abs_det(x, context=context)[1]
-
-    def forward_and_log_abs_det(
-        self, x: Tensor, *, context: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Both from one pass: ``(N, D)`` and ``(N,)``."""
-        return self._forward_and_total(x, context)
-
-    def forward_and_divergence(
-        self,
-        x: Tensor,
-        sigma: float,
-        generator: torch.Generator | None = None,
-        *,
-        context: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Latents ``(N, D)`` of data ``(N, D)`` and Stein's estimate, ``(N,)``.
-
-        It is made in each block, on the channels that move: these do so one by one, so that each
-        needs a random sign of its own only, and an affine map needs none.
-        """
-        return self._forward_and_total(x, context, sigma, generator)
-
     def recode(
         self, z: Tensor, *, start: Tensor | None = None, context: Tensor | None = None
     ) -> Tensor:
@@ -172,7 +147,6 @@ class Coupling(Backbone):
     def compile_passes(self) -> None:
         """See `Backbone.compile_passes`; here the inverse and the gradient of `recode` too."""
         super().compile_passes()
-        self.forward_and_divergence = torch.compile(self.forward_and_divergence)  # type: ignore[method-assign]
         self.inverse = torch.compile(self.inverse)  # type: ignore[method-assign]
         self._vjp = torch.compile(self._vjp)  # type: ignore[method-assign]
 
@@ -185,13 +159,18 @@ class Coupling(Backbone):
             gradients = own + gradients
         return gradients
 
-    def _forward_and_total(
+    def forward_and_total(
         self,
         x: Tensor,
         context: Tensor | None,
         sigma: float | None = None,
         generator: torch.Generator | None = None,
     ) -> tuple[Tensor, Tensor]:
+        """See `TotallingBackbone.forward_and_total`.
+
+        An estimate is made in each block, on the channels that move: these do so one by one, so
+        that each needs a random sign of its own only, and an affine map needs none.
+        """
         plain = torch.compiler.is_compiling() or not torch.is_grad_enabled()
         transform = self._blocks()[0].transform
         if not plain and isinstance(transform, Affine) and not transform.preserve_volume:

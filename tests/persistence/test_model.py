@@ -495,7 +495,7 @@ def test_later_defaults_do_not_change_a_model(model, detector, X, monkeypatch, t
     from compactflow.detector import presets
 
     default = presets.PRESETS[None]
-    other = dataclasses.replace(default, pull="max-abs", backbone_options={})
+    other = dataclasses.replace(default, pull="max-abs", backbone_options={"width": 32})
     monkeypatch.setitem(presets.PRESETS, None, other)
     loaded = compactflow.load(model, device="cpu")
     loaded.save(tmp_path / "again")
