@@ -16,6 +16,8 @@ def picture():
 
 def test_rooms_import_only_what_is_below_them(monkeypatch):
     monkeypatch.chdir(ROOT)
+    # It would disable every logger that exists, for the tests that follow.
+    monkeypatch.setattr("logging.config.dictConfig", lambda config: None)
     assert lint_imports(no_cache=True) == 0
 
 

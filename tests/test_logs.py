@@ -13,17 +13,6 @@ from compactflow.scoring import ArrowScorer
 TINY = {"max_steps": 4, "members": 1, "random_state": 0, "backbone_options": {"blocks": 1}}
 
 
-@pytest.fixture(autouse=True)
-def heard(monkeypatch):
-    """Loggers speak, whatever packages that other tests import have done to all that exist."""
-    monkeypatch.setattr(logging.root.manager, "disable", logging.NOTSET)
-    for name, logger in logging.root.manager.loggerDict.items():
-        if name.partition(".")[0] == "compactflow" and isinstance(logger, logging.Logger):
-            monkeypatch.setattr(logger, "disabled", False)
-            monkeypatch.setattr(logger, "propagate", True)
-            logger.manager._clear_cache()
-
-
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "rows.csv"
