@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-__all__ = ["peak_growth"]
+__all__ = ["kibibytes", "peak_growth"]
 
 
 def peak_growth(make: Callable[..., Callable[[], object]], *args: Any) -> float:  # noqa: ANN401
@@ -29,12 +29,12 @@ def _growth(make: Callable[..., Callable[[], object]], args: tuple[Any, ...]) ->
     call = make(*args)
     # From now on; resource.getrusage would count what the parent process had at its start.
     Path("/proc/self/clear_refs").write_text("5")
-    before = _kibibytes("VmRSS")
+    before = kibibytes("VmRSS")
     call()
-    return (_kibibytes("VmHWM") - before) / 1024
+    return (kibibytes("VmHWM") - before) / 1024
 
 
-def _kibibytes(field: str) -> int:
+def kibibytes(field: str) -> int:
     """A field of this process's status: ``VmRSS`` now, ``VmHWM`` at its peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:"))

@@ -1,9 +1,10 @@
-"""What many rows cost: ``python -m benchmarks.scale ENGINE ROWS EVERY``.
+"""What many rows cost: ``python -m benchmarks.scale ENGINE ROWS``.
 
-Generates ROWS rows of 32 columns on the workers of an engine, block by block, one row in a
-thousand an outlier, and scores one block in EVERY by the default detector. The counts of p-values
-come back and give the discoveries among all rows that were scored, as in the plan of
-`docs/scale.md`. Times are of the processor, with one thread; prints JSON.
+Fits a detector on a million rows of 8 columns, generates ROWS other rows on the workers of an
+engine, block by block, one in a thousand an outlier, and scores all of them. The counts of
+p-values come back and give the discoveries among the rows, as in the plan of `docs/scale.md`.
+Prints a line of JSON at 10⁶ rows, at 3, 10, 30 million and so on, and at the end: so one run tells
+how the costs grow. Times are of the processor, with one thread.
 """
 
 from __future__ import annotations
@@ -21,26 +22,31 @@ import torch
 from numpy.typing import NDArray
 
 import compactflow
+from benchmarks.memory import kibibytes
 from compactflow.scoring import ArrowScorer
 from compactflow.workers import find_workers
 
 Array = NDArray[np.float64]
 
-_COLUMNS = [f"x{j:02}" for j in range(32)]
-_BLOCK, _HERE = 100_000, 20_000
-_TRAIN = 200_000  # rows, of which 40,000 are held out
-_OUTLIERS, _FDR = 1e-3, 0.1
+_FACTORS, _DIM = 3, 8
+_COLUMNS = [f"x{j}" for j in range(_DIM)]
+_BLOCK = 100_000
+_HERE = 20_000  # rows scored in this process at each line, to compare
+_TRAIN = 1_000_000  # rows, of which 300,000 are held out
+_OUTLIERS, _FDR = 1e-3, 0.01
+_SMALL: dict[str, Any] = {"preset": "fast", "members": 1, "validation_fraction": 0.3}
+_LINES = {m * 10**k for k in range(6, 13) for m in (1, 3)}
 
 
 def generate(rows: int, seed: int) -> tuple[Array, NDArray[np.bool_]]:
-    """Correlated rows, four columns with a heavy tail, and which are outliers."""
+    """Correlated rows, two columns with a heavy tail, and which are outliers."""
     rng = np.random.default_rng([seed, 1])
     outlier = rng.random(rows, dtype=np.float32) < _OUTLIERS
-    mix = np.random.default_rng(0).normal(size=(8, len(_COLUMNS))).astype(np.float32)
-    X = rng.standard_normal((rows, 8), dtype=np.float32) @ mix
+    mix = np.random.default_rng(0).normal(size=(_FACTORS, _DIM)).astype(np.float32)
+    X = rng.standard_normal((rows, _FACTORS), dtype=np.float32) @ mix
     X += 0.5 * rng.random(X.shape, dtype=np.float32)
-    X[outlier] += 1.5 * rng.standard_normal((outlier.sum(), len(_COLUMNS)))  # against the mix
-    X[:, :4] = np.sinh(X[:, :4] / 2)
+    X[outlier] += 1.5 * rng.standard_normal((outlier.sum(), _DIM))  # against the mix
+    X[:, :2] = np.sinh(X[:, :2] / 2)
     return X.astype(np.float64), outlier
 
 
@@ -52,70 +58,85 @@ def score(scorer: ArrowScorer, X: Array) -> tuple[Array, float]:
     return p, time.process_time() - start
 
 
-def block(shared: tuple[ArrowScorer, int, int], number: int) -> dict[str, Any]:
-    """Generate a block and, one in so many, score it."""
-    scorer, held_out, every = shared
+def block(shared: tuple[ArrowScorer, int], number: int) -> dict[str, Any]:
+    """Generate a block and score it."""
+    scorer, held_out = shared
     torch.set_num_threads(1)
     start = time.process_time()
     X, outlier = generate(_BLOCK, number)
-    done: dict[str, Any] = {"rows": len(X), "generating": time.process_time() - start}
-    if number % every == 0:
-        p, seconds = score(scorer, X)
-        ranks = np.rint(p * (held_out + 1)).astype(int)
-        counts = [np.bincount(r, minlength=held_out + 2) for r in (ranks, ranks[outlier])]
-        done |= {"scored": len(X), "scoring": seconds, "counts": np.stack(counts)}
-    return done | {"memory": _peak()}
+    generating = time.process_time() - start
+    p, scoring = score(scorer, X)
+    ranks = np.rint(p * (held_out + 1)).astype(int)
+    least = int(_FDR * (held_out + 1)) + 1  # at a larger p-value nothing is found
+    counts = [np.bincount(r, minlength=least)[:least] for r in (ranks, ranks[outlier])]
+    return {
+        "counts": np.stack(counts),
+        "outliers": int(outlier.sum()),
+        "times": np.array([generating, scoring]),
+        "memory": kibibytes("VmHWM") / 1024,
+    }
 
 
-def _peak() -> float:
-    """The most memory that this process has had, in MiB, on Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+def discoveries(counts: NDArray[np.int64], rows: int, held_out: int) -> tuple[int, int]:
+    """Benjamini and Hochberg's rows found, and how many are outliers.
 
-
-def discoveries(counts: Array, held_out: int) -> tuple[int, int]:
-    """Benjamini and Hochberg's rows found, and how many are outliers, from counts of p-values."""
+    Args:
+        counts: How often a p-value is ``k / (held_out + 1)``, for each k up to the rate, among all
+            rows and among outliers.
+        rows: How many there are.
+        held_out: Rows of the calibration.
+    """
     below, outliers = counts.cumsum(axis=1)
-    p = np.arange(held_out + 2) / (held_out + 1)
-    passing = np.flatnonzero((p * below[-1] <= _FDR * below) & (below > 0))
+    p = np.arange(counts.shape[1]) / (held_out + 1)
+    passing = np.flatnonzero((p * rows <= _FDR * below) & (below > 0))
     last = passing[-1] if len(passing) else 0
     return int(below[last]), int(outliers[last])
 
 
-def main(engine: str, rows: str, every: str) -> None:
-    """Fit, run and print."""
+def simulate(engine: str, rows: int, detector: compactflow.OneClassFlow) -> None:
+    """Run, and print a line at each of `_LINES`."""
+    held_out = len(detector.calibration_.scores)
+    with tempfile.TemporaryDirectory() as folder:
+        detector.save(Path(folder, "model"))
+        scorer = ArrowScorer(Path(folder, "model"), outputs=["p_value"], keep=[])
+    done, outliers, memory, start = 0, 0, 0.0, time.perf_counter()
+    counts, times, here = np.zeros((), np.int64), np.zeros(2), []
+    tasks = range(-(-rows // _BLOCK))
+    for found in find_workers(engine).run(block, (scorer, held_out), tasks):
+        done += _BLOCK
+        counts = counts + found["counts"]
+        times += found["times"]
+        outliers += found["outliers"]
+        memory = max(memory, found["memory"])
+        if done not in _LINES and done < rows:
+            continue
+        here.append(score(scorer, generate(_HERE, 0)[0])[1] / _HERE)
+        generating, scoring = 1e6 * times / done
+        all_found, right = discoveries(counts, done, held_out)
+        line = {
+            "rows": done,
+            "wall seconds": round(time.perf_counter() - start, 1),
+            "µs a row generated": round(generating, 2),
+            "µs a row scored": round(scoring, 2),
+            "µs a row scored here": round(1e6 * float(np.median(here)), 2),
+            "MiB of a worker at most": round(memory),
+            "held-out rows": held_out,
+            "outliers": outliers,
+            "found": all_found,
+            "of which outliers": right,
+        }
+        print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+def main(engine: str, rows: str) -> None:
+    """Fit, and simulate."""
     torch.set_num_threads(1)
     train, outlier = generate(_TRAIN, -1 % 2**32)
     table = pa.table(list(train[~outlier].T.copy()), names=_COLUMNS)
     start = time.process_time()
-    detector = compactflow.build(random_state=0).fit(table)
-    fitting, held_out = time.process_time() - start, len(detector.calibration_.scores)
-    with tempfile.TemporaryDirectory() as folder:
-        detector.save(Path(folder, "model"))
-        scorer = ArrowScorer(Path(folder, "model"), outputs=["p_value"], keep=[])
-    here = score(scorer, generate(_HERE, 0)[0])[1] / _HERE
-    tasks, start = range(-(-int(rows) // _BLOCK)), time.perf_counter()
-    totals: dict[str, Any] = {"memory": 0.0}
-    for done in find_workers(engine).run(block, (scorer, held_out, int(every)), tasks):
-        totals["memory"] = max(totals["memory"], done.pop("memory"))
-        for name, value in done.items():
-            totals[name] = totals.get(name, 0) + value
-    found, right = discoveries(totals["counts"], held_out)
-    summary = {
-        "rows": totals["rows"],
-        "rows scored": totals["scored"],
-        "wall seconds": time.perf_counter() - start,
-        "µs a row generated": 1e6 * totals["generating"] / totals["rows"],
-        "µs a row scored": 1e6 * totals["scoring"] / totals["scored"],
-        "µs a row scored here": 1e6 * here,
-        "MiB of a worker at most": totals["memory"],
-        "seconds of the fit": fitting,
-        "held-out rows": held_out,
-        "outliers": int(totals["counts"][1].sum()),
-        "found": found,
-        "of which outliers": right,
-    }
-    print(json.dumps(summary, indent=1, ensure_ascii=False))
+    detector = compactflow.build(random_state=0, **_SMALL).fit(table)
+    print(json.dumps({"seconds of the fit": round(time.process_time() - start, 1)}), flush=True)
+    simulate(engine, int(rows), detector)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
@@ -43,10 +44,10 @@ class Ray(Engine):
         ray = _start()
         sent, call = ray.put(shared), ray.remote(num_cpus=1)(function)
         _log.info("%d tasks for Ray, with %s", len(tasks), ray.cluster_resources())
-        running = [call.remote(sent, task) for task in tasks]
+        running = deque(call.remote(sent, task) for task in tasks)
         try:
-            for result in running:
-                yield ray.get(result)
+            while running:  # Ray forgets a result that nobody holds any more
+                yield ray.get(running.popleft())
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except ray.exceptions.RayError as error:
