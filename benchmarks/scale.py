@@ -1,8 +1,8 @@
 """What many rows cost: ``python -m benchmarks.scale ENGINE ROWS``.
 
-Fits one flow, scored by its support, on rows of 8 columns, generates ROWS other rows on the workers of an
-engine, block by block, one in a thousand an outlier, and scores all of them. The counts of
-p-values come back and give the discoveries among the rows, as in the plan of `docs/scale.md`.
+Fits one flow, scored by its support, on rows of 8 columns, generates ROWS other rows on the
+workers of an engine, block by block, one in a thousand an outlier, and scores all of them. The
+counts of p-values come back and give the discoveries, as in the plan of `docs/scale.md`.
 Prints a line of JSON at 10⁶ rows, at 3, 10, 30 million and so on, and at the end: so one run tells
 how the costs grow. Times are of the processor, with one thread.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+import shutil
 import signal
 import stat
 import sys
@@ -18,7 +19,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["check_replaceable", "locked", "write_atomically"]
+__all__ = ["check_new", "check_replaceable", "locked", "write_atomically", "write_folder"]
 
 _SPECIAL = {
     stat.S_IFDIR: "folder",
@@ -74,6 +75,37 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[Path], None]
                 os.chown(temporary, before.st_uid, before.st_gid)
             temporary.chmod(stat.S_IMODE(before.st_mode))
         os.replace(temporary, target)
+
+
+def check_new(folder: Path) -> None:
+    """Check that a folder can be made.
+
+    Raises:
+        FileExistsError: If there is something of that name.
+        FileNotFoundError: If the folder around it does not exist.
+    """
+    if os.path.lexists(folder):
+        raise FileExistsError(f"{folder} exists; give the name of a new folder")
+    if not folder.parent.is_dir():
+        raise FileNotFoundError(f"the folder {folder.parent} does not exist; make it first")
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Make a folder that is there when all of it is.
+
+    Args:
+        folder: The folder to make.
+        write: Makes the temporary folder it is given, beside it, and writes the content.
+
+    Raises:
+        FileExistsError: If there is something of that name.
+        FileNotFoundError: If the folder around it does not exist.
+    """
+    check_new(folder)
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+    with _removed_at_last(temporary):
+        write(temporary)
+        temporary.rename(folder)
 
 
 @contextmanager
@@ -135,9 +167,16 @@ def _status(path: Path) -> os.stat_result | None:
         return None
 
 
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 @contextmanager
 def _removed_at_last(temporary: Path) -> Iterator[None]:
-    """Remove a file after a ``with`` block, also if the block is ended by a signal to terminate.
+    """Remove a file or folder after a ``with`` block, also if a signal to terminate ends it.
 
     The process then still ends by that signal. Handlers of the program's own are left alone, and
     threads other than the main one cannot set any.
@@ -146,7 +185,7 @@ def _removed_at_last(temporary: Path) -> Iterator[None]:
 
     def end(number: int, _: object) -> None:
         if os.getpid() == process:  # and not a fork of it
-            temporary.unlink(missing_ok=True)
+            _remove(temporary)
         signal.signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
         raise SystemExit(128 + number)  # the first process of a container is spared the signal
@@ -163,6 +202,6 @@ def _removed_at_last(temporary: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)

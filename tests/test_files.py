@@ -129,6 +129,25 @@ def test_a_signal_to_end_leaves_no_temporary_file(tmp_path, name):
 
 
 @posix
+def test_a_signal_to_end_leaves_no_part_of_a_folder(tmp_path):
+    code = """
+import os, signal, sys
+from pathlib import Path
+from compactflow.files import write_folder
+
+def die(temporary):
+    temporary.mkdir()
+    (temporary / "a").write_text("half")
+    os.kill(os.getpid(), signal.SIGTERM)
+
+write_folder(Path(sys.argv[1]), die)
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "new"], check=False)
+    assert done.returncode == -signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
+@posix
 def test_a_child_that_is_ended_leaves_the_file_alone(tmp_path):
     assert run_write(tmp_path / "a", "child") == 0
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "new"}

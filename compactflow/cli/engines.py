@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from compactflow.files import check_new, write_folder
 
 if TYPE_CHECKING:
     from compactflow.workers import Workers
@@ -42,7 +42,6 @@ def drawn_elsewhere(engine: Workers | None, train: Path, most: int, seed: int) -
     if engine is None or not (train.is_dir() or train.suffix.lower() == ".parquet"):
         yield train
         return
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from compactflow.engines.drawing import draw
@@ -50,12 +49,9 @@ def drawn_elsewhere(engine: Workers | None, train: Path, most: int, seed: int) -
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "drawn.parquet")
-        try:
-            with needing_a_library():
-                table, rows = draw(engine, train, most, seed)
-            pq.write_table(table, file)
-        except pa.ArrowException as error:
-            raise ValueError(f"{train} cannot be read: {error}") from error
+        with needing_a_library():
+            table, rows = draw(engine, train, most, seed)
+        pq.write_table(table, file)
         tell_drawn(train, most, rows)
         try:
             yield file
@@ -94,10 +90,7 @@ def score_elsewhere(
         if value is not None:
             raise ValueError(f"{option} is not for --engine; leave it out")
     assert out is not None  # without it there must have been --top
-    if out.exists():
-        raise FileExistsError(f"--out {out} exists; an engine makes a new folder")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"--out {out}: the folder {out.parent} does not exist")
+    check_new(out)
     from compactflow.engines.base import Engine
     from compactflow.plugins import registry
     from compactflow.scoring import ArrowScorer
@@ -111,30 +104,20 @@ def score_elsewhere(
             f"{model} sees rows with those before them, which an engine has elsewhere; leave out "
             "--engine"
         )
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}")
-    try:
-        with needing_a_library():
-            _check_columns(new, scorer)
-            made.score(scorer, new, temporary)
-        summary = _count(temporary, outputs["outlier"])
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with needing_a_library():
+        _check_columns(new, scorer)
+        write_folder(out, lambda temporary: made.score(scorer, new, temporary))
+    summary = _count(out, outputs["outlier"])
     return {"model": scorer.digest, **summary, "scores": str(out)}
 
 
 def _check_columns(new: Path, scorer: Any) -> None:  # noqa: ANN401
     """Check that the files can be scored, before an engine starts."""
-    import pyarrow as pa
-    import pyarrow.dataset as ds
+    from compactflow.engines.groups import columns
 
-    if not new.exists():
-        raise FileNotFoundError(f"there is no file or folder {str(new)!r}")
+    schema = columns(new)
     try:
-        schema = ds.dataset(new, format="parquet").schema
         scorer(schema.empty_table())
-    except pa.ArrowException as error:
-        raise ValueError(f"{new} holds no Parquet that can be read: {error}") from error
     except ValueError as error:
         raise ValueError(f"{new}: {error}") from error
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from math import sqrt
 from pathlib import Path
-from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from compactflow.engines.parts import row_groups
+from compactflow.engines.groups import Group, row_groups
 from compactflow.workers import Workers
 
 __all__ = ["draw"]
 
-_Group: TypeAlias = tuple[Path, int, int]  # file, number, and rows before it
 _MARGIN = 7  # standard deviations of a count; once in 10¹¹ draws it takes a second pass
 
 
@@ -36,38 +34,31 @@ def draw(workers: Workers, source: Path, most: int, seed: int) -> tuple[pa.Table
         The rows, in their order, and how many there were.
 
     Raises:
-        ValueError: If the files have different columns, or there are none.
+        ValueError: If the files are unfit: see `compactflow.engines.groups.row_groups`.
         FileNotFoundError: If there is no such file or folder.
-        pyarrow.ArrowException: If they cannot be read.
     """
-    if not source.exists():
-        raise FileNotFoundError(f"there is no file or folder {str(source)!r}")
-    groups: list[_Group] = []
-    rows = 0
-    for file, number in row_groups(source):
-        groups.append((file, number, rows))
-        rows += pq.read_metadata(file).row_group(number).num_rows
-    if not groups:
-        raise ValueError(f"{source} has no rows in Parquet files")
+    groups = row_groups(source)
+    counts = [group.rows for group in groups]
+    *before, rows = accumulate(counts, initial=0)
+    tasks = list(zip(groups, before, strict=True))
     bound = (most + _MARGIN * sqrt(most)) / max(rows, 1)
     for least in (bound, np.inf) if rows > most else (np.inf,):
-        tables, keys = zip(*workers.run(_draw, (seed, least), groups), strict=True)
+        tables, keys = zip(*workers.run(_draw, (seed, least), tasks), strict=True)
         key = np.concatenate(keys)
         if len(key) >= min(most, rows):
             break
-    try:
-        table = pa.concat_tables(tables)
-    except pa.ArrowException as error:
-        raise ValueError(f"the files in {source} have different columns: {error}") from error
+    table = pa.concat_tables(tables)
     if rows > most:
         table = table.take(pa.array(np.sort(np.argpartition(key, most - 1)[:most])))
     return table, rows
 
 
-def _draw(shared: tuple[int, float], group: _Group) -> tuple[pa.Table, NDArray[np.float64]]:
+def _draw(
+    shared: tuple[int, float], task: tuple[Group, int]
+) -> tuple[pa.Table, NDArray[np.float64]]:
     """The rows of a group whose keys are below a bound, and the keys."""
-    (seed, bound), (file, number, before) = shared, group
-    table = pq.ParquetFile(file).read_row_group(number)
+    (seed, bound), (group, before) = shared, task
+    table = group.read()
     generator = np.random.PCG64(seed)
     generator.advance(before)  # a key takes one step
     keys = np.random.Generator(generator).random(len(table))

@@ -10,9 +10,10 @@ from typing import final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from compactflow.engines.groups import Group, row_groups
 from compactflow.files import write_atomically
 
-__all__ = ["Part", "row_groups", "split"]
+__all__ = ["Part", "split"]
 
 
 @final
@@ -21,29 +22,27 @@ class Part:
     """A row group and the file for its scores.
 
     Attributes:
-        source: The Parquet file.
-        group: The number of the row group in it.
+        group: The row group.
         target: The file to write.
     """
 
-    source: Path
-    group: int
+    group: Group
     target: Path
 
     def score(self, scorer: Callable[[pa.Table], pa.Table]) -> None:
-        """Score the row group; when that is done again it replaces what there was, at once."""
-        scored = scorer(pq.ParquetFile(self.source).read_row_group(self.group))
+        """Score the row group; when that is done again it replaces what there was, at once.
+
+        Raises:
+            ValueError: If the rows are unfit; the message says where they are.
+        """
+        group = self.group
+        table = group.read()
+        try:
+            scored = scorer(table)
+        except ValueError as error:
+            after = f", after its first {group.start} rows" if group.start else ""
+            raise ValueError(f"{group.file}{after}: {error}") from error
         write_atomically(self.target, lambda temporary: pq.write_table(scored, temporary))
-
-
-def row_groups(source: Path) -> list[tuple[Path, int]]:
-    """All row groups of a Parquet file, or of a folder of them in the order of their names."""
-    files = sorted(source.glob("**/*.parquet")) if source.is_dir() else [source]
-    return [
-        (file.resolve(), number)
-        for file in files
-        for number in range(pq.read_metadata(file).num_row_groups)
-    ]
 
 
 def split(source: Path, target: Path) -> list[Part]:
@@ -52,11 +51,15 @@ def split(source: Path, target: Path) -> list[Part]:
     Args:
         source: A Parquet file, or a folder of them.
         target: The folder for the scores, which is made.
+
+    Raises:
+        FileNotFoundError: If there is no such file or folder.
+        ValueError: If the files are unfit: see `compactflow.engines.groups.row_groups`.
     """
-    target.mkdir()
     groups = row_groups(source)
+    target.mkdir()
     digits = len(str(len(groups)))
     return [
-        Part(file, i, target.resolve() / f"part-{number:0{digits}}.parquet")
-        for number, (file, i) in enumerate(groups)
+        Part(group, target.resolve() / f"part-{number:0{digits}}.parquet")
+        for number, group in enumerate(groups)
     ]

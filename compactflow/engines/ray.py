@@ -1,4 +1,4 @@
-"""Tasks of Ray, and scoring by Ray Data, on the cores of one machine or of many."""
+"""Tasks of Ray, and scores of its datasets, on the cores of one machine or of many."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import pyarrow as pa
@@ -28,7 +27,7 @@ _ROWS = 8192  # in a batch
 
 @final
 class Ray(Engine):
-    """Creates the engine that runs tasks of Ray, and scores files by Ray Data: see `score`.
+    """Creates the engine that runs tasks of Ray. For datasets of Ray Data see `score`.
 
     It joins the cluster of ``RAY_ADDRESS``, or starts Ray on this machine's cores. A task whose
     worker died is run again, three times at most.
@@ -52,17 +51,6 @@ class Ray(Engine):
             raise error.cause from error
         except ray.exceptions.RayError as error:
             raise OSError(f"Ray lost its workers: {cause_of(error)}") from error
-
-    def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:
-        """See `Engine.score`."""
-        ray = _start()
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
-        context = ray.data.DataContext.get_current()
-        context.execution_options.preserve_order = True
-        context.enable_progress_bars = False
-        score(ray.data.read_parquet(os.fspath(source.resolve())), scorer).write_parquet(
-            os.fspath(target.resolve())
-        )
 
 
 def score(

@@ -7,6 +7,7 @@ import os
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
@@ -158,6 +159,7 @@ class Saved(ScoringModel):
         return explained
 
 
+@lru_cache(maxsize=1)  # a worker gets a scorer of the same model with each task
 def open_model(data: bytes, name: str, device: str = "auto") -> ScoringModel:
     """The model in a file's content, of either kind.
 

@@ -112,9 +112,12 @@ def test_an_engine_that_fails_leaves_nothing(own_engines, folder, tmp_path, caps
         (["new", "--engine", "one-by-one"], "needs --out FILE"),
         (["new", "--engine", "slurm", "--out", "s"], "there is no engine 'slurm'"),
         (["none", "--engine", "one-by-one", "--out", "s"], "there is no file or folder 'none'"),
-        (["new", "--engine", "one-by-one", "--out", "new"], "--out new exists"),
+        (
+            ["new", "--engine", "one-by-one", "--out", "new"],
+            "new exists; give the name of a new folder",
+        ),
         (["odd.parquet", "--engine", "one-by-one", "--out", "s"], "odd.parquet: the batch has no"),
-        (["pump.model", "--engine", "one-by-one", "--out", "s"], "holds no Parquet"),
+        (["pump.model", "--engine", "one-by-one", "--out", "s"], "cannot be read as Parquet"),
         (["new", "--engine", "absent", "--out", "s"], "error: pip install slurm"),
     ],
 )
@@ -126,6 +129,68 @@ def test_what_no_engine_can_do_is_said_before_it_starts(
     assert cli.main(["score", "pump.model", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert not os.path.exists("s")
+
+
+def write(folder, files, **options):
+    folder.mkdir(parents=True)
+    for name, columns in files.items():
+        pq.write_table(pa.table(columns), folder / name, **options)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"b.parquet": {"heat": [1.0]}}, "'rpm' is in {}/a.parquet and not in {}/b.parquet"),
+        (
+            {"b.parquet": {"heat": [1.0], "rpm": [1.0], "more": [1]}},
+            "'more' is in {}/b.parquet and not in {}/a.parquet",
+        ),
+        (
+            {"b.parquet": {"heat": [1.0], "rpm": ["fast"]}},
+            "the columns of {}/b.parquet are not those of the files before it",
+        ),
+        (
+            {"b.parquet": {"heat": [1.0, 2.0, 3.0], "rpm": [1.0, 2.0, None]}},
+            "{}/b.parquet, after its first 2 rows: column 'rpm', row 1 is empty",
+        ),
+        ({"a.parquet": {"rpm": [1.0]}}, "{}: the batch has no column 'heat'"),
+    ],
+)
+def test_an_unfit_file_is_named_and_leaves_nothing(
+    own_engines, folder, tmp_path, capsys, files, message
+):
+    new = tmp_path / "in" / "rows"
+    write(new, {"a.parquet": {"rpm": [1.0], "heat": [2.0]}} | files, row_group_size=2)
+    command = ["score", str(folder / "pump.model"), str(new), "--out", str(tmp_path / "out")]
+    assert cli.main([*command, "--engine", "one-by-one"]) == 2
+    assert message.replace("{}", str(new)) in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_files_are_one_table_whatever_their_order_of_columns_and_types(
+    own_engines, folder, tmp_path
+):
+    new, out = tmp_path / "rows", tmp_path / "out"
+    files = {
+        "a.parquet": {"rpm": [1.0], "heat": [2.0]},
+        "b.parquet": {"heat": [3], "rpm": [4]},
+        "c.parquet": {"heat": pa.array([], pa.float64()), "rpm": pa.array([], pa.null())},
+        "_notes.parquet": {"other": [1]},
+        ".hidden.parquet": {"other": [1]},
+    }
+    write(new, files)
+    schema = pa.schema({"heat": pa.float64(), "rpm": pa.float32()})
+    pq.ParquetWriter(new / "d.parquet", schema).close()  # which has no row group
+    command = ["score", str(folder / "pump.model"), str(new), "--out", str(out)]
+    assert cli.main([*command, "--engine", "one-by-one", "--quiet"]) == 0
+    parts = [pq.read_table(path) for path in sorted(out.iterdir())]
+    assert [part.select(["rpm", "heat"]).to_pylist() for part in parts] == [
+        [{"rpm": 1.0, "heat": 2.0}],
+        [{"rpm": 4.0, "heat": 3.0}],
+        [],
+        [],
+    ]
+    assert len({part.schema for part in parts}) == 1
 
 
 MIXED = {"members": 2, "max_steps": 3, "random_state": 3, "backbone_options": {"blocks": 1}}
@@ -220,9 +285,9 @@ def test_fit_takes_an_engine_in_the_shell(own_engines, tmp_path, capsys):
     ("files", "message"),
     [
         (None, "there is no file or folder"),
-        ({}, "rows.parquet has no rows in Parquet files"),
+        ({}, "rows.parquet holds no Parquet files"),
         ({"a": {"x": [1.0]}, "b": {"y": [1.0]}}, "rows.parquet have different columns"),
-        ({"a": b"nonsense"}, "rows.parquet cannot be read"),
+        ({"a": b"nonsense"}, "a.parquet cannot be read as Parquet"),
     ],
 )
 def test_folders_that_cannot_be_fitted_are_named(own_engines, tmp_path, capsys, files, message):
