@@ -142,4 +142,5 @@ def spell_out(codes: Tensor, categories: Sequence[int]) -> Tensor:
 
 def takes_context(component: Callable[..., Any]) -> bool:
     """Whether a class or function makes backbones that take a context: by its signature."""
-    return "context" in inspect.signature(component).parameters
+    plain = getattr(component, "__init__", None) is Backbone.__init__  # which takes any
+    return not plain and "context" in inspect.signature(component).parameters

@@ -30,6 +30,7 @@ from compactflow.flows.assembly import (
     make_networks,
 )
 from compactflow.flows.components import find_class
+from compactflow.flows.contracts import check_maps, check_support, is_own
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.gaps import fill
 from compactflow.flows.reach import draw_in
@@ -192,6 +193,8 @@ def _train(
     ensemble.place(device)
     ensemble.cast(torch.float32)
     push.to(latent.like)
+    check_maps(ensemble.flows[0], x[:3])
+    check_support(ensemble.pull)
     check_theory(ensemble.pull, push)
     balance(ensemble.pull, push)
     history = train(
@@ -232,7 +235,8 @@ def _fit_layers(
     Returns:
         The layers, and all rows as each gives them, ``(N, M, D)``, if workers have fitted them.
     """
-    if workers is None or not all(map(_is_own, layers)):
+    # Another's layer may draw from torch's generator.
+    if workers is None or not all(map(is_own, layers)):
         for m, rows in enumerate(hold_out.training_rows().T.numpy()):
             layers[m].fit(data[rows, :dim], member=m)
         return layers, None
@@ -263,11 +267,6 @@ def _fit_layer(
         layer.fit(features[hold_out.training_rows()[:, m]].numpy(), member=m)
         rows = torch.cat([draw_in(layer(features)), codes], dim=1)
         return layer, rows.to(torch.float32).numpy()
-
-
-def _is_own(layer: Preprocessing) -> bool:
-    """Whether a first layer is all of this package; another's may draw from torch's generator."""
-    return all(type(part).__module__.startswith("compactflow.") for part in layer.modules())
 
 
 def _some(rows: int, wanted: int, *, even: bool) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from compactflow.backbones.base import Backbone
 from compactflow.flows.components import Part, find_class, make
-from compactflow.flows.contracts import check_backbone, check_latent
+from compactflow.flows.contracts import check_constraints, check_support
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.reach import draw_in
 from compactflow.flows.scores import Support
@@ -60,7 +60,6 @@ def make_networks(
         return made
 
     first = network()
-    check_backbone(first)
     if first.context not in (0, features):
         raise ValueError(
             f"the backbone takes a context of {first.context} features, and the columns that "
@@ -99,7 +98,7 @@ def make_latent(parts: Mapping[Kind, Part], dim: int) -> Latent:
         ValueError: As for `compose`, or if its constraints have another shape than ``(N, M)``.
     """
     latent: Latent = make("latent", parts, dim)
-    check_latent(latent)
+    check_constraints(latent)
     return latent
 
 
@@ -189,7 +188,9 @@ def make_probe(parts: Mapping[Kind, Part]) -> tuple[Pull, Push]:
     for kind in ("backbone", "preprocessing", "score"):
         find_class(kind, parts[kind].choice)
     latent = _probe_latent(parts)
-    return make("pull", parts, latent), make_push(parts, latent.dim)
+    pull: Pull = make("pull", parts, latent)
+    check_support(pull)
+    return pull, make_push(parts, latent.dim)
 
 
 def _probe_latent(parts: Mapping[Kind, Part]) -> Latent:

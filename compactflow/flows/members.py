@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from compactflow.backbones.base import Backbone
 from compactflow.devices import finest_dtype, fresh_defaults
 from compactflow.flows.contexts import Contexts
+from compactflow.flows.contracts import is_own, require_shape
 from compactflow.flows.flow import CompactFlow
 from compactflow.flows.frozen import Frozen
 from compactflow.flows.gaps import fill
@@ -161,6 +162,9 @@ class Members(nn.Module, ABC):
             if isinstance(part, Score):
                 part.outlier_share = outlier_share
         score.fit(self.flows[m], self.pull, x)
+        if not is_own(score):
+            few = x[:3]
+            require_shape(score, "forward", score(self.flows[m], self.pull, few), (len(few),))
         if self.contexts is None:
             return
         if self.neighbours:

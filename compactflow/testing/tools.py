@@ -95,6 +95,7 @@ def equal(one: Tensor, other: Tensor, tolerance: float = 1e-9) -> bool:
 
 def gradient(value: Tensor, module: nn.Module) -> Tensor:
     """The gradient of a scalar for all parameters of a module that train, as one vector."""
+    require(trained(module), "it has no parameters to train")
     parts = torch.autograd.grad(value, trained(module), retain_graph=True, materialize_grads=True)
     return torch.cat([part.flatten() for part in parts])
 
@@ -212,6 +213,7 @@ def short_training(
     flows: Sequence[CompactFlow], x: Tensor, pull: Pull, push: Push, *, steps: int
 ) -> None:
     """Train flows side by side for some steps, and fail if that diverges."""
+    require(trained(flows[0]), "it has no parameters to train")
     options = TrainingOptions(
         max_steps=steps, batch_size=128, learning_rate=1e-2, noise=0.0, checks=1
     )

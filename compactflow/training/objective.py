@@ -65,11 +65,11 @@ class Objective(nn.Module):
     def terms(self, stack: Stack, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The two parts of the loss: that of the pull, weighed, and that of the push."""
         if self.push.rowwise:
-            z, term = self.push(*_bound(stack, self.pull, x), generator)
+            z, term = _called(self.push, *_bound(stack, self.pull, x), generator)
             return self._weighed(z), term
         pulls, terms = [], []
         for push, network, rows in zip(self.pushes, stack.singles(), stack.split(x), strict=True):
-            z, term = push(*_bound(network, self.pull, rows), generator)
+            z, term = _called(push, *_bound(network, self.pull, rows), generator)
             pulls.append(self._weighed(z))
             terms.append(term)
         return torch.stack(pulls).mean(), torch.stack(terms).mean()
@@ -108,6 +108,30 @@ class Objective(nn.Module):
         if not self.push.pulled:
             return z.new_zeros(())
         return self.pull.weight * cast("Tensor", self.pull(z)).mean()
+
+
+def _called(
+    push: nn.Module, backbone: Backbone, pull: Pull, x: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """What a push gives for rows.
+
+    Raises:
+        ValueError: If that is not the latents of the rows and a scalar.
+    """
+    found = push(backbone, pull, x, generator)
+    shapes = [getattr(part, "shape", None) for part in found] if type(found) is tuple else []
+    if shapes != [x.shape, ()]:
+        got = f"{type(found).__name__}{' of ' + ', '.join(map(_shape, shapes)) if shapes else ''}"
+        raise ValueError(
+            f"{type(push).__name__}.forward must return the latents backbone(x), "
+            f"{_shape(x.shape)} here, and the term, a scalar: got a {got}"
+        )
+    z, term = found
+    return z, term
+
+
+def _shape(shape: torch.Size | None) -> str:
+    return "no tensor" if shape is None else f"shape {tuple(shape)}"
 
 
 def _attributes(objective: nn.Module) -> dict[str, object]:

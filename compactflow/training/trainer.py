@@ -82,7 +82,8 @@ def train(
 
     Raises:
         ValueError: If the pull is of another latent, if optimiser or schedule cannot be made, if
-            a parameter would never train, or if a checkpoint would not keep a state.
+            nothing in the backbone or a parameter elsewhere would never train, or if a checkpoint
+            would not keep a state.
 
     Warns:
         TrainingInterruptedWarning: If the user interrupts it (Ctrl-C) and there is no checkpoint,
@@ -169,6 +170,8 @@ class _Run:
         self.model = nn.ModuleDict({"stack": self.stack, "objective": objective})
         self.interval = max(1, options.max_steps // options.checks)
         self.parameters = [p for p in self.stack.parameters() if p.requires_grad]
+        if not self.parameters:
+            raise ValueError("the backbone has no parameters that train")
         self.others = objective.trained()
         parameters = [*self.parameters, *self.others]
         self.optimizer = make_optimizer(options.optimizer, parameters, options.learning_rate)

@@ -6,10 +6,12 @@ import torch
 
 import compactflow
 from compactflow.backbones.base import Backbone
+from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.latents.cube import Cube
 from compactflow.plugins import LatentSpec
 from compactflow.plugins.registry import isolated
+from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.pushes.likelihood import Likelihood
@@ -68,22 +70,157 @@ class TakesNoGenerator(TakesNoStart):
         return super().forward_and_divergence(x, sigma)
 
 
+class Scale(TakesNoStart):
+    def inverse(self, z, *, start=None):
+        return z / self.scale
+
+
+class WithLogDet(Scale):
+    def forward(self, x):
+        return super().forward(x), self.scale.log().sum().expand(len(x))
+
+
+class InvertsToTwo(Scale):
+    def inverse(self, z, *, start=None):
+        return super().inverse(z), None
+
+
+class NothingToTrain(Backbone):
+    def forward(self, x):
+        return x.flip(1)
+
+    def inverse(self, z, *, start=None):
+        return z.flip(1)
+
+
+class StartsAsAModule(Scale):
+    def __init__(self, dim):
+        torch.nn.Module.__init__(self)
+        self.scale = torch.nn.Parameter(torch.ones(dim))
+
+
+class OfAnOlderInterface(Push):
+    entropic = True
+
+    def __call__(self, flow, x, z, pull):
+        return -flow.backbone.log_abs_det(x).mean()
+
+    def loss(self, flow, x, pull):
+        return self(flow, x, None, pull)
+
+
+class InAnotherOrder(Push):
+    entropic = True
+
+    def forward(self, flow, x, z, pull):
+        return x, x.sum()
+
+
+class TermOnly(Push):
+    entropic = True
+
+    def forward(self, backbone, pull, x, generator=None):
+        return Likelihood()(backbone, pull, x, generator)[1]
+
+
+class TermOfEachRow(Push):
+    entropic = True
+
+    def forward(self, backbone, pull, x, generator=None):
+        return backbone(x), -backbone.log_abs_det(x)
+
+
+class WeighsItself(Pull):
+    def balance(self):
+        self.weight = 2.0
+
+    def forward(self, z):
+        return z.norm(dim=1)
+
+
+class OneValue(Pull):
+    def forward(self, z):
+        return z.norm()
+
+
+class ProjectsNothing(Latent):
+    sample, constraints, boundary = Cube.sample, Cube.constraints, Cube.boundary
+    log_prob, gauge = Cube.log_prob, Cube.gauge
+
+    def project(self, z):
+        return None
+
+
+class DrawsGlobally(ProjectsNothing):
+    def sample(self, n):
+        return Cube.sample(self, n)
+
+
+class IgnoresMembers(Preprocessing):
+    def fit(self, X):
+        pass
+
+    forward = inverse = lambda self, x: x
+
+    def log_abs_det(self, x):
+        return x.new_zeros(len(x))
+
+
+class OneColumn(IgnoresMembers):
+    def fit(self, X, *, member=0):
+        pass
+
+    def forward(self, x):
+        return x[:, :1]
+
+
+class OneScore(Score):
+    def forward(self, flow, pull, x):
+        return flow(x).norm()
+
+
+class AnArray(Score):
+    def forward(self, flow, pull, x):
+        return flow(x).norm(dim=1).numpy()
+
+
+class ScoresByTwo(Score):
+    def forward(self, flow, x):
+        return flow(x).norm(dim=1)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            {"backbone": TakesNoGenerator, "backbone_options": {}},
-            "divergence must take.*`generator`",
-        ),
+        ({"backbone": TakesNoGenerator}, "divergence must take.*`generator`"),
         ({"latent": LacksMethods}, "must define boundary, constraints, log_prob, project"),
         ({"latent": RowsOfConstraints}, r"constraints must give \(N, M\).*got \(3,\)"),
         ({"latent": "cube", "latent_options": {"size": 2}}, "latent_options do not fit Cube"),
         ({"push": Undeclared}, "the push Undeclared must say.*`entropic`"),
         ({"push": ForgetsSuper}, r"ForgetsSuper.__init__ must call super\(\)"),
-        ({"backbone": TakesNoStart, "backbone_options": {}}, "inverse must take.*`start`"),
+        ({"backbone": TakesNoStart}, "inverse must take.*`start`"),
+        ({"backbone": WithLogDet}, r"WithLogDet.forward must give .*\(3, 3\).*got a tuple"),
+        ({"backbone": InvertsToTwo}, "InvertsToTwo.inverse must give .*got a tuple"),
+        ({"backbone": NothingToTrain}, "no parameters that train"),
+        ({"backbone": StartsAsAModule}, r"must call super\(\).__init__\(dim\)"),
+        ({"push": OfAnOlderInterface}, "older interface: it defines __call__ and loss.*forward"),
+        ({"push": InAnotherOrder}, r"must take \(backbone, pull, x, .*got \(self, flow"),
+        ({"push": TermOnly}, "TermOnly.forward must return.*got a Tensor"),
+        ({"push": TermOfEachRow}, r"TermOfEachRow.forward must return.*shape \(\d+,\)"),
+        ({"pull": WeighsItself}, "older interface: it defines balance.*leave it out"),
+        ({"pull": OneValue}, r"OneValue.forward must give .*got \(\)"),
+        ({"latent": ProjectsNothing}, "ProjectsNothing.project must give .*NoneType"),
+        ({"latent": DrawsGlobally}, "sample must take.*`generator`"),
+        ({"preprocessing": IgnoresMembers}, "fit must take.*`member`"),
+        ({"preprocessing": OneColumn}, r"OneColumn.forward must give .*got \(3, 1\)"),
+        ({"score_by": OneScore}, r"OneScore.forward must give .*got \(\)"),
+        ({"score_by": AnArray}, "AnArray.forward must give .*got a ndarray"),
+        ({"score_by": ScoresByTwo}, "forward must take.*`pull`"),
     ],
 )
 def test_a_broken_promise_is_named(options, message):
+    if "backbone" in options:
+        options = {"backbone_options": {}} | options
     with pytest.raises(ValueError, match=message):
         build(**options).fit(X)
 

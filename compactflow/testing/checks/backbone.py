@@ -111,9 +111,9 @@ def start_leaves_the_answer(make: Make) -> None:
 def gradients_reach_parameters(make: Make) -> None:
     """A loss on the latents moves every trainable parameter."""
     backbone, x = _sample(make)
-    (backbone(x) * torch.randn_like(x)).sum().backward()
     parameters = {n: p for n, p in backbone.named_parameters() if p.requires_grad}
     require(parameters, "it has no parameters to train")
+    (backbone(x) * torch.randn_like(x)).sum().backward()
     still = [n for n, p in parameters.items() if p.grad is None or not p.grad.any()]
     require(not still, f"no gradient reaches {', '.join(still)}")
     bad = [n for n, p in parameters.items() if p.grad is None or not p.grad.isfinite().all()]
@@ -239,6 +239,7 @@ def trains_side_by_side(make: Make) -> None:
     networks = [perturb(make(_DIM)) for _ in range(2)]
     frozen = [[p.clone() for p in one.parameters() if not p.requires_grad] for one in networks]
     stack = Stack(networks)
+    require(trained(stack), "it has no parameters to train")
     optimizer = torch.optim.SGD(trained(stack), lr=1e-2)
     for _ in range(5):
         optimizer.zero_grad()
