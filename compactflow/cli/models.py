@@ -80,7 +80,9 @@ def fit(
     outlier_share: Annotated[
         float | None, option("Share of the rows that may be outliers.", "0")
     ] = None,
-    boundary: Annotated[str | None, option("Share of inliers inside, or 'natural'.")] = None,
+    boundary: Annotated[
+        str | None, option("Share of inliers inside, 'natural' or 'bare'.")
+    ] = None,
     checkpoint: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep the state of training here.")
     ] = None,
@@ -104,8 +106,8 @@ def fit(
     that column says. With --window, rows are a time series, or one for each value of --by, in the
     order of --time: a score is of a row with its past, and the model remembers all this.
     'compactflow plugins' lists the components by name. Rows are outliers beyond the boundary: that
-    which keeps the given share of held-out inliers inside, or with 'natural' that of the latent
-    support. With
+    which keeps the given share of held-out inliers inside; or that of the latent support, with
+    'natural' by latents scaled to keep a share inside, with 'bare' as training left them. With
     --checkpoint, the same command goes on where it was killed, to the same model; the folder can
     be removed once the model is written; without it, Ctrl-C ends the training, and the model is
     that of the best weights so far. With --engine, TRAIN may be a folder of Parquet files,
@@ -174,7 +176,7 @@ def set_boundary(
     model: Model,
     out: Out,
     level: Annotated[
-        str | None, typer.Option(help="Share of inliers inside, or 'natural'.")
+        str | None, typer.Option(help="Share of inliers inside, 'natural' or 'bare'.")
     ] = None,
     false_positive_rate: Annotated[
         float | None, typer.Option(help="Or the share of inliers to take for outliers.")
@@ -186,7 +188,8 @@ def set_boundary(
     """Move the boundary of a model without a refit, and write it as another.
 
     Either --level or --false-positive-rate is needed. The boundary is placed by the scores of the
-    held-out inliers, which the model keeps; with 'natural' it is that of the latent support.
+    held-out inliers, which the model keeps; with 'natural' it is that of the latent support, by
+    latents scaled as the fit left them.
     """
     check_out(out, force=force, inputs=[model])
     from compactflow.detector.loading import load
@@ -210,12 +213,13 @@ def _windows(size: int | None, by: str | None, time: str | None) -> dict[str, An
 
 
 def _share(name: str, text: str | None) -> float | str | None:
-    if text is None or text == "natural":
+    if text in (None, "natural", "bare"):
         return text
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"{name} must be a number in (0, 1) or 'natural', got {text!r}") from None
+        words = "a number in (0, 1), 'natural' or 'bare'"
+        raise ValueError(f"{name} must be {words}, got {text!r}") from None
 
 
 def _summarise_fit(

@@ -5,15 +5,18 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from math import ceil
-from typing import final
+from typing import Literal, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, false_discovery_control
 
-__all__ = ["Calibration", "CalibrationWarning"]
+__all__ = ["Boundary", "Calibration", "CalibrationWarning"]
 
 Array = NDArray[np.float64]
+
+# A level, or the boundary of the latent's own support: with a scale, or as training left it.
+Boundary: TypeAlias = float | Literal["natural", "bare"]
 
 _ROUNDING = 1e-9  # of a score of float64, where it is above 1: rows that differ by less are tied
 
@@ -76,12 +79,12 @@ class Calibration:
         kept = len(self.scores) - int(share * len(self.scores) + _ROUNDING)
         return Calibration(self.scores[:kept], self.held_out)
 
-    def threshold(self, boundary: float | str) -> float:
+    def threshold(self, boundary: Boundary) -> float:
         """The score up to which a point counts as an inlier.
 
         Args:
-            boundary: A level in (0, 1), the share of inliers to keep, or ``"natural"`` for 0, the
-                support's own boundary.
+            boundary: A level in (0, 1), the share of inliers to keep, or ``"natural"`` or
+                ``"bare"`` for 0, the latent's own boundary.
 
         Returns:
             For a level, the conformal quantile (Vovk, Gammerman, Shafer 2005). A new inlier is
@@ -91,26 +94,26 @@ class Calibration:
         Raises:
             ValueError: If there are no scores, for a level.
         """
-        if boundary == "natural":
+        if isinstance(boundary, str):
             return 0.0
         if not len(self.scores):
             raise ValueError(
                 "a level needs the scores of inliers, and this detector was saved by a version "
-                "that did not keep them: fit it again, or take boundary='natural'"
+                "that did not keep them: fit it again, or take boundary='bare'"
             )
         level = min(1.0, float(boundary) * (1 + 1 / len(self.scores)))
         quantile = float(np.quantile(self.scores, level, method="higher"))
         # The quantile is one of the rows: rounding must not throw that row out.
         return quantile + float(_slack(quantile, _ROUNDING))
 
-    def caveat(self, boundary: float | str) -> str | None:
+    def caveat(self, boundary: Boundary) -> str | None:
         """What a boundary does not promise, as a sentence; ``None`` if it keeps its level.
 
         Args:
             boundary: As for `threshold`.
         """
         rows = len(self.scores)
-        if boundary == "natural" or not rows:
+        if isinstance(boundary, str) or not rows:
             return None
         level = float(boundary)
         if not self.held_out:
@@ -128,7 +131,7 @@ class Calibration:
             "larger validation_fraction, or take a lower level"
         )
 
-    def warn(self, boundary: float | str) -> None:
+    def warn(self, boundary: Boundary) -> None:
         """Give the caveat of a boundary, if there is one, as a `CalibrationWarning`."""
         caveat = self.caveat(boundary)
         if caveat:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,12 +12,13 @@ from sklearn.base import OutlierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from compactflow.detector.calibration import Calibration
+from compactflow.detector.calibration import Boundary, Calibration
 from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
+from compactflow.detector.held_out import natural_share
 from compactflow.detector.settings import Settings, check_share
 from compactflow.detector.transforming import EnsembleTransformer
-from compactflow.detector.updating import update
+from compactflow.detector.updating import rejudge, update
 from compactflow.encoding.frames import as_arrow
 from compactflow.flows.ensemble import Ensemble
 
@@ -50,7 +51,7 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
 
     calibration_: Calibration
     settings_: Settings
-    boundary: float | Literal["natural"] | None
+    boundary: Boundary | None
 
     @property
     def offset_(self) -> float:
@@ -61,11 +62,11 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
     def signed_distance(self, X: ArrayLike) -> Array:
         """Signed distance of each row to the boundary, ``(N,)``: at most 0 for inliers.
 
-        With ``boundary="natural"`` it is the mean over the flows of the distance to the latent's
-        support (Schmier et al. 2024, eq. 2-4), in latent units. With a level, the boundary is that
-        of a larger or smaller support, which holds so many inliers. With ``score_by="neighbours"``
-        the unit is the difference between the distance within which 95 % of the inliers lie and
-        their median distance: see
+        With ``boundary="natural"`` or ``"bare"`` it is the mean over the flows of the distance to
+        the latent's support (Schmier et al. 2024, eq. 2-4), in latent units. With a level, the
+        boundary is that of a larger or smaller support, which holds so many inliers. With
+        ``score_by="neighbours"`` the unit is the difference between the distance within which 95 %
+        of the inliers lie and their median distance: see
         `compactflow.flows.neighbours.Neighbours`.
         """
         rows = self.check_rows(X)
@@ -186,7 +187,7 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         """Place the boundary and p-values by rows that are inliers now, and by these alone.
 
         It is for a normal that has moved, as `monitor` tells. The rows must not have trained the
-        detector.
+        detector. With the natural boundary latents are scaled anew.
 
         Args:
             X: Rows, ``(N, D)``.
@@ -194,28 +195,37 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         Warns:
             CalibrationWarning: If they are too few to keep the level.
         """
-        scores = self.signed_distance(X) + self.ensemble_.level
-        return self._place(self.ensemble_, Calibration.of(scores, held_out=True))
+        rows = self.check_rows(X)
+        return self._place(
+            *rejudge(self.ensemble_, rows, natural_share(self._chosen, self.ensemble_))
+        )
 
     def _place(self, ensemble: Ensemble, calibration: Calibration) -> Self:
         """Take flows with another calibration, by which the boundary is placed anew."""
-        level = self.boundary if self.boundary is not None else self.settings_.boundary
-        moved = ensemble.at(calibration.threshold(level))
+        moved = ensemble.at(calibration.threshold(self._chosen))
         self.__dict__.update(ensemble_=moved, calibration_=calibration)
-        calibration.warn(level)
+        calibration.warn(self._promised())
         return self
+
+    @property
+    def _chosen(self) -> Boundary:
+        return self.settings_.boundary if self.boundary is None else self.boundary
+
+    def _promised(self) -> Boundary:
+        """The share that the boundary is to keep, or the word for one that promises nothing."""
+        return natural_share(self._chosen, self.ensemble_) or self._chosen
 
     def set_boundary(
         self,
-        level: float | Literal["natural"] | None = None,
+        level: Boundary | None = None,
         *,
         false_positive_rate: float | None = None,
     ) -> Self:
         """Move the decision boundary of a fitted detector, without a refit.
 
         Args:
-            level: The share of held-out inliers to keep inside, in (0, 1), or ``"natural"`` for
-                the latent's own boundary.
+            level: The share of held-out inliers to keep inside, in (0, 1); or for the
+                latent's own boundary ``"natural"``, if the fit has scaled latents, or ``"bare"``.
             false_positive_rate: Instead of a level, the share of inliers to take for outliers, in
                 (0, 1).
 
@@ -223,7 +233,8 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
             The detector, with the boundary moved.
 
         Raises:
-            ValueError: If not exactly one is given, or it is out of range.
+            ValueError: If not exactly one is given, if it is out of range, or if the detector
+                was not fitted for such a boundary.
 
         Warns:
             CalibrationWarning: If the held-out rows are too few to keep the level.
@@ -236,13 +247,24 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
             )
         if false_positive_rate is not None:
             level = 1 - check_share("false_positive_rate", false_positive_rate)
-        elif level != "natural":
+        elif level not in ("natural", "bare"):
             level = check_share("level", level)
         assert level is not None
-        if level == "natural" and not self.ensemble_.natural:
+        if isinstance(level, str) and not self.ensemble_.natural:
             raise ValueError(
-                "level='natural' is the boundary of the latent's support, and this detector "
+                f"level={level!r} is the boundary of the latent's support, and this detector "
                 "scores by something else; fit with score_by='support' or boundary='natural'"
+            )
+        scaled = self.ensemble_.scale != 1
+        if scaled and level == "bare":
+            raise ValueError(
+                "level='bare' is for latents as training left them, and those of this detector "
+                "are scaled; fit with boundary='bare'"
+            )
+        if not scaled and natural_share(level, self.ensemble_) is not None:
+            raise ValueError(
+                "level='natural' takes latents that a fit has scaled for it; fit with "
+                "boundary='natural', or take 'bare', the support of latents as they are"
             )
         moved = self.ensemble_.at(self.calibration_.threshold(level))
         self.__dict__.update(boundary=level, ensemble_=moved)

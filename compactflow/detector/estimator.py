@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from compactflow.backbones.base import Backbone
+from compactflow.detector.calibration import Boundary
 from compactflow.detector.decisions import EnsembleDetector
 from compactflow.detector.fitting import fit_ensemble
 from compactflow.detector.rows import take_training
@@ -92,13 +93,14 @@ class OneClassFlow(EnsembleDetector):
         score_by: How far a row is from the inliers: ``"neighbours"`` is the distance to the
             nearest of up to 4096 training rows, which the detector keeps, measured on the flows'
             graphs (see `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed
-            distance of its latent to the latent's support, which ``boundary="natural"`` needs.
+            distance of its latent to the latent's support, which ``boundary="natural"`` takes.
             Further ``"density"``, ``"blend"`` and ``"quantile"``, or a
             `compactflow.flows.scores.Score` of your own. Whatever the score, held-out rows place
             its boundary.
         score_options: Keyword arguments of the score, given by name or class.
         boundary: Where decisions change sign: a level in (0, 1), the share of held-out inliers to
-            keep inside, or ``"natural"`` for the latent's own boundary, signed distance 0.
+            keep inside by a larger or smaller support; or that of the latent's own support, with
+            latents scaled to keep a share, ``"natural"``, or as training left them, ``"bare"``.
         categorical: Columns of a table to take for categories, though they hold numbers, or a
             different text in nearly every row.
         context: Columns of a table given which the others are judged: what is usual for this
@@ -166,7 +168,7 @@ class OneClassFlow(EnsembleDetector):
         outlier_share: float = 0.0,
         score_by: Chosen[Score] | None = None,
         score_options: Options = None,
-        boundary: float | Literal["natural"] | None = None,
+        boundary: Boundary | None = None,
         categorical: Sequence[str] | None = None,
         context: Sequence[str] | None = None,
         windows: Mapping[str, Any] | None = None,
@@ -270,7 +272,7 @@ class OneClassFlow(EnsembleDetector):
         found = vars(fitted) | {"encoder": taken.encoder, "ranges": taken.ranges}
         learned = {f"{name}_": value for name, value in found.items()}
         self.__dict__ = own | features | learned
-        self.calibration_.warn(self.settings_.boundary)
+        self.calibration_.warn(self._promised())
         return self
 
     def save(self, path: str | os.PathLike[str], *, folder: bool = False) -> None:

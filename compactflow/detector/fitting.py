@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from compactflow.detector.calibration import Calibration
-from compactflow.detector.held_out import calibrate
+from compactflow.detector.held_out import calibrate, fit_scale, natural_share
 from compactflow.detector.settings import Settings
 from compactflow.detector.weights import gather
 from compactflow.devices import find_device, finest_dtype, fresh_defaults
@@ -142,8 +142,12 @@ def fit_ensemble(
         )
         if outliers is not None:
             _lean(ensemble, outliers)
-        calibration = calibrate(ensemble, data, hold_out, groups, workers)
-        calibration = calibration.without(settings.outlier_share)
+        outlying, kept = settings.outlier_share, natural_share(settings.boundary, ensemble)
+        if kept is not None:
+            ensemble.scale = fit_scale(
+                ensemble, data, hold_out, kept, groups, outlier_share=outlying
+            )
+        calibration = calibrate(ensemble, data, hold_out, groups, workers).without(outlying)
         ensemble.level = calibration.threshold(settings.boundary)
     _log.info(
         "fitted in %.1f s: %d flows, %s, level %.6g",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, final
 
+from compactflow.detector.calibration import Boundary
 from compactflow.training.optimisation import OptimizerChoice, ScheduleChoice
 
 __all__ = ["PRESETS", "Preset"]
@@ -36,7 +37,7 @@ class Preset:
     batch_size: int
     learning_rate: float
     score_by: str
-    boundary: float | Literal["natural"]
+    boundary: Boundary
     optimizer: OptimizerChoice = "adam"
     schedule: ScheduleChoice = "one-cycle"
     clip: float = 1.0
@@ -82,7 +83,7 @@ PRESETS = {
         batch_size=256,
         learning_rate=3e-4,
         score_by="support",
-        boundary="natural",
+        boundary="bare",
         backbone_options={
             "coupling": {
                 "blocks": 12,

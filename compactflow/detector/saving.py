@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from compactflow.detector.calibration import Boundary
 from compactflow.detector.settings import Settings, argument_of
 from compactflow.encoding.plain import to_plain
 from compactflow.persistence.components import describe_parts
@@ -36,7 +37,7 @@ def as_model(detector: Any) -> Model:  # noqa: ANN401
 def _plain_arguments(
     settings: Settings,
     components: Mapping[Kind, Mapping[str, Any]],
-    boundary: float | Literal["natural"] | None,
+    boundary: Boundary | None,
 ) -> dict[str, Any]:
     """The arguments of a fitted detector: as it was fitted, whatever was set since.
 

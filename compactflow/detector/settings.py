@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, final
 
 from sklearn.utils import check_scalar
 
+from compactflow.detector.calibration import Boundary
 from compactflow.detector.presets import PRESETS, Preset
 from compactflow.flows.components import Part, find_class
 from compactflow.flows.scores import Nearness
@@ -62,7 +63,7 @@ class Settings:
     patience: int
     validation_fraction: float | Literal["auto"]
     outlier_share: float
-    boundary: float | Literal["natural"]
+    boundary: Boundary
     device: str
     compile: bool
     verbose: bool
@@ -89,13 +90,13 @@ class Settings:
             "outlier_share": 0.0,
         }
         chosen = {name: given.get(name, value) for name, value in own.items()}
-        boundary = _real("boundary", chosen, 1, word="natural")
-        if boundary == "natural" and "score_by" not in given:
+        boundary: Boundary = _real("boundary", chosen, 1, words=("natural", "bare"))
+        if isinstance(boundary, str) and "score_by" not in given:
             chosen["score_by"] = "support"
         return cls(
             arguments=dict(arguments),
             parts=_parts(preset, given | {"score": _score(chosen["score_by"], boundary)}),
-            noise=_real("noise", chosen, inf, zero=True, word="auto"),
+            noise=_real("noise", chosen, inf, zero=True, words=("auto",)),
             members=_count("members", chosen, word="auto"),
             max_steps=_count("max_steps", chosen, word="auto"),
             batch_size=_count("batch_size", chosen),
@@ -104,7 +105,9 @@ class Settings:
             schedule=_checked(chosen["schedule"], find_schedule),
             clip=inf if chosen["clip"] == inf else _real("clip", chosen, inf),
             patience=_count("patience", chosen),
-            validation_fraction=_real("validation_fraction", chosen, 1, zero=True, word="auto"),
+            validation_fraction=_real(
+                "validation_fraction", chosen, 1, zero=True, words=("auto",)
+            ),
             outlier_share=_real("outlier_share", chosen, 0.5, zero=True),
             boundary=boundary,
             device=given.get("device", "auto"),
@@ -200,15 +203,15 @@ def _checked(value: _Choice, check: Callable[[object], object]) -> _Choice:
     return value
 
 
-def _score(value: Any, boundary: float | str) -> Any:  # noqa: ANN401
+def _score(value: Any, boundary: Boundary) -> Any:  # noqa: ANN401
     """What score_by names, checked."""
     try:
         found = find_class("score", value)
     except ValueError as error:
         raise ValueError(f"score_by does not serve: {error}") from error
-    if boundary == "natural" and not found.natural:
+    if isinstance(boundary, str) and not found.natural:
         raise ValueError(
-            "boundary='natural' is the boundary of the latent's support, so it goes with "
+            f"boundary={boundary!r} is the boundary of the latent's support, so it goes with "
             "score_by='support' only; leave out score_by, or give boundary a level"
         )
     return value
@@ -228,11 +231,11 @@ def _real(
     below: float,
     *,
     zero: bool = False,
-    word: str | None = None,
+    words: Sequence[str] = (),
 ) -> Any:  # noqa: ANN401
-    """A number in (0, below), or from 0 on if `zero`, or the word."""
+    """A number in (0, below), or from 0 on if `zero`, or one of the words."""
     value = chosen[name]
-    if word is not None and isinstance(value, str) and value == word:
+    if isinstance(value, str) and value in words:
         return value
     closed = "left" if zero else "neither"
     check_scalar(value, name, Real, min_val=0, max_val=below, include_boundaries=closed)

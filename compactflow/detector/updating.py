@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from compactflow.detector.calibration import Calibration
-from compactflow.detector.held_out import calibrate
+from compactflow.detector.held_out import calibrate, fit_scale
 from compactflow.flows.ensemble import Ensemble
 from compactflow.training.holdout import HoldOut
 
-__all__ = ["update"]
+__all__ = ["rejudge", "update"]
 
 Array = NDArray[np.float64]
 
@@ -54,3 +54,23 @@ def update(
     fresh = calibrate(updated, data, hold_out)
     scores = np.concatenate([calibration.scores, fresh.scores])
     return updated, Calibration.of(scores, held_out=calibration.held_out)
+
+
+def rejudge(
+    ensemble: Ensemble, data: Array, natural: float | None
+) -> tuple[Ensemble, Calibration]:
+    """Score rows that are inliers now, and with the natural boundary scale latents by them.
+
+    Args:
+        ensemble: The fitted flows, which stay as they are.
+        data: Rows that trained none of them, ``(N, D)``.
+        natural: The share that the natural boundary is to keep, if it is the one.
+
+    Returns:
+        The flows, scaled anew if so, and what calibrates them.
+    """
+    if natural is not None:
+        everything = HoldOut(len(data), len(ensemble.networks))
+        ensemble = ensemble.at(0.0, scale=fit_scale(ensemble, data, everything, natural))
+    scores = ensemble.signed_distance(data) + ensemble.level
+    return ensemble, Calibration.of(scores, held_out=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from math import inf, log
 from typing import cast, final
 
@@ -53,6 +54,7 @@ class Ensemble(Members):
     Attributes:
         neighbours: For each flow its reference rows; empty if the flows score by the support.
         level: The mean score at which the support of the ensemble ends.
+        scale: What all flows multiply the latents of their networks by.
 
     Raises:
         ValueError: If the dimensions differ.
@@ -84,16 +86,18 @@ class Ensemble(Members):
         members = range(len(self.networks))
         return self.combine(torch.stack([self._score(x, m) for m in members])) - self.level
 
-    def at(self, level: float) -> Ensemble:
-        """The same flows with another boundary."""
+    def at(self, level: float, *, scale: float | None = None) -> Ensemble:
+        """The same flows with another boundary, and another scale if it is given."""
         moved = copy.copy(self)
         moved.level = level
+        if scale is not None:
+            moved.scale = scale
         return moved
 
-    def encode(self, X: Array) -> Array:
-        """The latents of data ``(N, D)`` by the first flow, ``(N, D)``."""
-        flow = self.flows[0]
-        return self._in_chunks(lambda x: flow.encode(self._without_gaps(x, 0)), X)
+    def encode(self, X: Array, m: int = 0) -> Array:
+        """The latents of data ``(N, D)`` by the flow m, ``(N, D)``: by default the first."""
+        flow = self.flows[m]
+        return self._in_chunks(lambda x: flow.encode(self._without_gaps(x, m)), X)
 
     def decode(self, Z: Array, codes: Array | None = None) -> Array:
         """The data of latents ``(N, D)`` by the first flow, ``(N, D)``.
@@ -183,7 +187,7 @@ class Ensemble(Members):
         if not quick or np.isnan(X).any():
             return self._in_chunks(self, X)
         with fresh_defaults():
-            score = self.frozen()
+            score = partial(self.frozen(), scale=self.scale)
         return self._in_chunks(score, X, rows=_CHUNK_SCORE) - self.level
 
     def member_scores(self, X: Array, m: int) -> Array:

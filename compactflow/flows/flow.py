@@ -30,6 +30,8 @@ class CompactFlow(nn.Module):
         backbone: The invertible network, of dimension D.
         latent: The latent support and distribution, of dimension D.
         preprocessing: A fixed first layer; the identity if not given.
+        scale: What the backbone's latents are multiplied by, the last layer: see
+            `compactflow.detector.held_out.fit_scale`. Training knows nothing of it.
 
     Raises:
         ValueError: If the dimensions differ.
@@ -48,7 +50,12 @@ class CompactFlow(nn.Module):
     """
 
     def __init__(
-        self, backbone: Backbone, latent: Latent, preprocessing: Preprocessing | None = None
+        self,
+        backbone: Backbone,
+        latent: Latent,
+        preprocessing: Preprocessing | None = None,
+        *,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
         preprocessing = preprocessing or Identity(backbone.dim)
@@ -61,6 +68,7 @@ class CompactFlow(nn.Module):
         self.backbone = backbone
         self.latent = latent
         self.preprocessing = preprocessing
+        self.scale = scale
 
     @property
     def dim(self) -> int:
@@ -75,7 +83,7 @@ class CompactFlow(nn.Module):
         """Map what the first layer gives, ``(N, D + P)``, to latents ``(N, D)``."""
         given, features = bind(self.backbone, y)
         latents: Tensor = given(features)
-        return latents
+        return self.scale * latents
 
     def encode(self, x: Tensor) -> Tensor:
         """Map data ``(N, D)`` to latents ``(N, D)``, in the latent's dtype.
@@ -90,7 +98,7 @@ class CompactFlow(nn.Module):
         Raises:
             compactflow.backbones.base.ConvergenceError: If an iterative inverse fails.
         """
-        z = z.to(self.latent.like)
+        z = z.to(self.latent.like) / self.scale
         z = z if codes is None else torch.cat([z, codes.to(z)], dim=1)
         given, z = bind(self.backbone, z)
         x = self.preprocessing.inverse(draw_out(given.inverse(z)))
@@ -119,7 +127,7 @@ class CompactFlow(nn.Module):
         """Log-density of data ``(N, D)`` in nats, ``(N,)``, up to the pull's constant log Z.
 
         ``-β pull(T(x)) + log |det ∂T/∂x|``, the density of data whose latents follow
-        ``exp(-β pull)/Z``, with β the pull's weight.
+        ``exp(-β pull)/Z``, with β the pull's weight and T without the scale.
         """
         given, y = bind(self.backbone, self.preprocess(x))
         z, log_abs_det = given.forward_and_log_abs_det(y)
@@ -131,4 +139,4 @@ class CompactFlow(nn.Module):
         self, n: int, generator: torch.Generator | None = None, codes: Tensor | None = None
     ) -> Tensor:
         """Draw `n` data points by decoding latent samples, ``(n, D)``, given their context."""
-        return self.decode(self.latent.sample(n, generator), codes)
+        return self.decode(self.scale * self.latent.sample(n, generator), codes)

@@ -73,22 +73,27 @@ class Frozen:
         """Whether the ensemble has the weights for which this was made."""
         return self._versions == self._now()
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The score of data ``(N, D)``, ``(N,)``."""
+    def __call__(self, x: Tensor, *, scale: float = 1.0) -> Tensor:
+        """The score of data ``(N, D)``, ``(N,)``.
+
+        Args:
+            x: The data.
+            scale: What latents are multiplied by for the support's score.
+        """
         if self._contexts is None:
-            return self._scores(x, x).mean(dim=0)
+            return self._scores(x, x, scale).mean(dim=0)
         features, codes = x.tensor_split([self._latent.dim], dim=1)
-        scores = self._scores(features, codes)
+        scores = self._scores(features, codes, scale)
         each = [self._contexts.level(score, codes, m) for m, score in enumerate(scores)]
         return torch.stack(each).mean(dim=0)
 
-    def _scores(self, x: Tensor, codes: Tensor) -> Tensor:
+    def _scores(self, x: Tensor, codes: Tensor, scale: float) -> Tensor:
         """The score by each flow, ``(M, N)``; codes are for flows that take a context."""
         y = draw_in(self._preprocess(x)).to(self._latent.like)
         z = self._encode(y, codes)
         if self._nearest is not None:
             return self._nearest(y, z)
-        return self._latent.signed_distance(z.flatten(0, 1)).view(z.shape[:2])
+        return self._latent.signed_distance(scale * z.flatten(0, 1)).view(z.shape[:2])
 
     def _now(self) -> list[int]:
         return [t._version for t in self._counted] + [t.data_ptr() for t in self._first]

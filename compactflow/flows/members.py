@@ -48,6 +48,8 @@ class Members(nn.Module, ABC):
         True
     """
 
+    scale: float = 1.0
+
     def __init__(
         self,
         networks: Sequence[Backbone],
@@ -77,7 +79,12 @@ class Members(nn.Module, ABC):
     def flows(self) -> list[CompactFlow]:
         """The flows, around these parts: what changes there changes here."""
         return [
-            CompactFlow(cast("Backbone", network), self.latent, cast("Preprocessing", layer))
+            CompactFlow(
+                cast("Backbone", network),
+                self.latent,
+                cast("Preprocessing", layer),
+                scale=self.scale,
+            )
             for network, layer in zip(self.networks, self.layers, strict=True)
         ]
 

@@ -60,10 +60,11 @@ class Settled:
         self._bound = inf
 
     def latents(self, n: int, generator: torch.Generator) -> Tensor:
-        """Draw n latents, ``(n, D)``."""
-        if self._entropic:
+        """Draw n latents, ``(n, D)``, as the flow gives them."""
+        if self._bound < inf:  # of the support itself, whatever the scale
             return self._pull.settle(n, generator, level=self._bound)
-        return self._pull.latent.sample(n, generator)
+        settle = self._pull.settle if self._entropic else self._pull.latent.sample
+        return self._flow.scale * settle(n, generator)
 
     def draw(self, n: int, generator: torch.Generator, codes: Tensor | None = None) -> Tensor:
         """Draw n data, ``(n, D)``, given what each carries of its context, ``(n, P)``.

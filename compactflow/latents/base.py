@@ -63,6 +63,15 @@ class Latent(Resizable, ABC):
         """
         return 0.4
 
+    @property
+    def share(self) -> float:
+        """Of new inliers, the share that ``boundary="natural"`` is to keep in the support."""
+        return 0.95
+
+    def has_gauge(self) -> bool:
+        """Whether the support is star-shaped around 0, so that a smaller scale moves rows in."""
+        return levels.is_star(self, 0.0)
+
     def adapt(self, x: Tensor) -> Tensor | None:
         """Fit the support to preprocessed inliers ``(N, D)``, once, before training.
 

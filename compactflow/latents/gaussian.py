@@ -40,7 +40,13 @@ class Gaussian(Spherical):
         super().__init__(dim)
         if not 0 < alpha < 1:
             raise ValueError(f"alpha must be in (0, 1), got {alpha}")
+        self.alpha = alpha
         self.radius = float(chi.ppf(1 - alpha, dim))
+
+    @property
+    def share(self) -> float:
+        """``1 - alpha``."""
+        return 1 - self.alpha
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draw `n` standard normal points, ``(n, D)``."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-__all__ = ["boundary", "gauge", "project", "sample"]
+__all__ = ["boundary", "gauge", "is_star", "project", "sample"]
 
 _HALVINGS = 60
 _DOUBLINGS = 100
@@ -36,7 +36,7 @@ class _Support(Protocol):
 
 def gauge(latent: _Support, z: Tensor, level: float) -> Tensor:
     """The Minkowski functional: the factor by which the set must grow to reach a row, ``(N,)``."""
-    if not _is_star(latent, level):
+    if not is_star(latent, level):
         _members(latent, level)  # raises if there are none
         raise NotImplementedError(
             f"the support of {type(latent).__name__} at level {level:.6g} does not hold 0, and so "
@@ -57,7 +57,7 @@ def boundary(
     edge = latent.boundary(n, generator)
     if level == 0:
         return edge
-    if _is_star(latent, level):
+    if is_star(latent, level):
         return _along_rays(latent, edge, level)
     with torch.enable_grad():
         z = edge.detach().requires_grad_()
@@ -132,7 +132,7 @@ def sample(
     return z
 
 
-def _is_star(latent: _Support, level: float) -> bool:
+def is_star(latent: _Support, level: float) -> bool:
     """Whether the latent has a gauge, so that its support is star-shaped around 0, as the set is.
 
     A set that has shrunk away from 0 is not.

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any, final
 
 import numpy as np
@@ -24,31 +23,13 @@ from compactflow.persistence import archive
 from compactflow.persistence.allocation import allocation_limit
 from compactflow.persistence.archive import ArchiveError
 from compactflow.persistence.components import changes, find_classes, versions
+from compactflow.persistence.layout import check_layout
 from compactflow.persistence.migrations import MIGRATIONS, VERSION
 from compactflow.plugins import Kind
 from compactflow.randomness import drawing_from, seeded
 from compactflow.text import message_of
 
 __all__ = ["Model", "read", "write"]
-
-_KINDS: tuple[Kind, ...] = ("backbone", "latent", "pull", "push", "preprocessing", "score")
-
-# The types of a model file's entries.
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "versions": dict,
-    "components": dict,
-    "params": dict,
-    "dim": int,
-    "members": int,
-    "feature_names": list,
-    "weights": dict,
-    "pull_weight": (int, float),
-    "offset": (int, float),
-    "calibration": dict,
-    "history": dict,
-}
-
-_MOST_CATEGORIES = 4096  # of a column of the context
 
 
 @final
@@ -124,6 +105,7 @@ def write(path: str | os.PathLike[str], model: Model, *, folder: bool = False) -
         "weights": {name: _compact(weight) for name, weight in ensemble.state_dict().items()},
         "pull_weight": ensemble.pull.weight,
         "offset": -ensemble.level,
+        "scale": ensemble.scale,
         "calibration": calibration,
         "history": model.history,
     }
@@ -178,60 +160,12 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         for old in range(version, VERSION):
             content = MIGRATIONS[old](content)
-        _check_types(content)
+        check_layout(content)
     except Exception as error:  # a hostile file can have anything anywhere
         raise ArchiveError(
             f"{os.fspath(path)!r} does not describe a model: {message_of(error)}"
         ) from error
     return content
-
-
-def _check_types(content: Mapping[str, Any]) -> None:
-    # Which a table of numbers, and one without a context, do not have.
-    if content.keys() - {"encoder", "categories"} != _TYPES.keys():
-        odd = ", ".join(sorted(map(repr, content.keys() ^ _TYPES.keys())))
-        raise ValueError(f"the entries {odd} are missing or unknown")
-    for name, types in _TYPES.items():
-        if not isinstance(content[name], types) or isinstance(content[name], bool):
-            raise ValueError(f"{name} is a {type(content[name]).__name__}")
-    for name in ("offset", "pull_weight"):
-        if not isfinite(content[name]):
-            raise ValueError(f"{name} is {content[name]}")
-    if min(content["dim"], content["members"]) < 1:
-        raise ValueError("it has no features or no flows")
-    if not all(isinstance(name, str) for name in content["feature_names"]):
-        raise ValueError("feature_names are not all strings")
-    encoder = content.get("encoder")
-    if not isinstance(encoder, dict | None):
-        raise ValueError(f"encoder is a {type(encoder).__name__}")
-    if encoder is None and len(content["feature_names"]) not in (0, content["dim"]):
-        names = len(content["feature_names"])
-        raise ValueError(f"it has {names} feature names for {content['dim']} features")
-    categories = content.get("categories", [])
-    if not isinstance(categories, list) or not all(
-        type(count) is int and 0 <= count <= _MOST_CATEGORIES for count in categories
-    ):
-        raise ValueError("the categories of its context are not a list of numbers of them")
-    for values in content["history"].values():
-        if not (
-            isinstance(values, list) and all(isinstance(each, int | float) for each in values)
-        ):
-            raise ValueError("history has an entry that is not a list of numbers")
-    if not all(isinstance(version, str) for version in content["versions"].values()):
-        raise ValueError("versions are not all strings")
-    weights = content["weights"].values()
-    if not all(isinstance(each, Tensor) and not each.is_complex() for each in weights):
-        raise ValueError("the weights are not all real tensors")
-    if content["components"].keys() != set(_KINDS):
-        raise ValueError(f"components are {', '.join(map(repr, content['components']))}")
-    for kind, component in content["components"].items():
-        if not isinstance(component, dict):
-            raise ValueError(f"the {kind} is no mapping")
-        for name in ("name", "distribution", "version", "target"):
-            if not isinstance(component[name], str):
-                raise ValueError(f"the {name} of the {kind} is not a string")
-        if not isinstance(component["options"], dict):
-            raise ValueError(f"the options of the {kind} are no mapping")
 
 
 def _restore(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -> Model:
@@ -281,6 +215,7 @@ def _restore_ensemble(content: Mapping[str, Any], classes: Mapping[Kind, Any]) -
     ensemble.load_state_dict(weights)
     ensemble.pull.weight = content["pull_weight"]
     ensemble.level = -float(content["offset"])
+    ensemble.scale = float(content.get("scale", 1.0))
     ensemble.eval().attach()
     _check_finite(ensemble)
     ensemble.signed_distance(np.zeros((1, ensemble.width)))  # options of a wrong type fail here

@@ -117,16 +117,17 @@ def test_set_boundary_moves_the_decision_alone(restored, scored):
         restored.set_boundary("natural")
 
 
-def test_the_natural_boundary_is_that_of_the_latent(scored):
+def test_the_bare_boundary_is_that_of_the_latent(scored):
     """The mean of eq. 2-4 over the flows, at the fit and by a move of the boundary."""
     inliers, outliers = scored
     rows = np.concatenate([inliers[:50], outliers[:50]])
     fit = {"max_steps": 5, "members": 2, "random_state": 0, "backbone_options": {"blocks": 2}}
-    natural = compactflow.build(**fit, boundary="natural").fit(inliers[:200])
-    moved = compactflow.build(**fit, score_by="support").fit(inliers[:200]).set_boundary("natural")
+    bare = compactflow.build(**fit, boundary="bare").fit(inliers[:200])
+    moved = compactflow.build(**fit, score_by="support").fit(inliers[:200]).set_boundary("bare")
     with torch.no_grad():
-        own = [flow.signed_distance(torch.from_numpy(rows)).numpy() for flow in natural.flows_]
-    for detector in (natural, moved):
+        own = [flow.signed_distance(torch.from_numpy(rows)).numpy() for flow in bare.flows_]
+    for detector in (bare, moved):
+        assert detector.ensemble_.scale == 1
         distance = detector.signed_distance(rows)
         np.testing.assert_allclose(distance, np.mean(own, axis=0), atol=1e-12)
         np.testing.assert_array_equal(detector.predict(rows) == 1, distance <= 0)

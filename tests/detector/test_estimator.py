@@ -245,7 +245,7 @@ def test_an_entropic_push_does_without_convexity():
 
 
 def test_members_score_by_their_mean_and_the_first_encodes(X):
-    detector = build(members=2, boundary="natural").fit(X)
+    detector = build(members=2, boundary="bare").fit(X)
     first, second = detector.flows_
     x = torch.from_numpy(X)
     with torch.no_grad():

@@ -14,7 +14,7 @@ TABLE = Path(__file__).parents[2] / "docs" / "settings_table.py"
 
 def test_what_is_not_given_is_the_presets():
     settings = Settings.of({"preset": "paper", "max_steps": 7, "backbone_options": {"blocks": 3}})
-    assert (settings.max_steps, settings.batch_size, settings.boundary) == (7, 256, "natural")
+    assert (settings.max_steps, settings.batch_size, settings.boundary) == (7, 256, "bare")
     assert settings.parts["backbone"].options["blocks"] == 3
     assert settings.parts["backbone"].options["permutation"] == "soft"
     assert settings.parts["push"].choice == "mirror"

@@ -90,7 +90,7 @@ def test_a_single_flow_samples_its_own_support_however_small():
 @pytest.mark.parametrize(("push", "entropic"), [("stein", True), ("mirror", False)])
 def test_latents_are_drawn_from_where_the_push_leaves_them(push, entropic, tmp_path):
     pull = "barrier" if entropic else "max-abs"
-    detector = compactflow.build(**SMALL, members=1, push=push, pull=pull, boundary="natural").fit(
+    detector = compactflow.build(**SMALL, members=1, push=push, pull=pull, boundary="bare").fit(
         data()
     )
     detector.save(tmp_path / "model")
