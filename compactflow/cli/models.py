@@ -71,7 +71,7 @@ def fit(
     latent: Annotated[str | None, option("The support in latent space.", "cube")] = None,
     pull: Annotated[str | None, option("Draws latents in.", "suits latent and push")] = None,
     push: Annotated[str | None, option("Spreads latents.")] = None,
-    preset: Annotated[str | None, option("'fast', or 'paper' for its settings.", False)] = None,
+    preset: Annotated[str | None, option("'fast', 'natural' or 'paper'.", False)] = None,
     members: Annotated[int | None, option("Flows in the ensemble.", "suits backbone")] = None,
     max_steps: Annotated[int | None, option("Training steps at most.")] = None,
     batch_size: Annotated[int | None, option("Rows per step and member.")] = None,

@@ -20,7 +20,7 @@ __all__ = ["build"]
 
 def build(
     backbone: str | type[Backbone] | Backbone = "coupling",
-    latent: str | type[Latent] | Latent = "cube",
+    latent: str | type[Latent] | Latent | None = None,
     pull: str | type[Pull] | Pull | None = None,
     push: str | type[Push] | Push | None = None,
     **options: Any,  # noqa: ANN401
@@ -29,7 +29,7 @@ def build(
 
     Args:
         backbone: The invertible network: a name, a class or an instance; likewise the next three.
-        latent: The support and distribution in latent space.
+        latent: The support and distribution in latent space; by default the cube.
         pull: Draws latents into the support; by default the one that suits latent and push.
         push: Spreads latents over the support.
         **options: The other arguments of `OneClassFlow`, checked here.

@@ -51,7 +51,7 @@ class OneClassFlow(EnsembleDetector):
 
     Args:
         backbone: The invertible network; or a list of several, one after the other.
-        latent: The support and distribution in latent space.
+        latent: The support and distribution in latent space: ``"cube"``, unless a preset decides.
         pull: Draws latents into the support; by default the one that suits latent and push.
         push: Spreads latents over the support.
         backbone_options: Keyword arguments of the backbone, given by name or class.
@@ -59,7 +59,7 @@ class OneClassFlow(EnsembleDetector):
         pull_options: Likewise of the pull.
         push_options: Likewise of the push.
         preset: ``None`` for the default settings, ``"fast"`` for networks of half their depth,
-            ``"paper"`` for the settings of the paper.
+            ``"natural"`` for a normal latent, whose boundary decides, ``"paper"`` for the paper's.
         preprocessing: The fixed first layer, such as ``"marginal"``, ``"half-whiten"``,
             ``"whiten"``, ``"standardise"``, ``"enclose"`` or ``"none"``; or a list of several, one
             after the other.
@@ -144,7 +144,7 @@ class OneClassFlow(EnsembleDetector):
     def __init__(
         self,
         backbone: Chosen[Backbone] | Sequence[Link[Backbone]] = "coupling",
-        latent: str | type[Latent] | Latent = "cube",
+        latent: str | type[Latent] | Latent | None = None,
         pull: str | type[Pull] | Pull | None = None,
         push: str | type[Push] | Push | None = None,
         *,
@@ -152,7 +152,7 @@ class OneClassFlow(EnsembleDetector):
         latent_options: Options = None,
         pull_options: Options = None,
         push_options: Options = None,
-        preset: Literal["fast", "paper"] | None = None,
+        preset: Literal["fast", "natural", "paper"] | None = None,
         preprocessing: Chosen[Preprocessing] | Sequence[Link[Preprocessing]] | None = None,
         preprocessing_options: Options = None,
         noise: float | Literal["auto"] | None = None,

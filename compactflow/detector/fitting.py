@@ -142,10 +142,10 @@ def fit_ensemble(
         )
         if outliers is not None:
             _lean(ensemble, outliers)
-        outlying, kept = settings.outlier_share, natural_share(settings.boundary, ensemble)
-        if kept is not None:
+        outlying, natural = settings.outlier_share, natural_share(settings.boundary, ensemble)
+        if natural is not None:
             ensemble.scale = fit_scale(
-                ensemble, data, hold_out, kept, groups, outlier_share=outlying
+                ensemble, data, hold_out, natural, groups, outlier_share=outlying
             )
         calibration = calibrate(ensemble, data, hold_out, groups, workers).without(outlying)
         ensemble.level = calibration.threshold(settings.boundary)

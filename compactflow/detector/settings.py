@@ -151,7 +151,7 @@ def _parts(preset: Preset, given: Mapping[str, Any]) -> dict[Kind, Part]:
     A pull left open is the latent's: the default for a push that compares with samples and needs
     it, else the confining one, of which the latent's density is made.
     """
-    backbone, latent = given.get("backbone", "coupling"), given.get("latent", "cube")
+    backbone, latent = given.get("backbone", "coupling"), given.get("latent", preset.latent)
     push, pull = given.get("push", preset.push), given.get("pull", preset.pull)
     if pull is None:
         of_latent, of_push = find_class("latent", latent), find_class("push", push)

@@ -79,7 +79,7 @@ def _summary(detector: OneClassFlow, survey: Survey) -> str:
         "new inliers": calibration.expect(detector.ensemble_.level),
         "columns" if detector.encoder_ else "features": detector.n_features_in_,
         "backbone": detector.backbone,
-        "latent": detector.latent,
+        "latent": detector.settings_.parts["latent"].choice,
         "preset": detector.preset or "default",
     }
     return _table(["", ""], [[name, str(value)] for name, value in rows.items()])

@@ -91,6 +91,7 @@ def _behind(layer: str, fit: Callable[[Array, int], Score]) -> Fit:
 DETECTORS: dict[str, Fit] = {
     "compactflow": fit_ours,
     "fast preset": partial(fit_ours, preset="fast"),
+    "natural preset": partial(fit_ours, preset="natural"),
     "paper preset": partial(fit_ours, preset="paper"),
     "FLOW": fit_likelihood,
     **{name: _standardised(peer) for name, peer in PEERS.items()},
@@ -109,7 +110,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "twice the batch": {"batch_size": 256},
     "sharp wall": {"pull_options": {"sharpness": 10.0}},
     "normal latent": {"latent": "gaussian"},
-    "natural boundary": {"latent": "gaussian", "boundary": "natural", "members": 1},
+    "bare boundary": {"latent": "gaussian", "boundary": "bare", "members": 1},
     "additive coupling": {"backbone_options": {"transform": "additive"}},
     "unaligned rotations": {"backbone_options": {"permutation": "soft"}},
     "rectified units": {"backbone_options": {"activation": "relu", "horizon": 1.0}},
