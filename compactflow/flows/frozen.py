@@ -5,26 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import cast, final
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.conditional import Given, spell_out
 from compactflow.backbones.stacking import stack_modules
 from compactflow.flows.contexts import Contexts
-from compactflow.flows.neighbours import SPARE, Neighbours, shares, terms
+from compactflow.flows.neighbours import Neighbours, contrast, shares, terms
 from compactflow.flows.reach import draw_in
+from compactflow.flows.search import Search
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 
 __all__ = ["Frozen"]
-
-_FOLD = 4  # columns in a group whose least value is found at once
-_FEW = 512  # columns that are sorted, a power of 2
-_LITTLE = 1 << 15  # values that are gone through in less time than grouping them takes
-_AT_ONCE = 1 << 20  # distances at a time, so that they stay in the cache of a core
 
 
 @final
@@ -122,89 +116,47 @@ def _joined(networks: Sequence[Backbone]) -> Callable[[Tensor, Tensor], Tensor]:
 
 @final
 class _Nearest:
-    """The scores of `Neighbours` of M flows: candidates by one product, then measured."""
+    """The scores of `Neighbours` of M flows, with one search for all.
+
+    A score is a sum of distances to neighbours, each with a weight, of the term that compares and
+    of a constant.
+    """
 
     def __init__(self, members: Sequence[Neighbours]) -> None:
-        points = torch.stack([member.points for member in members])
-        self._origin = points.mean(dim=1, keepdim=True)
-        self._points = points - self._origin
-        known = self._points.float()
-        square, one = known.square().sum(dim=2, keepdim=True), known.new_ones(())
-        self._known = torch.cat([-2 * known, one.expand_as(square), square], dim=2).mT
-        names = ("gain", "fine", "start", "strength")
+        points, self._direction, centre, unit = (
+            torch.stack([getattr(member, name) for member in members])
+            for name in ("points", "direction", "centre", "unit")
+        )
         self._gain, self._fine, self._start, self._strength = (
             torch.stack([getattr(member, name) for member in members]).view(-1, 1)
-            for name in names
+            for name in ("gain", "fine", "start", "strength")
         )
-        self._centre, unit, self._direction = (
-            torch.stack([getattr(member, name) for member in members])
-            for name in ("centre", "unit", "direction")
-        )
-        self._centre = self._centre.unsqueeze(1)
-        self._unit = (unit / shares(members[0].centre)).unsqueeze(1)
         self._direction = self._direction.unsqueeze(2)
         self._leans = bool(self._strength.any())
-        self._spacing = torch.cat([member.spacing for member in members])
-        rows = points.shape[1]
-        self._first = rows * torch.arange(len(members), device=points.device).view(-1, 1, 1)
-        self._counts = members[0].counts
-        most = self._counts[-1]
-        self._near, self._candidates = min(most, rows), min(most + SPARE, rows)
-        numbers = max(rows, self._candidates * points.shape[2])  # of one row and flow
-        self._rows = max(1, _AT_ONCE // (len(members) * numbers))
+        spacing = torch.stack([member.spacing for member in members])
+        self._spacing = spacing if spacing.numel() else None
+        weights = shares(members[0].centre) / unit  # of each term, (M, T)
+        self._constant = (weights * centre).sum(dim=1, keepdim=True)
+        self._compares = weights[:, -1:]
+        counts = members[0].counts
+        self._search = Search(points, counts[-1])
+        # From distances in a row to their weighted sum, and to the mean that is compared.
+        each = torch.eye(min(counts[-1], points.shape[1])).to(points)
+        means = terms(each, counts, None, 0.0)
+        weighted = means @ weights[:, : len(counts)].T
+        compared = means[:, 0 if self._spacing is None else 1]
+        self._sums = torch.stack([weighted.T, compared.expand_as(weighted.T)], dim=2)
 
     def __call__(self, y: Tensor, z: Tensor) -> Tensor:
         """Scores of rows and latents ``(M, N, D)``, ``(M, N)``."""
         points = torch.cat([y, self._gain.unsqueeze(2) * z], dim=2)
-        asked = points - self._origin
-        # Its memory serves again, as new memory takes longer to fill than the product does.
-        product = self._known.new_empty(len(y), min(self._rows, y.shape[1]), self._known.shape[2])
-        parts = torch.split(asked, self._rows, dim=1)
-        found = [self._terms(part, product[:, : part.shape[1]]) for part in parts]
-        score = ((torch.cat(found, dim=1) - self._centre) / self._unit).sum(dim=2)
+        near, places = self._search(points)
+        score, mean = torch.bmm(near, self._sums).unbind(dim=2)
+        score = score - self._constant
+        if self._spacing is not None:
+            spacing = self._spacing.gather(1, places.flatten(1)).view(places.shape)
+            score = score.addcmul_(self._compares, contrast(near, mean, spacing, self._fine))
         if not self._leans:
             return score
         beyond = (torch.bmm(points, self._direction)[..., 0] - self._start).relu()
         return score + self._strength * torch.log1p(beyond)
-
-    def _terms(self, asked: Tensor, product: Tensor) -> Tensor:
-        rough = asked.float()
-        square, one = rough.square().sum(dim=2, keepdim=True), rough.new_ones(())
-        augmented = torch.cat([rough, square, one.expand_as(square)], dim=2)
-        places = smallest(torch.bmm(augmented, self._known, out=product), self._candidates)
-        places += self._first
-        near = self._points.flatten(0, 1).index_select(0, places.flatten())
-        near = near.view(*places.shape, -1).sub_(asked.unsqueeze(2))
-        nearest = torch.linalg.vector_norm(near, dim=3).topk(self._near, dim=2, largest=False)
-        spacing = None
-        if len(self._spacing):
-            spacing = self._spacing[places.gather(2, nearest.indices)]
-        return terms(nearest.values, self._counts, spacing, self._fine)
-
-
-def smallest(values: Tensor, count: int) -> Tensor:
-    """Where in its row each of the `count` smallest of ``(..., C)`` stands, ``(..., count)``.
-
-    The values are float32 and at least 0, up to rounding. On a CPU some that differ by less than
-    one part in ten thousand may stand for each other.
-    """
-    columns = values.shape[-1]
-    # Groups are of no use where all of them would be looked at, or there is little to look at.
-    grouped = _FEW < columns > _FOLD * count and values.numel() > _LITTLE
-    if values.device.type != "cpu" or columns <= count or not (grouped or columns <= _FEW):
-        return values.topk(count, dim=-1, largest=False, sorted=False).indices
-    if columns <= _FEW:
-        # Positive floats are ordered as the integers of their bits are. With its place in the
-        # last ones, a value is found again after NumPy has sorted it, which is vectorised.
-        bits = values.clamp(min=0).view(torch.int32).bitwise_and_(-_FEW)
-        bits |= torch.arange(columns, dtype=torch.int32)
-        sought = np.partition(bits.numpy(), count - 1, axis=-1)[..., :count] & (_FEW - 1)
-        return torch.from_numpy(sought.astype(np.int64))
-    # They lie in that many of the groups whose least values are the smallest.
-    groups = -(-columns // _FOLD)
-    if groups * _FOLD > columns:
-        values = pad(values, (0, groups * _FOLD - columns), value=torch.inf)
-    least = values.view(*values.shape[:-1], _FOLD, groups).amin(dim=-2)
-    places = smallest(least, min(count, groups)).unsqueeze(-1) + groups * torch.arange(_FOLD)
-    places = places.flatten(-2)
-    return places.gather(-1, smallest(values.gather(-1, places), count))

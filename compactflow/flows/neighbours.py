@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from compactflow.buffers import Resizable
+from compactflow.flows.search import Search
 
-__all__ = ["NEAREST", "SPARE", "Neighbours", "references", "shares", "terms"]
+__all__ = ["NEAREST", "Neighbours", "contrast", "references", "shares", "terms"]
 
 _ROWS = 4096  # reference rows at most
 _NUMBERS = 3 << 17  # in the reference rows of one flow at most: 1.5 MiB of a file
 _COUNTS = (1, 5, 20)  # neighbours whose mean distance is a term of the score
 _RELATIVE = 1 / 6  # the weight of the term that compares with the distances around
-SPARE = 5  # more candidates than that, as they are found by rounded distances
 NEAREST = 5  # rows among which a draw varies
 _OUTER = 0.95  # the quantile of the references' own distances that lies at 1
 _SHRINK = 0.1  # of the mean variance, added to all where an outlier's direction is sought
@@ -26,7 +26,6 @@ _LEAST_RATIO = 0.1  # of the unit of a logarithm
 _LAST = 1e-6  # the root of the weight of the last of the rows around
 _TINY = 1e-30  # in place of 0, to divide 0 by
 _FINE = 0.01  # of that spread, below which distances are not compared
-_CHUNK = 1 << 22  # distances at a time
 
 
 @final
@@ -181,12 +180,8 @@ class Neighbours(Resizable):
     def forward(self, y: Tensor, z: Tensor) -> Tensor:
         """The score of preprocessed rows ``(N, D)`` with their latents ``(N, D)``, ``(N,)``."""
         points = torch.cat([y, self.gain * z], dim=1)
-        # A traced graph takes any number of rows.
-        whole = torch.compiler.is_compiling()
-        split = [points] if whole else torch.split(points, self._at_once())
-        parts = [self._terms(*self._near(part)) for part in split]
         leaning = self.strength * torch.log1p((points @ self.direction - self.start).relu())
-        return self._weigh(torch.cat(parts)) + leaning
+        return self._weigh(self._terms(*self._near(points))) + leaning
 
     @property
     def latents(self) -> Tensor:
@@ -195,15 +190,9 @@ class Neighbours(Resizable):
 
     def around(self) -> Tensor:
         """For each reference row itself and the four nearest others, as indices, ``(R, 5)``."""
-        all_rows = torch.arange(len(self.points), device=self.points.device)
-        others = min(NEAREST, len(all_rows)) - 1
-        parts = torch.split(all_rows, self._at_once())
-        near = [self._nearest(self.points[part], part, others) for part in parts]
-        return torch.cat([all_rows[:, None], torch.cat(near)], dim=1)
-
-    def _at_once(self) -> int:
-        numbers = self.counts[-1] * self.points.shape[1]  # of a row's neighbours
-        return max(1, _CHUNK // max(len(self.points), numbers))
+        everyone = torch.arange(len(self.points), device=self.points.device)[:, None]
+        _, places = self._among()
+        return torch.cat([everyone, places[:, : min(NEAREST, len(everyone)) - 1]], dim=1)
 
     def _terms(self, near: Tensor, places: Tensor) -> Tensor:
         """The terms of rows, ``(N, T)``: see `_near` for the arguments."""
@@ -222,38 +211,21 @@ class Neighbours(Resizable):
 
     def _among(self) -> tuple[Tensor, Tensor]:
         """`_near` of each reference point among the others."""
-        everyone = torch.arange(len(self.points), device=self.points.device)
-        parts = [self._near(self.points[i], i) for i in torch.split(everyone, self._at_once())]
-        near, places = zip(*parts, strict=True)
-        return torch.cat(near), torch.cat(places)
+        return self._near(self.points, torch.arange(len(self.points), device=self.points.device))
 
     def _near(self, points: Tensor, own: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Distances to the nearest reference points, ascending, and their indices, ``(N, C)``.
 
         Args:
             points: Points, ``(N, 2D)``.
-            own: Which reference points they are, ``(N,)``, if they are such: none is its own
-                neighbour.
+            own: Which reference points they are, ``(N,)``, if they are such.
         """
-        others = len(self.points) - (own is not None)
-        if not others:
+        if own is not None and len(self.points) == 1:
             nothing = torch.zeros_like(points[:, :1])
             return nothing, nothing.long()
-        # The nearest are found by one product in single precision, and then measured exactly, so
-        # that a row's score does not depend on the rows beside it.
-        places = self._nearest(points, own, min(self.counts[-1] + SPARE, others))
-        exact = (self.points[places] - points[:, None]).norm(dim=2)
-        near = exact.topk(min(self.counts[-1], others), dim=1, largest=False)
-        return near.values, places.gather(1, near.indices)
-
-    def _nearest(self, points: Tensor, own: Tensor | None, count: int) -> Tensor:
-        """Indices of the nearest reference points, up to rounding, ``(N, count)``."""
-        origin = self.points.mean(dim=0)
-        known, asked = (self.points - origin).float(), (points - origin).float()
-        square = torch.addmm(known.square().sum(dim=1), asked, known.T, alpha=-2)
-        if own is not None:
-            square.scatter_(1, own[:, None], torch.inf)
-        return square.topk(count, dim=1, largest=False, sorted=False).indices
+        search = Search(self.points[None], self.counts[-1])
+        near, places = search(points[None], own)
+        return near[0], places[0]
 
 
 def terms(
@@ -270,11 +242,16 @@ def terms(
     """
     found = [near[..., :count].mean(dim=-1) for count in counts]
     if spacing is not None:
-        # The last counts least, so that nothing jumps where another row takes its place.
-        weights = (1 + _LAST - near / near[..., -1:].clamp_min(_TINY)).square()
-        around = (weights * spacing).sum(dim=-1) / weights.sum(dim=-1)
-        found.append(((found[1] + fine) / (around + fine)).log())
+        found.append(contrast(near, found[1], spacing, fine))
     return torch.stack(found, dim=-1)
+
+
+def contrast(near: Tensor, mean: Tensor, spacing: Tensor, fine: Tensor | float) -> Tensor:
+    """The last of the `terms`, from the mean distance that is compared, ``(...,)``."""
+    # The last counts least, so that nothing jumps where another row takes its place.
+    weights = (1 + _LAST - near / near[..., -1:].clamp_min(_TINY)).square()
+    around = (weights * spacing).sum(dim=-1) / weights.sum(dim=-1)
+    return ((mean + fine) / (around + fine)).log()
 
 
 def shares(centre: Tensor) -> Tensor:

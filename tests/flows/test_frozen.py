@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import compactflow
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.stacking import stack_modules
-from compactflow.flows.frozen import smallest
+from compactflow.flows.search import smallest
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
