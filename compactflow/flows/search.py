@@ -107,9 +107,8 @@ def smallest(values: Tensor, count: int) -> Tensor:
     """
     columns = values.shape[-1]
     few, grouped = columns <= _FEW, columns > _FOLD * count  # or all groups would be looked at
-    traced = torch.compiler.is_compiling()
-    little = columns <= count or values.numel() <= _LITTLE
-    if little or not (few or grouped) or values.device.type != "cpu" or traced:
+    plain = torch.compiler.is_compiling() or values.device.type != "cpu"
+    if plain or columns <= count or not (few or grouped) or values.numel() <= _LITTLE:
         return values.topk(count, dim=-1, largest=False, sorted=False).indices
     if few:
         # Positive floats are ordered as the integers of their bits are. With its place in the
