@@ -18,6 +18,7 @@ from compactflow.pushes.base import Push
 from compactflow.randomness import seeded
 from compactflow.testing.results import SkipCheck, require
 from compactflow.training.holdout import HoldOut
+from compactflow.training.monitors import within
 from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "modes",
     "on_meta",
     "perturb",
+    "relative_energy_distance",
     "reloaded",
     "require_finite",
     "require_registered",
@@ -91,6 +93,12 @@ def equal(one: Tensor, other: Tensor, tolerance: float = 1e-9) -> bool:
     if not one.numel():
         return True
     return bool((one - other).abs().max() <= tolerance * (1 + other.abs().max()))
+
+
+def relative_energy_distance(one: Tensor, other: Tensor) -> float:
+    """The energy distance of two samples, in units of the mean distance between them."""
+    apart = float(torch.cdist(one, other).mean())
+    return 2 - (within(one) + within(other)) / apart
 
 
 def gradient(value: Tensor, module: nn.Module) -> Tensor:

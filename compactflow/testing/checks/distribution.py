@@ -11,7 +11,7 @@ from torch import Tensor
 from compactflow.latents.base import Latent
 from compactflow.testing.checks.support import Make
 from compactflow.testing.results import Checks, SkipCheck, collect, require
-from compactflow.training.monitors import energy_distance
+from compactflow.testing.tools import relative_energy_distance
 
 __all__ = ["CHECKS", "require_density", "require_inside", "require_law"]
 
@@ -135,18 +135,16 @@ def require_law(z: Tensor, log_density: Callable[[Tensor], Tensor], what: str) -
     """Fail unless samples follow a density, which need not be normalised."""
     proposal, weight = _weighted(z, log_density)
     weight = weight / weight.mean()
-    for name, moment in (("mean", _first), ("second moment", _second)):
-        one, other = moment(z), weight.unsqueeze(1) * moment(proposal)
-        # Minus its target, as the weights' own mean is estimated too.
-        noise = other - weight.unsqueeze(1) * other.mean(dim=0)
-        error = (one.var(dim=0) / len(one) + noise.var(dim=0) / len(noise)).sqrt()
-        score = ((one.mean(dim=0) - other.mean(dim=0)) / error).abs().max()
+    middle = z.mean(dim=0)
+    means, noise = _moments(z - middle, torch.ones_like(z[:, 0]))
+    targets, noise_of_targets = _moments(proposal - middle, weight)
+    scores = ((means - targets) / (noise + noise_of_targets).sqrt()).abs()
+    for name, score in (("mean", scores[:, 0].max()), ("second moment", scores[:, 1:].max())):
         require(
             score < 6, f"{what}: their {name} is {score:.0f} standard errors from the density's"
         )
     n = 3000
-    drawn = proposal[torch.multinomial(weight, n)]
-    distance = energy_distance(z[:n], drawn) / float(torch.cdist(z[:n], drawn).mean())
+    distance = relative_energy_distance(z[:n], proposal[torch.multinomial(weight, n)])
     chance = _CHANCE / min(n, float(weight.sum() ** 2 / weight.square().sum()))
     require(
         distance < chance,
@@ -155,12 +153,17 @@ def require_law(z: Tensor, log_density: Callable[[Tensor], Tensor], what: str) -
     )
 
 
-def _first(z: Tensor) -> Tensor:
-    return z
+def _moments(z: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Weighted means of coordinates, and of their products, ``(D, 1 + D)``, and their variances.
 
-
-def _second(z: Tensor) -> Tensor:
-    return (z.unsqueeze(2) * z.unsqueeze(1)).flatten(1)
+    The variances are those of a mean of values minus their own, as the weights are estimated too.
+    """
+    factors = torch.cat([torch.ones_like(z[:, :1]), z], dim=1)
+    weight = weight.unsqueeze(1) / len(z)
+    means = (weight * z).T @ factors
+    squares = (weight * z).square().T @ factors.square()
+    products = (weight.square() * z).T @ factors
+    return means, squares - 2 * means * products + means.square() * weight.square().sum()
 
 
 def _weighted(sample: Tensor, log_density: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -178,9 +181,14 @@ def _weighted(sample: Tensor, log_density: Callable[[Tensor], Tensor]) -> tuple[
     share[0] = 0.5
     which = torch.multinomial(share, n, replacement=True)
     points = means[which] + stds[which] * torch.randn(n, dim, dtype=sample.dtype)
-    log_proposal = torch.full((n,), -torch.inf).to(sample)
-    for mean, std, weight in zip(means, stds, share, strict=True):
-        square = ((points - mean) / std).square().sum(dim=1)
-        log_one = weight.log() - 0.5 * (square + dim * log(2 * pi)) - std.log().sum()
-        log_proposal = torch.logaddexp(log_proposal, log_one)
+    # The log-density of each is a polynomial of the second degree, around the samples' middle.
+    precision, middles = stds.square().reciprocal(), means - means[0]
+    height = share.log() - stds.log().sum(dim=1) - 0.5 * (middles.square() * precision).sum(dim=1)
+    x = points - means[0]
+    log_densities = torch.addmm(
+        height - 0.5 * dim * log(2 * pi),
+        torch.cat([x, x.square()], dim=1),
+        torch.cat([middles * precision, -0.5 * precision], dim=1).T,
+    )
+    log_proposal = log_densities.logsumexp(dim=1)
     return points, (log_density(points) - log_proposal).exp()
