@@ -5,12 +5,12 @@ from functools import partial
 
 import pytest
 import torch
+from planted import run
 
 from compactflow import testing
 from compactflow.engines.base import Engine
 from compactflow.flows.scores import Score
 from compactflow.plugins.builtin import BUILTINS
-from compactflow.testing.kit import _cases
 
 NAMES = [s.name for s in BUILTINS if s.kind == "score"]
 OPTIONS = {"blend": {"of": ["support", "neighbours"]}, "quantile": {"of": "support"}}
@@ -168,21 +168,16 @@ ENGINE_FAULTS = {
 }
 
 
-def run(kind, component, name):
-    checks = zip(testing.check_names(kind), _cases(kind, component, None, None), strict=True)
-    return dict(checks)[name]().status
-
-
 @pytest.mark.parametrize(("fault", "name"), SCORE_FAULTS.items())
 def test_faults_of_scores_are_caught_by_name(fault, name):
-    assert run("score", Far, name) == "passed"
-    assert run("score", fault, name) == "failed"
+    assert run("score", Far, name).status == "passed"
+    assert run("score", fault, name).status == "failed"
 
 
 @pytest.mark.parametrize(("fault", "name"), ENGINE_FAULTS.items())
 def test_faults_of_engines_are_caught_by_name(fault, name):
-    assert run("engine", InTurn, name) == "passed"
-    assert run("engine", fault, name) == "failed"
+    assert run("engine", InTurn, name).status == "passed"
+    assert run("engine", fault, name).status == "failed"
 
 
 def test_each_check_has_a_planted_fault():

@@ -71,13 +71,13 @@ def context_gradients(make: Make) -> None:
 
 @_check
 def context_counts(make: Make) -> None:
-    """What it has learned in 60 steps depends on the context: rows that lie there go inside."""
+    """What it has learned in 30 steps depends on the context: rows that lie there go inside."""
     backbone, latent = _make(make), Cube(_DIM)
     context = torch.randint(2, (512, _CONTEXT)).float()
     x = 0.2 * torch.randn(512, _DIM) + 2 * context[:, :1] - 1
     flow = CompactFlow(backbone, latent)
     rows = torch.cat([x, context], dim=1)
-    short_training([flow], rows, Barrier(latent), Stein(), steps=60)
+    short_training([flow], rows, Barrier(latent), Stein(), steps=30)
     with torch.no_grad():
         own, other = Given(backbone, context), Given(backbone, 1 - context)
         moved = float((own(x) - other(x)).norm() / own(x).norm())
