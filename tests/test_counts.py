@@ -14,6 +14,7 @@ from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.iresnet import IResNet
 from compactflow.backbones.subnets import Subnet
 from compactflow.flows.flow import CompactFlow
+from compactflow.flows.search import Search
 from compactflow.latents.cube import Cube
 from compactflow.pulls.norms import MaxAbs
 from compactflow.pushes.likelihood import Likelihood
@@ -102,6 +103,15 @@ def test_work_of_a_training_step(backbone, push, products, numbers):
         loss(push, flow, pull, x).backward()
     assert step.get_total_flops() <= products * encode.get_total_flops()
     assert allocations.numbers <= numbers * dim * rows * blocks
+
+
+def test_a_search_of_many_rows_is_one_product_whose_memory_serves_again():
+    members, rows, known, dim = 4, 256, 4096, 8
+    search = Search(torch.randn(members, known, dim), 20)
+    with FlopCounterMode(display=False) as work, Allocations() as made:
+        search(torch.randn(members, rows, dim))
+    assert work.get_total_flops() == 2 * members * rows * known * (dim + 2)
+    assert made.numbers <= 0.75 * members * rows * known
 
 
 @pytest.mark.parametrize(

@@ -57,17 +57,15 @@ class Search:
                 neighbour.
         """
         around = asked - self._origin
-        if torch.compiler.is_compiling():  # a traced graph takes any number of rows
+        at_once, rows = self._at_once, asked.shape[1]
+        if torch.compiler.is_compiling() or rows <= at_once:  # a graph takes any number of rows
             return self._find(around, own)
         # Its memory serves again, as new memory takes longer to fill than the product does.
-        most = min(self._at_once, asked.shape[1])
-        product = self._known.new_empty(len(asked), most, self._known.shape[2])
-        picked = around.new_empty(len(asked) * most * self._candidates, asked.shape[2])
-        if most == asked.shape[1]:
-            return self._find(around, own, (product, picked))
-        parts = torch.split(around, self._at_once, dim=1)
-        owns = [None] * len(parts) if own is None else torch.split(own, self._at_once)
-        found = [self._find(*each, (product, picked)) for each in zip(parts, owns, strict=True)]
+        product = self._known.new_empty(len(asked), at_once, self._known.shape[2])
+        points = around.new_empty(len(asked) * at_once * self._candidates, asked.shape[2])
+        parts = torch.split(around, at_once, dim=1)
+        owns = [None] * len(parts) if own is None else torch.split(own, at_once)
+        found = [self._find(*each, (product, points)) for each in zip(parts, owns, strict=True)]
         near, places = zip(*found, strict=True)
         return torch.cat(near, dim=1), torch.cat(places, dim=1)
 
@@ -79,10 +77,7 @@ class Search:
         rough = torch.cat([rough, square, one.expand_as(square)], dim=2)
         product = scratch and scratch[0][:, : rough.shape[1]]
         candidates = smallest(torch.bmm(rough, self._known, out=product), self._candidates)
-        indices = (candidates + self._first).flatten()
-        picked = scratch and scratch[1][: len(indices)]
-        points = torch.index_select(self._points, 0, indices, out=picked)
-        exact = _distances(around, points.view(*candidates.shape, -1))
+        exact = self._measure(around, candidates, scratch and scratch[1])
         count = self._count
         if own is not None:
             exact.masked_fill_(candidates == own[:, None], torch.inf)
@@ -90,13 +85,23 @@ class Search:
         near, order = exact.topk(count, dim=2, largest=False)
         return near, candidates.gather(2, order)
 
+    def _measure(self, around: Tensor, places: Tensor, scratch: Tensor | None) -> Tensor:
+        """Distances of rows to points of their own, ``(M, N, C)``.
 
-def _distances(rows: Tensor, points: Tensor) -> Tensor:
-    """From each row of ``(M, N, K)`` to points of its own ``(M, N, C, K)``, ``(M, N, C)``."""
-    if torch.compiler.is_compiling():
-        return torch.linalg.vector_norm(points - rows.unsqueeze(2), dim=3)
-    plain = "donot_use_mm_for_euclid_dist"
-    return torch.cdist(rows.unsqueeze(2), points, compute_mode=plain).squeeze(2)
+        Args:
+            around: The rows, from the origin, ``(M, N, K)``.
+            places: Indices of the points, ``(M, N, C)``.
+            scratch: Memory for the points, where the rows are many.
+        """
+        indices, rows = (places + self._first).flatten(), around.unsqueeze(2)
+        if scratch is None:
+            points = self._points.index_select(0, indices).view(*places.shape, -1)
+            return torch.linalg.vector_norm(points - rows, dim=3)
+        points = scratch[: len(indices)]
+        torch.index_select(self._points, 0, indices, out=points)
+        points = points.view(*places.shape, -1)
+        plain = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(rows, points, compute_mode=plain).squeeze(2)
 
 
 def smallest(values: Tensor, count: int) -> Tensor:

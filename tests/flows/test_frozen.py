@@ -11,7 +11,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import compactflow
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.stacking import stack_modules
-from compactflow.flows.search import smallest
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -84,16 +83,6 @@ def test_threads_share_the_chunks_in_order(ensemble, threads):
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize("columns", [3, 8, 100, 300, 4096])
-def test_smallest_finds_the_smallest(columns):
-    values = torch.rand(50, columns)
-    values[0, :] = 1.0  # ties
-    count = min(columns, 23)
-    found = values.gather(1, smallest(values, count)).sort(dim=1).values
-    assert (smallest(values, count).sort(dim=1).values.diff(dim=1) > 0).all()
-    assert torch.allclose(found, values.sort(dim=1).values[:, :count], rtol=2e-4)
 
 
 class Calls(TorchDispatchMode):
