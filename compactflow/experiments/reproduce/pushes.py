@@ -45,7 +45,13 @@ _STEPS, _FEW_STEPS = 400, 40
 _SEEDS = 3
 _DRAWS = 30  # of a push's random numbers, for one batch
 _BATCH = 128
-_COLUMNS = ("noise", "milliseconds", "energy_distance", "in_support", "auroc")
+_COLUMNS = {
+    "noise": 2,
+    "milliseconds": 0,
+    "energy_distance": 3,
+    "in_support": 2,
+    "auroc": 3,
+}  # digits
 
 
 def run(out: Path, *, quick: bool, seed: int) -> Table:
@@ -131,17 +137,18 @@ def _cost(name: str, dim: int, seed: int) -> tuple[float, float]:
 
 
 def _table(rows: list[Row]) -> Table:
-    """The mean over the seeds."""
+    """The mean over the seeds, with the lowest and the highest where there are several."""
     table = Table("push", "noise", "ms", "energy distance", "in support", "AUROC")
     for push in PUSHES:
         own = [row for row in rows if row["push"] == push]
-        means = {name: fmean(row[name] for row in own) for name in _COLUMNS}
         table.add_row(
             push,
-            f"{means['noise']:.3f}",
-            f"{means['milliseconds']:.1f}",
-            f"{means['energy_distance']:.3f}",
-            f"{means['in_support']:.2f}",
-            f"{means['auroc']:.3f}",
+            *(_spread([row[name] for row in own], digits) for name, digits in _COLUMNS.items()),
         )
     return table
+
+
+def _spread(values: list[float], digits: int) -> str:
+    text = f"{fmean(values):.{digits}f}"
+    low, high = (f"{each:.{digits}f}" for each in (min(values), max(values)))
+    return text if low == high else f"{text} ({low} to {high})"
