@@ -18,7 +18,7 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from compactflow.detector.calibration import Calibration
-from compactflow.detector.held_out import calibrate, fit_scale, natural_share
+from compactflow.detector.held_out import fit_scale, judge, match_groups, natural_share
 from compactflow.detector.settings import Settings
 from compactflow.detector.weights import gather
 from compactflow.devices import find_device, finest_dtype, fresh_defaults
@@ -147,7 +147,9 @@ def fit_ensemble(
             ensemble.scale = fit_scale(
                 ensemble, data, hold_out, natural, groups, outlier_share=outlying
             )
-        calibration = calibrate(ensemble, data, hold_out, groups, workers).without(outlying)
+        judged = judge(ensemble, data, hold_out, groups, workers)
+        calibration = judged.calibration().without(outlying)
+        match_groups(ensemble, data, judged, calibration)
         ensemble.level = calibration.threshold(settings.boundary)
     _log.info(
         "fitted in %.1f s: %d flows, %s, level %.6g",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice, repeat
+from typing import NamedTuple, final
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from compactflow.flows.ensemble import Ensemble
 from compactflow.training.holdout import HoldOut
 from compactflow.workers import Workers
 
-__all__ = ["calibrate", "fit_scale", "natural_share"]
+__all__ = ["Judged", "fit_scale", "judge", "match_groups", "natural_share"]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -25,13 +26,44 @@ _HALVINGS = 40  # of its error
 _BLOCK = 1 << 14  # rows that are scored by one call, a multiple of what the ensemble takes at once
 
 
-def calibrate(
+@final
+class Judged(NamedTuple):
+    """Rows that flows scored which were not trained on them.
+
+    Attributes:
+        rows: Their indices, ``(K,)``.
+        scores: Of each the mean over these flows, ``(K,)``.
+        weights: How much each counts, ``(K,)``; ``None`` for alike.
+        held_out: Whether there are such rows; if not, the scores are of rows of training.
+
+    Examples:
+        >>> judged = Judged(np.arange(3), np.array([3.0, 1.0, 2.0]), None, held_out=True)
+        >>> judged.calibration().scores
+        array([1., 2., 3.])
+    """
+
+    rows: Rows
+    scores: Array
+    weights: Array | None
+    held_out: bool
+
+    def some(self, which: NDArray[np.bool_] | Rows) -> Judged:
+        """Those of an index into the K."""
+        weights = None if self.weights is None else self.weights[which]
+        return Judged(self.rows[which], self.scores[which], weights, self.held_out)
+
+    def calibration(self) -> Calibration:
+        """By which new rows are judged."""
+        return Calibration.of(self.scores, held_out=self.held_out, weights=self.weights)
+
+
+def judge(
     ensemble: Ensemble,
     data: Array,
     hold_out: HoldOut,
     groups: NDArray[np.int64] | None = None,
     workers: Workers | None = None,
-) -> Calibration:
+) -> Judged:
     """Score rows by the flows that were not trained on them, as a mean if there are several.
 
     Args:
@@ -50,7 +82,34 @@ def calibrate(
         return _pool(hold_out, judging, each)
     scores = ensemble.combine(torch.from_numpy(np.stack(each))).numpy()
     weights = None if hold_out.weights is None else hold_out.weights.numpy()[judging[0]]
-    return Calibration.of(scores, held_out=hold_out.left_out > 0, weights=weights)
+    return Judged(judging[0], scores, weights, hold_out.left_out > 0)
+
+
+def match_groups(
+    ensemble: Ensemble, data: Array, judged: Judged, calibration: Calibration
+) -> None:
+    """Let the ensemble bring the scores of each group of a context to those of all rows.
+
+    So what the calibration says of all new rows holds in each group, as far as it has rows. Where
+    the latent's support gives the scores they stay as they are, as it is one for all.
+
+    Args:
+        ensemble: The flows, which know contexts or not.
+        data: The rows, ``(N, D)``.
+        judged: The scores of some, not yet matched.
+        calibration: By what all rows are judged.
+    """
+    contexts = ensemble.contexts
+    if contexts is None or ensemble.natural or not len(contexts.groups) or not len(judged.rows):
+        return
+    judged = judged.some(judged.scores <= calibration.scores[-1])  # without those left out there
+    codes = torch.from_numpy(data[judged.rows, ensemble.dim :]).to(contexts.shift)
+    place, known = contexts.find(codes)
+    numbers = torch.where(known, place, len(contexts.groups)).cpu().numpy()
+    order = np.argsort(numbers, kind="stable")
+    starts = np.searchsorted(numbers[order], np.arange(1, len(contexts.groups) + 1))
+    own = [judged.some(rows).calibration().scores for rows in np.split(order, starts)[:-1]]
+    contexts.match(own, calibration.scores)
 
 
 def natural_share(boundary: Boundary, ensemble: Ensemble) -> float | None:
@@ -83,10 +142,10 @@ def fit_scale(
 
     Args:
         ensemble: The trained flows, which score by the support of a latent with a gauge.
-        data: As in `calibrate`.
-        hold_out: As in `calibrate`.
+        data: As in `judge`.
+        hold_out: As in `judge`.
         level: The share to keep, in (0, 1).
-        groups: As in `calibrate`.
+        groups: As in `judge`.
         outlier_share: The share of the furthest rows that are taken for outliers.
     """
     judging, latent = _judging(hold_out, groups), ensemble.latent
@@ -96,7 +155,8 @@ def fit_scale(
 
     def holds(scale: float) -> bool:
         each = [latent.signed_distance(scale * z).double().cpu().numpy() for z in latents]
-        return _pool(hold_out, judging, each).without(outlier_share).threshold(level) <= 0
+        calibration = _pool(hold_out, judging, each).calibration()
+        return calibration.without(outlier_share).threshold(level) <= 0
 
     low = 1.0
     for _ in range(_DOUBLINGS):
@@ -136,16 +196,15 @@ def _judging(hold_out: HoldOut, groups: NDArray[np.int64] | None) -> list[Rows]:
     return apart
 
 
-def _pool(hold_out: HoldOut, judging: Sequence[Rows], each: Sequence[Array]) -> Calibration:
+def _pool(hold_out: HoldOut, judging: Sequence[Rows], each: Sequence[Array]) -> Judged:
     """The mean scores of the rows, from those of each flow's own rows."""
     sums, counts = np.zeros((2, hold_out.rows))
     for rows, scores in zip(judging, each, strict=True):
         sums[rows] += scores
         counts[rows] += 1
-    scored = counts > 0
+    scored = np.flatnonzero(counts)
     weights = None if hold_out.weights is None else hold_out.weights.numpy()[scored]
-    held_out = hold_out.left_out > 0
-    return Calibration.of(sums[scored] / counts[scored], held_out=held_out, weights=weights)
+    return Judged(scored, sums[scored] / counts[scored], weights, hold_out.left_out > 0)
 
 
 def _member_scores(

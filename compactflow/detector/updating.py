@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from compactflow.detector.calibration import Calibration
-from compactflow.detector.held_out import calibrate, fit_scale
+from compactflow.detector.held_out import Judged, fit_scale, judge, match_groups
 from compactflow.flows.ensemble import Ensemble
 from compactflow.training.holdout import HoldOut
 
@@ -51,15 +51,18 @@ def update(
         updated.extend(m, x[rows.to(like.device)])
     if not hold_out.left_out:
         return updated, calibration
-    fresh = calibrate(updated, data, hold_out)
-    scores = np.concatenate([calibration.scores, fresh.scores])
+    judged = judge(updated, data, hold_out)
+    fresh = updated.bring(judged.scores, data[judged.rows])
+    scores = np.concatenate([calibration.scores, fresh])
     return updated, Calibration.of(scores, held_out=calibration.held_out)
 
 
 def rejudge(
     ensemble: Ensemble, data: Array, natural: float | None
 ) -> tuple[Ensemble, Calibration]:
-    """Score rows that are inliers now, and with the natural boundary scale latents by them.
+    """Score rows that are inliers now, and scale latents or match groups by them.
+
+    Latents are scaled anew for the natural boundary, and groups of a context are matched anew.
 
     Args:
         ensemble: The fitted flows, which stay as they are.
@@ -67,10 +70,15 @@ def rejudge(
         natural: The share that the natural boundary is to keep, if it is the one.
 
     Returns:
-        The flows, scaled anew if so, and what calibrates them.
+        The flows, a copy if they have changed, and what calibrates them.
     """
     if natural is not None:
         everything = HoldOut(len(data), len(ensemble.networks))
         ensemble = ensemble.at(0.0, scale=fit_scale(ensemble, data, everything, natural))
+    if ensemble.contexts is not None:
+        ensemble = copy.deepcopy(ensemble)
+        ensemble.unmatch()
     scores = ensemble.signed_distance(data) + ensemble.level
-    return ensemble, Calibration.of(scores, held_out=True)
+    judged = Judged(np.arange(len(data)), scores, None, held_out=True)
+    match_groups(ensemble, data, judged, judged.calibration())
+    return ensemble, judged.calibration()

@@ -84,7 +84,10 @@ class Ensemble(Members):
     def forward(self, x: Tensor) -> Tensor:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
         members = range(len(self.networks))
-        return self.combine(torch.stack([self._score(x, m) for m in members])) - self.level
+        scores = self.combine(torch.stack([self._score(x, m) for m in members]))
+        if self.contexts is not None:
+            scores = self.contexts.bring(scores, x[:, self.dim :])
+        return scores - self.level
 
     def at(self, level: float, *, scale: float | None = None) -> Ensemble:
         """The same flows with another boundary, and another scale if it is given."""
@@ -193,6 +196,18 @@ class Ensemble(Members):
     def member_scores(self, X: Array, m: int) -> Array:
         """Score of data ``(N, D)`` by the flow m alone, ``(N,)``, whatever the level."""
         return self._in_chunks(lambda x: self._score(x, m), X)
+
+    def unmatch(self) -> None:
+        """Leave the scores of groups as they are."""
+        if self.contexts is not None:
+            self.contexts.unmatch()
+
+    def bring(self, scores: Array, X: Array) -> Array:
+        """Scores ``(N,)`` of data ``(N, D)`` by some flows, as those of all groups."""
+        if self.contexts is None:
+            return scores
+        codes = torch.from_numpy(X[:, self.dim :]).to(self.latent.like)
+        return self.contexts.bring(torch.from_numpy(scores).to(codes), codes).cpu().numpy()
 
     def log_density(self, X: Array) -> Array:
         """Log-density of data ``(N, D)`` in nats up to a constant of the pull, ``(N,)``.

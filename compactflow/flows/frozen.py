@@ -79,7 +79,7 @@ class Frozen:
         features, codes = x.tensor_split([self._latent.dim], dim=1)
         scores = self._scores(features, codes, scale)
         each = [self._contexts.level(score, codes, m) for m, score in enumerate(scores)]
-        return torch.stack(each).mean(dim=0)
+        return self._contexts.bring(torch.stack(each).mean(dim=0), codes)
 
     def _scores(self, x: Tensor, codes: Tensor, scale: float) -> Tensor:
         """The score by each flow, ``(M, N)``; codes are for flows that take a context."""

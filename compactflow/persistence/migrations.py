@@ -177,7 +177,10 @@ def _from_6(content: Content) -> Content:
 
 
 def _from_7(content: Content) -> Content:
-    """Write out that the networks of two bridges, alone or in a chain, saw rows as they are."""
+    """Write out that the networks of two bridges, alone or in a chain, saw rows as they are.
+
+    Groups of a context were not matched.
+    """
 
     def complete(part: Content) -> Content:
         options = part["options"]
@@ -187,8 +190,11 @@ def _from_7(content: Content) -> Content:
             options = options | {"links": [complete(link) for link in options["links"]]}
         return part | {"options": options}
 
-    components = content["components"]
-    return content | {"components": components | {"backbone": complete(components["backbone"])}}
+    components, weights = content["components"], content["weights"]
+    if "contexts.seen" in weights:
+        weights = weights | {"contexts.common": torch.zeros(0), "contexts.own": torch.zeros(0, 0)}
+    components = components | {"backbone": complete(components["backbone"])}
+    return content | {"components": components, "weights": weights}
 
 
 MIGRATIONS: dict[int, Callable[[Content], Content]] = {

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import compactflow
 from compactflow.encoding.encoder import TableEncoder
@@ -111,3 +112,30 @@ def test_an_unseen_category_and_a_gap_are_judged_as_of_no_group():
     scores = detector.signed_distance(odd)
     assert np.isfinite(scores).all()
     assert scores[0] == scores[3]
+
+
+def test_the_level_of_a_group_is_in_its_signed_distance(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def rows(count):
+        machine = rng.integers(0, 2, count)
+        heat = np.where(machine, rng.standard_t(2, count), rng.uniform(-1, 1, count))
+        return pd.DataFrame({"machine": np.array(["a", "b"])[machine], "heat": heat})
+
+    detector = compactflow.build(context=["machine"], max_steps=1, members=2, random_state=0)
+    detector.set_params(validation_fraction=0.4).fit(rows(1000))
+    new = rows(1500)
+    outside = pd.Series(detector.predict(new) == -1).groupby(new["machine"]).mean()
+    assert (abs(outside - 0.05) < 0.03).all()
+    for _, own in new.groupby("machine"):
+        assert abs((detector.p_values(own) <= 0.1).mean() - 0.1) < 0.05
+    np.testing.assert_array_equal(detector.predict(new) == -1, detector.signed_distance(new) > 0)
+    detector.save(tmp_path / "model")
+    loaded = compactflow.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(new), detector.predict(new))
+    contexts = detector.ensemble_.contexts
+    before = contexts.own.clone()
+    warmer = rows(400).assign(heat=lambda rows: rows["heat"] * 3)
+    moved = detector.recalibrate(warmer).ensemble_.contexts
+    assert torch.equal(contexts.own, before)
+    assert not torch.allclose(moved.own, before, atol=0.1)

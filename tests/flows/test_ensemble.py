@@ -47,7 +47,7 @@ def interrupt(detector, X):
     """Ctrl-C after training: while it trains, it ends the training."""
     with pytest.MonkeyPatch.context() as patch:
         stopped = Mock(side_effect=KeyboardInterrupt)
-        patch.setattr("compactflow.detector.fitting.calibrate", stopped)
+        patch.setattr("compactflow.detector.fitting.judge", stopped)
         with pytest.raises(KeyboardInterrupt):
             detector.fit(X)
 
@@ -65,7 +65,7 @@ def refuse_options(detector, X):
 
 def fail_late(detector, X):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("compactflow.detector.fitting.calibrate", lambda *_: 1 / 0)
+        patch.setattr("compactflow.detector.fitting.judge", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             detector.fit(X)
 
