@@ -51,6 +51,12 @@ def fitted(X, _trained):
 
 
 @pytest.fixture
+def unrendered(monkeypatch):
+    """Pictures are drawn and not rendered, which is most of the time that a report takes."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, file, **_: None)
+
+
+@pytest.fixture
 def first_party_plugins(monkeypatch):
     """Registers the plugins of this repository from their sources, installed or not."""
     with registry.isolated():

@@ -249,6 +249,7 @@ def test_a_model_that_is_a_folder_is_read(model, folder, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unrendered")
 def test_report_writes_one_page(model, folder, capsys):
     (folder / "new.csv").write_text("b,a\n0,0\n1,1\n0,40\n")
     assert main(["report", "model", "new.csv", "--out", "report.html"]) == 0

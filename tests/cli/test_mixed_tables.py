@@ -41,6 +41,7 @@ def folder(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unrendered")
 def test_a_table_goes_from_csv_to_a_report(folder, capsys):
     assert main(["fit", "train.csv", "--out", "shop.model", *FEW, "--json"]) == 0
     columns = json.loads(capsys.readouterr().out)["columns"]

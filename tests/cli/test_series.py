@@ -64,6 +64,7 @@ def test_rows_are_scored_with_their_past_in_any_order(folder, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unrendered")
 def test_rows_are_explained_reported_and_watched_with_their_past(folder, capsys):
     assert main([*FIT, "--drop", "mode", *QUICK]) == 0
     course(1, stuck=True).sample(frac=1, random_state=1).to_csv("new.csv", index=False)

@@ -54,6 +54,7 @@ def test_the_page_stands_alone(names):
     assert re.search(r"<tr><td>4</td>", text)  # the planted row, counted from 1
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_without_outliers():
     X = np.random.default_rng(0).normal(size=(60, 3))
     detector = compactflow.build(**SMALL, validation_fraction=0).fit(X)
@@ -64,6 +65,7 @@ def test_without_outliers():
     assert "<p>Too few rows: none were held out" in text  # the verdict on the training
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_survey_of_batches_keeps_as_much_of_a_long_table():
     rng = np.random.default_rng(0)
     detector = compactflow.build(**SMALL)
