@@ -72,7 +72,9 @@ PRESETS = {
     None: _DEFAULT,
     "fast": replace(_DEFAULT, backbone_options={"coupling": _SMALL}),
     # A ball ranks rows better than the cube scaled to hold as many, above all in many dimensions.
-    "natural": replace(_DEFAULT, latent="gaussian", score_by="support", boundary="natural"),
+    "natural": replace(
+        _DEFAULT, latent="gaussian", score_by="support", boundary="natural", members=8
+    ),
     # Schmier, Köthe, Straehle (2024). The paper gives the network, the latent, the pull and the
     # step. The rows start inside the cube, as the mirror push draws in what is outside but does
     # not fill the cube from there. The rate and the noise keep held-out inliers inside.

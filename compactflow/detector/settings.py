@@ -120,7 +120,8 @@ class Settings:
         if isinstance(self.max_steps, int):
             steps, checks = self.max_steps, _CHECKS
         else:
-            most = 2000 if members == 1 else 400  # the mean of several needs less of each
+            # The mean of several needs less of each, and less still to place a level by.
+            most = 2000 if members == 1 else 600 if isinstance(self.boundary, str) else 400
             steps = max(1, min(most, most * 64 // dim))
             if members > 1 and self.parts["score"].choice in ("neighbours", Nearness):
                 steps = min(steps, 200)  # distances are right before densities are

@@ -29,7 +29,15 @@ Array = NDArray[np.float64]
 _ROWS = 2000  # inliers of a set at most
 _DIGITS = 4  # of a standard deviation; what differs less is equal
 _PAIRED = 1000  # rows between which distances are taken
-_MEASURES = ("deviation", "deviation of training rows", "energy", "auroc", "nearest")
+_MEASURES = (
+    "deviation",
+    "deviation of training rows",
+    "deviation of halves",
+    "energy",
+    "auroc",
+    "auroc of training rows",
+    "nearest",
+)
 
 
 def run(
@@ -73,11 +81,13 @@ def measure(path: Path, options: Row, seed: int) -> Row:
     Returns:
         The set's name and size, and, over its features that vary: ``deviation``, the median of
         ``|s / s' - 1|`` for the standard deviations s of samples and s' of the held-out rows;
-        ``deviation of training rows``, the same of these; ``energy``, the energy distance of
-        samples and held-out rows over that of training and held-out rows; ``auroc`` of a
-        gradient-boosted classifier that tells samples from held-out rows, on other rows than it
-        learned from; and ``nearest``, the median distance of samples to the nearest training row
-        over that of held-out rows. An error is part of the row.
+        ``deviation of training rows``, the same of these, and ``deviation of halves``, of one half
+        of the held-out rows from the other: how near a sampler can come; ``energy``, the energy
+        distance of samples and held-out rows over that of training and held-out rows; ``auroc`` of
+        a gradient-boosted classifier that tells samples from held-out rows, on other rows than it
+        learned from, and ``auroc of training rows``, of one that tells these; and ``nearest``, the
+        median distance of samples to the nearest training row over that of held-out rows. An
+        error is part of the row.
     """
     X, outlier = load_npz(path)
     inliers = np.random.default_rng(seed).permutation(X[~outlier])[:_ROWS]
@@ -101,15 +111,21 @@ def _compare(samples: Array, train: Array, held_out: Array, seed: int) -> tuple[
     samples, train, held_out = (
         np.round(rows[:, varies] / unit, _DIGITS) for rows in (samples, train, held_out)
     )
-    deviation, of_training = (
-        float(np.median(np.abs(rows.std(axis=0) / held_out.std(axis=0) - 1)))
-        for rows in (samples, train)
-    )
+    pairs = (samples, held_out), (train, held_out), np.array_split(held_out, 2)
+    deviations = [_deviation(*pair) for pair in pairs]
     energy = _energy(samples, held_out) / _energy(train, held_out)
     tree = KDTree(train)
     near, usual = (float(np.median(tree.query(rows)[0])) for rows in (samples, held_out))
     nearest = near / usual if usual > 0 else None
-    return deviation, of_training, energy, _tell_apart(samples, held_out, seed), nearest
+    told = [_tell_apart(rows, held_out, seed) for rows in (samples, train)]
+    return *deviations, energy, *told, nearest
+
+
+def _deviation(one: Array, other: Array) -> float:
+    """By how much standard deviations differ from the others, as the median over columns."""
+    ours, theirs = one.std(axis=0), other.std(axis=0)
+    differences = np.abs(ours / np.where(theirs > 0, theirs, np.inf) - 1)[theirs > 0]
+    return float(np.median(differences)) if len(differences) else 0.0
 
 
 def _energy(one: Array, other: Array) -> float:

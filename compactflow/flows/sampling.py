@@ -24,6 +24,8 @@ _ROUNDS = 50
 _RARE = 0.05  # a share inside below which latents are drawn inside a level
 _SHARE = 0.75  # of the way from a row to a draw among its neighbours
 _HALVINGS = 20
+_PILOT = 1024  # draws that show how far columns spread
+_CONTRACTED = 1.25  # by how much at most the latents are drawn in or out for it
 _DIGITS = 5  # of a standard deviation, to which reference rows are kept
 _MOST = 300  # digits that a number can be rounded to
 _TIED = 0.1  # the share of repeated values from which a column takes known ones only
@@ -111,8 +113,9 @@ class Varied:
     with the mean and covariance of five, its own and those of its four nearest, much as in a
     manifold's kernel estimate (Vincent, Bengio 2003). Each row serves once before any serves
     again. The latents are scaled so that the mean and standard deviation of each coordinate are
-    those of the reference rows. Columns of which many values repeat, such as counts and codes,
-    take known values only.
+    those of the reference rows; and as a curved map spreads what it decodes, once more by one
+    number, so that the columns of the data spread as theirs, in the median. Columns of which many
+    values repeat, such as counts and codes, take known values only.
 
     Args:
         flow: The flow.
@@ -143,7 +146,9 @@ class Varied:
         self._centre = centres.mean(dim=0)
         spread = (within + centres.var(dim=0, correction=0)).sqrt()
         self._scale = torch.where(spread > 0, self._wanted / spread, torch.ones_like(spread))
-        self._values = _repeated(flow.preprocessing.inverse(neighbours.rows[:, : flow.dim]))
+        rows = flow.preprocessing.inverse(neighbours.rows[:, : flow.dim])
+        self._values = _repeated(rows)
+        self._scale = self._scale * self._contraction(rows)
         self._inside = torch.arange(len(self._latents), device=self._latents.device)
         self._order = self._inside[:0]
         if score is not None:
@@ -166,14 +171,7 @@ class Varied:
         own = self._next(n, generator) if codes is None else self._alike(codes, generator)
         if codes is None and self._codes is not None:
             codes = self._codes[own]
-        start, group = self._latents[own], self._latents[self._near[own]]
-        weights = torch.randn(
-            *group.shape[:2], 1, generator=generator, dtype=start.dtype, device=start.device
-        )
-        mean = group.mean(dim=1)
-        z = mean + (weights * (group - mean[:, None])).sum(dim=1) / group.shape[1] ** 0.5
-        z = torch.lerp(start, z, _SHARE)
-        z = self._mean + (z - self._centre) * self._scale
+        start, z = self._latents[own], self._vary(own, generator)
         x = self._decode(z, codes)
         if self._score is None:
             return x
@@ -185,6 +183,29 @@ class Varied:
             x[outside] = self._decode(z[outside], None if codes is None else codes[outside])
             outside = outside[self._score(x[outside]) > 0]
         return x
+
+    def _vary(self, own: Tensor, generator: torch.Generator) -> Tensor:
+        """Latents drawn around those of reference rows ``(n,)``, ``(n, D)``."""
+        start, group = self._latents[own], self._latents[self._near[own]]
+        weights = torch.randn(
+            *group.shape[:2], 1, generator=generator, dtype=start.dtype, device=start.device
+        )
+        mean = group.mean(dim=1)
+        z = mean + (weights * (group - mean[:, None])).sum(dim=1) / group.shape[1] ** 0.5
+        z = torch.lerp(start, z, _SHARE)
+        return self._mean + (z - self._centre) * self._scale
+
+    def _contraction(self, rows: Tensor) -> float:
+        """By how much columns of reference rows ``(N, D)`` spread less than those of draws."""
+        generator = torch.Generator(rows.device).manual_seed(0)
+        own = torch.arange(min(len(rows), _PILOT), device=rows.device)
+        codes = None if self._codes is None else self._codes[own]
+        drawn = self._decode(self._vary(own, generator), codes)[:, : self._flow.dim]
+        wanted, found = rows[own].std(dim=0, correction=0), drawn.std(dim=0, correction=0)
+        ratios = (wanted / found)[(wanted > 0) & (found > 0)]
+        if not len(ratios):
+            return 1.0
+        return float(ratios.median().clamp(1 / _CONTRACTED, _CONTRACTED))
 
     def _alike(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """For each context ``(n, P)`` a reference row that is inside there, of its group."""

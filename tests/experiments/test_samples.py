@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from compactflow.experiments.samples import _compare, measure, run
+from compactflow.experiments.samples import _MEASURES, _compare, measure, run
 
 
 def save(path, n=120):
@@ -12,15 +12,19 @@ def save(path, n=120):
 def test_draws_copies_and_others_are_told_apart():
     rng = np.random.default_rng(0)
     train, held_out, fresh = rng.normal(size=(3, 300, 2))
-    alike = dict(zip("abcde", _compare(fresh, train, held_out, 0), strict=True))
-    copies = dict(zip("abcde", _compare(train, train, held_out, 0), strict=True))
-    others = dict(zip("abcde", _compare(0.3 * fresh + 2, train, held_out, 0), strict=True))
-    assert alike["e"] == pytest.approx(1, abs=0.3)
-    assert copies["e"] == 0
-    assert (copies["a"], copies["c"]) == (copies["b"], 1)
-    assert alike["d"] < 0.6 < 0.95 < others["d"]
-    assert others["c"] > 10 * alike["c"]
-    assert others["a"] == pytest.approx(0.7, abs=0.1)
+    alike, copies, others = (
+        dict(zip(_MEASURES, _compare(samples, train, held_out, 0), strict=True))
+        for samples in (fresh, train, 0.3 * fresh + 2)
+    )
+    assert alike["nearest"] == pytest.approx(1, abs=0.3)
+    assert copies["nearest"] == 0
+    assert (copies["deviation"], copies["energy"]) == (copies["deviation of training rows"], 1)
+    assert copies["auroc"] == copies["auroc of training rows"] < 0.6
+    assert alike["auroc"] < 0.6 < 0.95 < others["auroc"]
+    assert others["energy"] > 10 * alike["energy"]
+    assert others["deviation"] == pytest.approx(0.7, abs=0.1)
+    halves = np.std(held_out[:150], axis=0) / np.std(held_out[150:], axis=0)
+    assert alike["deviation of halves"] == pytest.approx(np.median(np.abs(halves - 1)), abs=1e-3)
 
 
 def test_a_table_of_sets_is_written_and_errors_are_part_of_it(tmp_path):
