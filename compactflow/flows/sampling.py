@@ -25,7 +25,8 @@ _RARE = 0.05  # a share inside below which latents are drawn inside a level
 _SHARE = 0.75  # of the way from a row to a draw among its neighbours
 _HALVINGS = 20
 _PILOT = 1024  # draws that show how far columns spread
-_CONTRACTED = 1.25  # by how much at most the latents are drawn in or out for it
+_CONTRACTED = 1.25  # by how much at most latents are drawn in or out for it
+_BISECTIONS = 6
 _DIGITS = 5  # of a standard deviation, to which reference rows are kept
 _MOST = 300  # digits that a number can be rounded to
 _TIED = 0.1  # the share of repeated values from which a column takes known ones only
@@ -195,17 +196,21 @@ class Varied:
         z = torch.lerp(start, z, _SHARE)
         return self._mean + (z - self._centre) * self._scale
 
+    @torch.no_grad()
     def _contraction(self, rows: Tensor) -> float:
-        """By how much columns of reference rows ``(N, D)`` spread less than those of draws."""
-        generator = torch.Generator(rows.device).manual_seed(0)
-        own = torch.arange(min(len(rows), _PILOT), device=rows.device)
+        """The factor of latents by which draws spread as reference rows ``(N, D)`` do."""
+        own = torch.arange(_PILOT, device=rows.device) % len(rows)
         codes = None if self._codes is None else self._codes[own]
-        drawn = self._decode(self._vary(own, generator), codes)[:, : self._flow.dim]
-        wanted, found = rows[own].std(dim=0, correction=0), drawn.std(dim=0, correction=0)
-        ratios = (wanted / found)[(wanted > 0) & (found > 0)]
-        if not len(ratios):
-            return 1.0
-        return float(ratios.median().clamp(1 / _CONTRACTED, _CONTRACTED))
+        z = self._vary(own, torch.Generator(rows.device).manual_seed(0))
+        wanted = rows[own].std(dim=0, correction=0)
+        low, high = 1 / _CONTRACTED, _CONTRACTED
+        for _ in range(_BISECTIONS):
+            factor = (low * high) ** 0.5
+            drawn = self._decode(self._mean + factor * (z - self._mean), codes)
+            found = drawn[:, : self._flow.dim].std(dim=0, correction=0)
+            wide = (found / wanted)[wanted > 0].nanmedian() > 1
+            low, high = (low, factor) if wide else (factor, high)
+        return (low * high) ** 0.5
 
     def _alike(self, codes: Tensor, generator: torch.Generator) -> Tensor:
         """For each context ``(n, P)`` a reference row that is inside there, of its group."""

@@ -8,6 +8,7 @@ from compactflow.flows.flow import CompactFlow
 from compactflow.flows.neighbours import Neighbours
 from compactflow.flows.sampling import Settled, Varied
 from compactflow.latents.cube import Cube
+from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.barriers import Barrier
 
 SMALL = {"backbone_options": {"blocks": 2, "width": 8}, "max_steps": 3, "random_state": 0}
@@ -38,6 +39,37 @@ def test_draws_spread_as_far_as_reference_rows_that_are_far_apart():
     x = Varied(flow, neighbours, None).draw(6000, torch.Generator().manual_seed(0))
     wanted = neighbours.latents.std(dim=0, correction=0)
     torch.testing.assert_close(flow.encode(x).std(dim=0), wanted, rtol=0.05, atol=0)
+
+
+class Bent(Preprocessing):
+    """The map whose inverse bends columns upwards."""
+
+    def fit(self, X, *, member=0):
+        pass
+
+    def forward(self, x):
+        return torch.asinh(x) / 1.2
+
+    def inverse(self, y):
+        return torch.sinh(1.2 * y)
+
+    def log_abs_det(self, x):
+        return -torch.log(1.2 * torch.hypot(x, torch.ones_like(x))).sum(dim=1)
+
+
+def test_columns_of_draws_spread_as_far_as_those_of_the_rows_though_the_map_is_curved():
+    generator = torch.Generator().manual_seed(0)
+    corners = (
+        torch.randint(2, (60, 6), generator=generator).double() * 2 - 1
+    )  # draws fill the middle
+    y = corners + 0.05 * torch.randn(60, 6, generator=generator).double()
+    flow = CompactFlow(Coupling(6, blocks=1, permutation="hard"), Cube(6), Bent(6)).double()
+    neighbours = Neighbours(6, rows=60).double()
+    neighbours.fit(y, flow.backbone)
+    with torch.no_grad():
+        drawn = Varied(flow, neighbours, None).draw(6000, generator)
+    ratio = drawn.std(dim=0) / torch.sinh(1.2 * y).std(dim=0)
+    assert ratio.median() == pytest.approx(1, abs=0.04)
 
 
 def test_columns_that_repeat_take_known_values_and_rows_are_new(detector):
