@@ -106,7 +106,7 @@ def _workers(engine: str, count: int) -> Iterator[Workers]:
         return
     import ray
 
-    ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=count, include_dashboard=False, log_to_driver=False)
     found = find_workers(engine)
     list(found.run(_start, None, range(count)))
     yield found

@@ -9,6 +9,7 @@ how a machine rounds.
 
 import ast
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -190,3 +191,9 @@ def test_the_page_of_messages_has_every_public_warning_and_error():
                     found.add(name)
     found -= {"SkipCheck"}  # a signal to the kit
     assert [name for name in sorted(found) if f"`{name}`" not in text] == []
+
+
+def test_the_tables_of_scale_are_what_was_measured():
+    table = runpy.run_path(str(ROOT / "docs" / "scale_table.py"))
+    page = table["PAGE"].read_text(encoding="utf-8")
+    assert table["render"](page) == page
