@@ -105,11 +105,15 @@ def _softplus(x: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:
     return torch.where(beta * x > threshold, x, soft)
 
 
-def _full_like(x: Tensor, value: Any, *, dtype: torch.dtype | None = None, **_: Any) -> Tensor:  # noqa: ANN401
-    """`torch.full_like` by a constant in its own precision; ONNX's goes through float32."""
+def _filled(value: Any, size: Sequence[int], dtype: torch.dtype) -> Tensor:  # noqa: ANN401
+    """A tensor of one value, by a constant in its own precision; ONNX's go through float32."""
     if not isinstance(value, float):
         return NotImplemented
-    return torch.scalar_tensor(value, dtype=dtype or x.dtype).expand(x.shape)
+    return torch.scalar_tensor(value, dtype=dtype).expand(size)
+
+
+def _full_like(x: Tensor, value: Any, *, dtype: torch.dtype | None = None, **_: Any) -> Tensor:  # noqa: ANN401
+    return _filled(value, x.shape, dtype or x.dtype)
 
 
 def _new_full(
@@ -120,10 +124,7 @@ def _new_full(
     dtype: torch.dtype | None = None,
     **_: Any,  # noqa: ANN401
 ) -> Tensor:
-    """`torch.Tensor.new_full` as `_full_like`."""
-    if not isinstance(value, float):
-        return NotImplemented
-    return torch.scalar_tensor(value, dtype=dtype or x.dtype).expand(size)
+    return _filled(value, size, dtype or x.dtype)
 
 
 def _full(
@@ -133,14 +134,11 @@ def _full(
     dtype: torch.dtype | None = None,
     **_: Any,  # noqa: ANN401
 ) -> Tensor:
-    """`torch.full` as `_full_like`."""
-    if not isinstance(value, float):
-        return NotImplemented
-    return torch.scalar_tensor(value, dtype=dtype or torch.get_default_dtype()).expand(size)
+    return _filled(value, size, dtype or torch.get_default_dtype())
 
 
 def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:  # noqa: ANN401
-    """`torch.masked_fill` as `_full_like`."""
+    """`torch.masked_fill` by a constant in its own precision, as `_filled`."""
     if not isinstance(value, float):
         return NotImplemented
     return torch.where(mask, torch.scalar_tensor(value, dtype=x.dtype), x)

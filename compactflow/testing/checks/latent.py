@@ -17,7 +17,8 @@ from compactflow.testing.checks.distribution import (
     require_inside,
     require_law,
 )
-from compactflow.testing.checks.support import Make, around
+from compactflow.testing.checks.points import around
+from compactflow.testing.checks.support import Make
 from compactflow.testing.results import Checks, collect, require
 from compactflow.testing.tools import (
     equal,

@@ -8,7 +8,8 @@ from functools import partial
 import torch
 
 from compactflow.latents.base import Latent
-from compactflow.testing.checks.support import Make, around
+from compactflow.testing.checks.points import around
+from compactflow.testing.checks.support import Make
 from compactflow.testing.results import Checks, SkipCheck, collect, require
 from compactflow.testing.tools import equal, relative_energy_distance, require_untouched
 

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from compactflow.latents.base import Latent
+from compactflow.testing.checks.points import around, far_points, find_crossings, find_normals
 from compactflow.testing.results import Checks, SkipCheck, collect, require
 from compactflow.testing.tools import equal, require_finite
 
-__all__ = ["CHECKS", "Make", "around"]
+__all__ = ["CHECKS", "Make"]
 
 CHECKS: Checks = {}
 _check = collect(CHECKS)
@@ -35,7 +36,7 @@ def distance_has_its_sign(make: Make) -> None:
     latent = make(3).double()
     inside = latent.signed_distance(latent.project(latent.sample(2000)))
     require(inside.median() < 0, "the signed distance is not negative at samples")
-    far = latent.signed_distance(_far(3, torch.float64))
+    far = latent.signed_distance(far_points(3, torch.float64))
     require((far > 0).all(), "the signed distance is not positive far outside")
 
 
@@ -66,7 +67,7 @@ def distance_is_a_distance(make: Make) -> None:
     for dim in (2, 3):
         latent = make(dim).double()
         size = float(latent.sample(1000).std(dim=0).min())
-        edge, normal = _normals(latent)
+        edge, normal = find_normals(latent)
         for step in (1e-3 * size, 1e-2 * size, 1e-1 * size):
             for sign, where in ((1, "outside"), (-1, "inside")):
                 rate = sign * latent.signed_distance(edge + sign * step * normal) / step
@@ -83,7 +84,7 @@ def distance_is_a_distance(make: Make) -> None:
         deep = latent.signed_distance(inside).min() / 2
         inside = inside[latent.signed_distance(inside) < deep]
         # Lines outward seldom cross what lies within, such as the inner spheres of shells.
-        edge = torch.cat([_crossings(latent, 4000), latent.boundary(4000)])
+        edge = torch.cat([find_crossings(latent, 4000), latent.boundary(4000)])
         depth = torch.cdist(inside, edge).amin(dim=1)
         _require_near(latent, inside, -depth, 0.4, "inside")
 
@@ -150,7 +151,7 @@ def boundary_covers_all(make: Make) -> None:
     """
     for dim in (1, 2, 3, 5, 8):
         latent = make(dim).double()
-        crossings, points = _crossings(latent, 2000), latent.boundary(1000)
+        crossings, points = find_crossings(latent, 2000), latent.boundary(1000)
         one, other = crossings.chunk(2)
         usual = torch.cdist(one, other).amin(dim=1).quantile(0.99)
         found = torch.cdist(one, points).amin(dim=1).quantile(0.99)
@@ -222,7 +223,7 @@ def finite_far_away(make: Make) -> None:
     Those in float32 are those in float64, to 1e-3; of points of the support that are as near, but
     for float32's rounding, it may project to another.
     """
-    latent, far = make(3), _far(3, torch.float64)
+    latent, far = make(3), far_points(3, torch.float64)
     exact: dict[str, Tensor] = {}
     for dtype in (torch.float64, torch.float32):
         latent, z = latent.to(dtype), far.to(dtype)
@@ -251,34 +252,6 @@ def _tied(latent: Latent, z: Tensor, found: Tensor, right: Tensor) -> Tensor:
     return nearest & (nearer < 2 * torch.finfo(torch.float32).eps * z.norm(dim=1))
 
 
-def _normals(latent: Latent) -> tuple[Tensor, Tensor]:
-    """Points on the boundary with the outward normals there, ``(N, D)`` each."""
-    near = latent.boundary(1000)
-    size = 1e-3 * near.std(dim=0).min()
-    near = near + size * torch.randn_like(near)
-    edge = latent.project(near)
-    length = (near - edge).norm(dim=1, keepdim=True)
-    far = length[:, 0] > 0.1 * size
-    require(far.any(), "no point near the boundary is moved when projected")
-    return edge[far], ((near - edge) / length)[far]
-
-
-def _crossings(latent: Latent, n: int) -> Tensor:
-    """Points where the signed distance changes its sign, found by bisection, ``(N, D)``."""
-    inside = latent.project(latent.sample(n))
-    size = 30 * inside.std(dim=0).max()
-    outside = inside + size * torch.nn.functional.normalize(torch.randn_like(inside))
-    crosses = (latent.signed_distance(inside) <= 0) & (latent.signed_distance(outside) > 0)
-    inside, outside = inside[crosses], outside[crosses]
-    require(len(inside) > n // 2, "few lines from a sample outward leave the support")
-    for _ in range(50):
-        middle = (inside + outside) / 2
-        is_in = (latent.signed_distance(middle) <= 0).unsqueeze(1)
-        inside = torch.where(is_in, middle, inside)
-        outside = torch.where(is_in, outside, middle)
-    return inside
-
-
 def _require_near(latent: Latent, z: Tensor, distance: Tensor, least: float, where: str) -> None:
     """Fail unless signed distances are Euclidean ones up to the factors that are allowed."""
     ratio = latent.signed_distance(z) / distance
@@ -290,14 +263,3 @@ def _require_near(latent: Latent, z: Tensor, distance: Tensor, least: float, whe
         allowed.all(),
         f"{where} the signed distance is {worst:.3g} times the Euclidean one, in D = {latent.dim}",
     )
-
-
-def around(latent: Latent, n: int) -> Tensor:
-    """Points in a box somewhat larger than the samples' own, ``(n, D)``."""
-    sample = latent.sample(1000)
-    low, high = sample.amin(dim=0), sample.amax(dim=0)
-    return low + (high - low) * (1.6 * torch.rand(n, latent.dim).to(sample) - 0.3)
-
-
-def _far(dim: int, dtype: torch.dtype) -> Tensor:
-    return 1e6 * torch.randn(200, dim, dtype=dtype)
