@@ -19,7 +19,14 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-__all__ = ["check_new", "check_replaceable", "locked", "write_atomically", "write_folder"]
+__all__ = [
+    "check_new",
+    "check_replaceable",
+    "locked",
+    "removed_if_empty",
+    "write_atomically",
+    "write_folder",
+]
 
 _SPECIAL = {
     stat.S_IFDIR: "folder",
@@ -106,6 +113,17 @@ def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     with _removed_at_last(temporary):
         write(temporary)
         temporary.rename(folder)
+
+
+@contextmanager
+def removed_if_empty(folder: Path) -> Iterator[None]:
+    """Leave no empty folder behind where what fills it fails, as on a full disk."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # it holds something
+            folder.rmdir()
+        raise
 
 
 @contextmanager

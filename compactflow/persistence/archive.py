@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from compactflow.files import locked, write_atomically
+from compactflow.files import locked, removed_if_empty, write_atomically
 from compactflow.text import message_of, one_line
 
 __all__ = ["ArchiveError", "check", "read", "write"]
@@ -192,7 +192,7 @@ def _write_folder(path: Path, entry: dict[str, Any], tensors: dict[str, Tensor])
     own = re.compile(rf"[0-9a-f]{{64}}\.safetensors|\.([0-9a-f]{{64}}|{entry['kind']})\.\w+\..+")
     path.mkdir(exist_ok=True)
     # Another writer's files would be taken for leftovers.
-    with locked(path / f".{entry['kind']}.lock", wait=True):
+    with removed_if_empty(path), locked(path / f".{entry['kind']}.lock", wait=True):
         _write_bytes(path / names[0], data)
         _write_bytes(path / names[1], _seal(description.encode(), _SEAL))
         # What was there before, or was left behind by a write that was killed.

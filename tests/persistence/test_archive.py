@@ -111,6 +111,16 @@ def test_hostile_folders_are_refused(tmp_path, entry, said):
         archive.read(tmp_path, "model")
 
 
+def test_a_folder_that_cannot_be_filled_is_not_there(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(archive, "write_atomically", fail)
+    with pytest.raises(OSError, match="No space left"):
+        archive.write(tmp_path / "model", "model", 1, {}, folder=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_does_not_replace_a_file(tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(FileExistsError):
