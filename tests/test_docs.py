@@ -35,7 +35,8 @@ PAGES = [
     *sorted(page for page in (ROOT / "docs").rglob("*.md") if "generated" not in page.parts),
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
-LONG = {"start.md", "choosing.md", "data.md"}  # what they train and draw takes seconds
+# What they train, draw and export takes seconds.
+LONG = {"start.md", "choosing.md", "data.md", "save.md", "torch.md"}
 EXEMPT = re.compile(r"<!-- not run: \w.*-->", re.DOTALL)
 OUTPUT = re.compile(r"<!-- output(?P<loose>, other digits elsewhere)? -->")
 # Their Python is that of generated packages: see test_guide.py.

@@ -19,22 +19,17 @@ CHECK = {
     "pull": testing.check_pull,
     "push": testing.check_push,
 }
-
-
 NEEDS_TWO = {"dimensions": "it needs two features"}
-
-
 KNOWN = {"normflows:NSF": NEEDS_TWO, "normflows:MAF": NEEDS_TWO}
 
 
 def cases_of_built_ins():
-    """Those of backbones and pushes take long: they train, and differentiate again and again."""
     for spec in BUILTINS:
         if spec.kind in CHECK and spec.kind != "pull" and "composition" not in spec.tags:
-            marks = [pytest.mark.slow] if spec.kind in ("backbone", "push") else []
-            yield pytest.param(spec, id=f"{spec.kind}-{spec.name}", marks=marks)
+            yield pytest.param(spec, id=f"{spec.kind}-{spec.name}")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("spec", list(cases_of_built_ins()))
 def test_built_ins_conform(spec):
