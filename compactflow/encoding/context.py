@@ -72,7 +72,8 @@ class Context:
         spread, left = _regress(design, np.log(np.abs(rest) + 0.01 * size))
         own = np.exp(design @ spread)
         unit = np.sqrt(np.nanmean((rest / own) ** 2, axis=0))
-        spread[0] += np.log(np.where(unit > 0, unit, 1))
+        unit = np.where(unit > 0, unit, 1)
+        spread[0] += np.log(unit)
         context = cls(parts=parts, means=means, scales=scales, centre=centre, spread=spread)
         # What a row did to the spread is taken out, too: `left` is without it.
         return context, rest / np.exp(np.log(np.abs(rest) + 0.01 * size) - left + np.log(unit))

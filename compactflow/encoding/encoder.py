@@ -92,7 +92,8 @@ class TableEncoder:
         given: list[Part] = []
         left_out: dict[str, str] = {}
         for name in table.column_names:
-            taken = take(name, cells_of(table, name), categorical=name in categorical)
+            roles = {"categorical": name in categorical, "given": name in context}
+            taken = take(name, cells_of(table, name), **roles)
             if not isinstance(taken, str):
                 (given if name in context else parts).extend(taken)
             elif name in context:

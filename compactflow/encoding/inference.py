@@ -17,6 +17,8 @@ FEWEST_ROWS = 10  # that tell what a column is
 
 _MIXED = 0.5  # the share of numbers from which a column is one of numbers, with some words
 _MISSPELLED = 0.05  # the share of numbers among words up to which they are misspelled ones
+_GROUPS = 31  # different whole numbers at most that are groups: hours, weekdays, days of a month
+_GROUP_ROWS = 10  # rows that such a group has in the mean, at least
 _UNIQUE = 0.5  # the share of values that come once from which text names its row
 
 
@@ -25,13 +27,16 @@ def is_plain(table: pa.Table) -> bool:
     return all(_is_number(column.type) and not _has_gap(column) for column in table.columns)
 
 
-def take(name: str, column: pa.Array, *, categorical: bool = False) -> list[Part] | str:
+def take(
+    name: str, column: pa.Array, *, categorical: bool = False, given: bool = False
+) -> list[Part] | str:
     """What a column is taken for: its parts, or why it is left out.
 
     Args:
         name: The column's.
         column: Its cells.
         categorical: Whether it is to be a category.
+        given: Whether it is a context, of which numbers that name groups are a category, too.
 
     Raises:
         ValueError: If the column cannot be a feature, or a number seems to be misspelled.
@@ -42,7 +47,7 @@ def take(name: str, column: pa.Array, *, categorical: bool = False) -> list[Part
     texts = to_texts(column)
     if texts.null_count == len(texts):
         return "has no values"
-    if categorical:
+    if categorical or (given and _numbers_groups(column)):
         return [Category.of(name, column)]
     if pa.types.is_date(type_) or pa.types.is_timestamp(type_):
         return [Moment.of(name, column, "iso")]
@@ -54,6 +59,16 @@ def take(name: str, column: pa.Array, *, categorical: bool = False) -> list[Part
     if numbers.null_count == len(numbers):
         raise ValueError(f"column {name!r} holds {type_}, not numbers, words or dates; drop it")
     return [Number(name=name, form=_form(type_))]
+
+
+def _numbers_groups(column: pa.Array) -> bool:
+    """Whether a column of a context numbers groups of rows, such as hours or machines.
+
+    What is usual need not rise or fall with such a number: hour 23 is as near to 0 as to 22.
+    """
+    found = pc.unique(to_numbers(column).drop_null())
+    few = 2 <= len(found) <= min(_GROUPS, len(column) // _GROUP_ROWS)
+    return few and bool(pc.all(pc.equal(pc.floor(found), found)).as_py())
 
 
 def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str:

@@ -79,7 +79,8 @@ def compare(
     moved = moved[moved[context] != new[context]].reset_index(drop=True)
     arguments = {"boundary": 1 - _NOMINAL, "random_state": seed} | arguments
     found = {}
-    given = build(context=[context], **arguments).fit(train)
+    # Groups that have numbers for names are groups all the same.
+    given = build(context=[context], categorical=[context], **arguments).fit(train)
     found["given the context"] = _judge(given.signed_distance, new, moved, context)
     joint = build(categorical=[context], **arguments).fit(train)
     found["the group as a feature"] = _judge(joint.signed_distance, new, moved, context)

@@ -139,3 +139,17 @@ def test_the_level_of_a_group_is_in_its_signed_distance(tmp_path):
     moved = detector.recalibrate(warmer).ensemble_.contexts
     assert torch.equal(contexts.own, before)
     assert not torch.allclose(moved.own, before, atol=0.1)
+
+
+def test_whole_numbers_of_a_context_that_repeat_are_groups():
+    hour, rows = np.arange(480) % 24, np.zeros(480)
+    for column in (hour, hour.astype(float), hour.astype(str), hour > 11):
+        encoder, codes = TableEncoder.fit(pd.DataFrame({"at": column, "x": rows}), context=["at"])
+        assert encoder.describe()["at"].startswith("context: category"), column[:2]
+        assert np.isfinite(encoder.features(codes, own=True)).all()  # of a constant, too
+    assert encoder.transform(pd.DataFrame({"at": [True], "x": [0.0]})).shape == (1, 2)
+    for column in (hour + 0.5, np.arange(480), np.arange(480) // 12):
+        encoder, _ = TableEncoder.fit(pd.DataFrame({"at": column, "x": rows}), context=["at"])
+        assert "category" not in encoder.describe()["at"]
+    both = TableEncoder.fit(pd.DataFrame({"at": hour, "x": hour}), context=["at"])[0]
+    assert "category" not in both.describe()["x"]
