@@ -124,6 +124,12 @@ class Averages(Units):
         self.mean = (self.mean + before) / 2
 
 
+class FitsOnce(Units):
+    def fit(self, X, *, member=0):
+        if (self.unit == 1).all():
+            super().fit(X)
+
+
 class FitInPlace(Units):
     def fit(self, X, *, member=0):
         super().fit(X)
@@ -190,6 +196,7 @@ FAULTS = {
     TinyUnit: {"equal-values-keep-their-unit"},
     ByChance: {"a-fit-starts-anew"},
     Averages: {"a-fit-starts-anew"},
+    FitsOnce: {"a-fit-starts-anew"},
     FitInPlace: {"leaves-its-input-alone"},
     MapsInPlace: {"leaves-its-input-alone"},
     ByBatch: {"rows-are-independent"},

@@ -69,6 +69,17 @@ class AddsUp(Far):
         self.middle = self.middle + flow(x).mean(dim=0)
 
 
+class FitsOnce(Far):
+    def fit(self, flow, pull, x):
+        if not self.middle.any():
+            super().fit(flow, pull, x)
+
+
+class Saturates(Far):
+    def forward(self, *args):
+        return super().forward(*args).tanh()
+
+
 class ShiftsRows(Far):
     def forward(self, flow, pull, x):
         x += 1e-3
@@ -100,6 +111,8 @@ SCORE_FAULTS = {
     Ranks: "rows-are-independent",
     DrawsRows: "a-fit-starts-anew",
     AddsUp: "a-fit-starts-anew",
+    FitsOnce: "a-fit-starts-anew",
+    Saturates: "ranks-outliers-last",
     ShiftsRows: "leaves-its-inputs-alone",
     AddsFlows: "combines-flows",
     ClaimsTheSupport: "natural-is-the-support",

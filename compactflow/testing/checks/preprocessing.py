@@ -176,6 +176,9 @@ def a_fit_starts_anew(make: Make) -> None:
         torch.manual_seed(member + 1)
         require(equal(_fitted(make, data, member)(x), expected), "two fits to one data differ")
         layer.fit(other, member=member)
+        require(
+            equal(layer(x), _fitted(make, other, member)(x)), "a second fit is not to its data"
+        )
         layer.fit(data, member=member)
         require(equal(layer(x), expected), "a fit depends on what the layer was fitted to before")
 
