@@ -95,11 +95,12 @@ class Search:
         """
         indices, rows = (places + self._first).flatten(), around.unsqueeze(2)
         if scratch is None:
-            points = self._points.index_select(0, indices).view(*places.shape, -1)
+            points = self._points.index_select(0, indices)
+            points = points.view(*places.shape, points.shape[1])  # of no rows, too
             return torch.linalg.vector_norm(points - rows, dim=3)
         points = scratch[: len(indices)]
         torch.index_select(self._points, 0, indices, out=points)
-        points = points.view(*places.shape, -1)
+        points = points.view(*places.shape, points.shape[1])
         plain = "donot_use_mm_for_euclid_dist"
         return torch.cdist(rows, points, compute_mode=plain).squeeze(2)
 
