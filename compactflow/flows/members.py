@@ -186,7 +186,7 @@ class Members(nn.Module, ABC):
         """Add data ``(N, D)`` to the reference rows of flow m: see `Neighbours.extend`."""
         self._frozen.clear()
         flow = self.flows[m]
-        self.neighbours[m].extend(flow.preprocess(self._without_gaps(x, m)), flow.backbone)
+        self.neighbours[m].extend(flow.preprocess(self._without_gaps(x, m)), flow.run)
 
     @torch.no_grad()
     def lean(self, x: Tensor) -> bool:

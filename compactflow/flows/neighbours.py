@@ -122,7 +122,7 @@ class Neighbours(Resizable):
             encode: Maps them to latents, ``(K, D)``.
         """
         rows = torch.cat([self.rows, rows.float().to(self.rows)])
-        self.rows = rows[-references(*rows.shape) :]
+        self.rows = rows[-references(len(rows), self.dim) :]
         self.attach(encode)
         if len(self.spacing):
             self._space()

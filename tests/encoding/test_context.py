@@ -1,5 +1,6 @@
 """Numbers judged given their context."""
 
+import copy
 import json
 
 import numpy as np
@@ -91,6 +92,10 @@ def test_samples_and_latents_have_the_context_that_is_asked_for(score_by):
     assert set(drawn["machine"]) == {"m7"}
     assert abs(drawn["heat"].mean() - 70) < 3
     assert (detector.predict(drawn) == 1).all()
+    if score_by == "neighbours":  # later rows of a machine that runs warmer now
+        warm = train[train["machine"] == "m7"].assign(heat=90.0)
+        before = detector.signed_distance(warm)
+        assert (copy.deepcopy(detector).partial_fit(warm).signed_distance(warm) < before).all()
     assert set(detector.sample(40, 0)["machine"]) <= set(train["machine"])
     decoded = detector.inverse_transform(detector.transform(train), context=train)
     np.testing.assert_allclose(decoded["heat"], train["heat"], atol=1e-3)
