@@ -54,6 +54,11 @@ class MixesRows(Network):
         return super().forward(x) + x.mean(dim=0)
 
 
+class NanAtZero(Network):
+    def forward(self, x):
+        return super().forward(x) * torch.where(x == 0, torch.nan, 1.0)
+
+
 class NanFarAway(Network):
     def forward(self, x):
         z = super().forward(x)
@@ -229,6 +234,7 @@ FAULTS = {
     IdleParameter: {"gradients-reach-parameters"},
     MixesRows: {"rows-are-independent"},
     NanFarAway: {"finite-far-away"},
+    NanAtZero: {"finite-far-away"},
     BackboneLosesState: {"state-survives-saving"},
     SharesItsCopy: {"copies-are-independent"},
     BackboneOnCpu: {"follows-device-and-dtype"},

@@ -85,13 +85,14 @@ def inverse_undoes_forward_far_away(make: Make) -> None:
 
 @_check
 def finite_far_away(make: Make) -> None:
-    """Both directions are finite a million units away."""
+    """Both directions are finite a million units away, and at 0."""
     for dtype in _TOLERANCE:
         backbone = perturb(make(_DIM)).to(dtype)
         far = 1e6 * torch.randn(64, _DIM, dtype=dtype)
+        far[-1] = 0
         with torch.no_grad():
             require_finite(
-                f"at 1e6 in {dtype}", forward=backbone(far), inverse=backbone.inverse(far)
+                f"at 1e6 or 0 in {dtype}", forward=backbone(far), inverse=backbone.inverse(far)
             )
 
 
