@@ -13,7 +13,7 @@ from sklearn.utils import check_scalar
 from compactflow.detector.calibration import Boundary
 from compactflow.detector.presets import PRESETS, Preset
 from compactflow.flows.components import Part, find_class
-from compactflow.flows.scores import Nearness
+from compactflow.flows.nearness import Nearness
 from compactflow.plugins import Kind, registry
 from compactflow.training.optimisation import (
     OptimizerChoice,

@@ -11,7 +11,9 @@ from torch import Tensor
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.conditional import Given, spell_out
 from compactflow.backbones.stacking import stack_modules
+from compactflow.flows.columns import side_by_side
 from compactflow.flows.contexts import Contexts
+from compactflow.flows.nearness import Nearness
 from compactflow.flows.neighbours import Neighbours, contrast, shares, terms
 from compactflow.flows.reach import draw_in
 from compactflow.flows.search import Search
@@ -28,7 +30,7 @@ class Frozen:
     Args:
         layers: Their first layers.
         networks: Their backbones.
-        known: What each knows of reference rows; none if the latent's support serves.
+        scores: How each scores by reference rows; none if the latent's support serves.
         latent: Their latent.
         contexts: What is known of the contexts that rows carry, if they do.
 
@@ -48,11 +50,11 @@ class Frozen:
         self,
         layers: Sequence[Preprocessing],
         networks: Sequence[Backbone],
-        known: Sequence[Neighbours],
+        scores: Sequence[Nearness],
         latent: Latent,
         contexts: Contexts | None = None,
     ) -> None:
-        modules = [*layers, *networks, *known, *([contexts] if contexts else [])]
+        modules = [*layers, *networks, *scores, *([contexts] if contexts else [])]
         parts = [[*part.parameters(), *part.buffers()] for part in modules]
         # A part that moves, to a device or dtype, does so as a whole.
         self._first = [tensors[0] for tensors in parts if tensors]
@@ -61,7 +63,7 @@ class Frozen:
         self._latent, self._contexts = latent, contexts
         self._preprocess = type(layers[0]).joined(layers)
         self._encode = _joined(networks)
-        self._nearest = _Nearest(known) if known else None
+        self._near = _joined_scores(scores) if scores else None
 
     def fits(self) -> bool:
         """Whether the ensemble has the weights for which this was made."""
@@ -85,8 +87,8 @@ class Frozen:
         """The score by each flow, ``(M, N)``; codes are for flows that take a context."""
         y = draw_in(self._preprocess(x)).to(self._latent.like)
         z = self._encode(y, codes)
-        if self._nearest is not None:
-            return self._nearest(y, z)
+        if self._near is not None:
+            return self._near(x, y, z)
         return self._latent.signed_distance(scale * z.flatten(0, 1)).view(z.shape[:2])
 
     def _now(self) -> list[int]:
@@ -112,6 +114,19 @@ def _joined(networks: Sequence[Backbone]) -> Callable[[Tensor, Tensor], Tensor]:
         return lambda y, _: stacked(y)
     maps = [network.prepared() for network in networks]
     return lambda y, _: torch.stack([one(rows) for one, rows in zip(maps, y, strict=True)])
+
+
+def _joined_scores(scores: Sequence[Nearness]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The scores side by side, from data ``(N, D)``, rows and latents, to ``(M, N)``."""
+    rows = _Nearest([score.known for score in scores])
+    columns = side_by_side([score.columns for score in scores])
+    share = torch.stack([score.share for score in scores]).view(-1, 1)
+
+    def score(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        near = rows(y, z)
+        return near.lerp(columns(x).to(near), share)
+
+    return score
 
 
 @final

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
 from compactflow.devices import finest_dtype, fresh_defaults
+from compactflow.flows.columns import Columns
 from compactflow.flows.contexts import Contexts
 from compactflow.flows.contracts import is_own, require_shape
 from compactflow.flows.flow import CompactFlow
 from compactflow.flows.frozen import Frozen
 from compactflow.flows.gaps import fill
+from compactflow.flows.nearness import Nearness
 from compactflow.flows.neighbours import Neighbours
-from compactflow.flows.scores import Nearness, Score
+from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
@@ -96,7 +98,11 @@ class Members(nn.Module, ABC):
     @property
     def neighbours(self) -> list[Neighbours]:
         """For each flow its reference rows; empty if the flows do not score by them."""
-        return [score.known for score in self.scores if isinstance(score, Nearness)]
+        return [score.known for score in self._nearness]
+
+    @property
+    def _nearness(self) -> list[Nearness]:
+        return [score for score in self.scores if isinstance(score, Nearness)]
 
     @property
     def dim(self) -> int:
@@ -132,12 +138,16 @@ class Members(nn.Module, ABC):
     def cast(self, dtype: torch.dtype) -> None:
         """Compute in `dtype` from the networks on.
 
-        The first layers keep their precision, since data may have large offsets.
+        What takes data as they are keeps its precision, since these may have large offsets.
         """
         self._frozen.clear()
         self.networks.to(dtype)
         self.pull.to(dtype)
-        self.scores.to(dtype)
+        for part in self.scores.modules():
+            if not isinstance(part, Columns):
+                for name, value in part.named_buffers(recurse=False):
+                    if value.is_floating_point():
+                        setattr(part, name, value.to(dtype))
         if self.contexts is not None:
             self.contexts.to(dtype)
 
@@ -174,8 +184,9 @@ class Members(nn.Module, ABC):
             require_shape(score, "forward", score(self.flows[m], self.pull, few), (len(few),))
         if self.contexts is None:
             return
-        if self.neighbours:
-            codes, scores = self.neighbours[m].rows[:, self.dim :], self.neighbours[m].own()
+        if isinstance(score, Nearness):
+            scores = score.own()
+            codes = score.known.rows[: len(scores), self.dim :]
         else:
             codes = x[:_LEVELLED, self.dim :].to(self.latent.like)
             scores = score(self.flows[m], self.pull, x[:_LEVELLED])
@@ -185,8 +196,7 @@ class Members(nn.Module, ABC):
     def extend(self, m: int, x: Tensor) -> None:
         """Add data ``(N, D)`` to the reference rows of flow m: see `Neighbours.extend`."""
         self._frozen.clear()
-        flow = self.flows[m]
-        self.neighbours[m].extend(flow.preprocess(self._without_gaps(x, m)), flow.run)
+        self._nearness[m].extend(self.flows[m], self._without_gaps(x, m))
 
     @torch.no_grad()
     def lean(self, x: Tensor) -> bool:
@@ -212,7 +222,7 @@ class Members(nn.Module, ABC):
             layers = cast("list[Preprocessing]", list(self.layers))
             networks = cast("list[Backbone]", list(self.networks))
             self._frozen[:] = [
-                Frozen(layers, networks, self.neighbours, self.latent, self.contexts)
+                Frozen(layers, networks, self._nearness, self.latent, self.contexts)
             ]
         return self._frozen[0]
 

@@ -15,7 +15,7 @@ from compactflow.flows.search import Search
 __all__ = ["NEAREST", "Neighbours", "contrast", "references", "shares", "terms"]
 
 _ROWS = 4096  # reference rows at most
-_NUMBERS = 3 << 17  # in the reference rows of one flow at most: 1.5 MiB of a file
+_NUMBERS = 47 << 13  # in the reference rows of one flow at most: 1.5 MiB of a file
 _COUNTS = (1, 5, 20)  # neighbours whose mean distance is a term of the score
 _RELATIVE = 1 / 6  # the weight of the term that compares with the distances around
 NEAREST = 5  # rows among which a draw varies

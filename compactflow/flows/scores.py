@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from compactflow.buffers import Resizable
 from compactflow.flows.flow import CompactFlow
-from compactflow.flows.neighbours import Neighbours, references
 from compactflow.plugins import Kind
 from compactflow.pulls.base import Pull
 
-__all__ = ["Blend", "Density", "Nearness", "Quantile", "Score", "Support"]
+__all__ = ["Blend", "Density", "Quantile", "Score", "Support"]
 
 _OUTER = 0.95  # the quantile of the rows' own scores that lies at 1
 
@@ -110,49 +109,6 @@ class Support(Score):
     def forward(self, flow: CompactFlow, pull: Pull, x: Tensor) -> Tensor:
         """The signed distance of data ``(N, D)``, ``(N,)``."""
         return flow.signed_distance(x)
-
-
-@final
-class Nearness(Score):
-    """Creates the score that is the distance to reference rows: see `Neighbours`.
-
-    Args:
-        dim: The number of features D.
-
-    Examples:
-        >>> from compactflow import OneClassFlow
-        >>> OneClassFlow(score_by="neighbours")
-        OneClassFlow(score_by='neighbours')
-    """
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim)
-        self.known = Neighbours(dim, rows=1)
-
-    def fit(self, flow: CompactFlow, pull: Pull, x: Tensor) -> None:
-        """Take reference rows among data ``(N, D)``, which are in random order."""
-        rows = flow.preprocess(x[: references(len(x), self.dim)])
-        # So many that at least half of them are inliers, were all outliers of one kind.
-        more = round(2 * self.outlier_share * len(rows))
-        codes = rows.shape[1] - self.dim
-        self.known = Neighbours(self.dim, len(rows), more, codes).to(flow.latent.like)
-        self.known.fit(rows, flow.run)
-
-    def lean(self, flow: CompactFlow, x: Tensor) -> bool:
-        """See `Score.lean` and `Neighbours.lean`."""
-        y = flow.preprocess(x)
-        self.known.lean(y[:, : self.dim], flow.run(y))
-        return True
-
-    def attach(self, flow: CompactFlow) -> None:
-        """See `Score.attach`."""
-        self.known.attach(flow.run)
-
-    def forward(self, flow: CompactFlow, pull: Pull, x: Tensor) -> Tensor:
-        """The distance of data ``(N, D)``, ``(N,)``."""
-        y = flow.preprocess(x)
-        score: Tensor = self.known(y[:, : self.dim], flow.run(y))
-        return score
 
 
 @final

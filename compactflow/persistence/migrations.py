@@ -177,9 +177,10 @@ def _from_6(content: Content) -> Content:
 
 
 def _from_7(content: Content) -> Content:
-    """Write out that the networks of two bridges, alone or in a chain, saw rows as they are.
+    """Write out what was not yet there to choose.
 
-    Groups of a context were not matched.
+    The networks of two bridges, alone or in a chain, saw rows as they are, groups of a context
+    were not matched, and no column counted by itself in the score by neighbours.
     """
 
     def complete(part: Content) -> Content:
@@ -190,11 +191,30 @@ def _from_7(content: Content) -> Content:
             options = options | {"links": [complete(link) for link in options["links"]]}
         return part | {"options": options}
 
-    components, weights = content["components"], content["weights"]
+    components, weights = content["components"], dict(content["weights"])
     if "contexts.seen" in weights:
-        weights = weights | {"contexts.common": torch.zeros(0), "contexts.own": torch.zeros(0, 0)}
+        weights |= {"contexts.common": torch.zeros(0), "contexts.own": torch.zeros(0, 0)}
+    for name, value in content["weights"].items():
+        score, found, _ = name.rpartition("known.direction")
+        if found:
+            weights |= _no_columns(score, dim=len(value) // 2)
     components = components | {"backbone": complete(components["backbone"])}
     return content | {"components": components, "weights": weights}
+
+
+def _no_columns(score: str, *, dim: int) -> Content:
+    """The weights of columns that have no share in a score, by its name."""
+    columns = {
+        "nearest": torch.ones(2, dtype=torch.int64),
+        "rows": torch.zeros(1, dim),
+        "centre": torch.zeros(dim),
+        "unit": torch.ones(dim),
+        "usual": torch.ones(2, dim),
+        "middle": torch.zeros(2),
+        "outer": torch.ones(2),
+    }
+    named = {f"{score}columns.{name}": value for name, value in columns.items()}
+    return {score + "share": torch.zeros(())} | named
 
 
 MIGRATIONS: dict[int, Callable[[Content], Content]] = {

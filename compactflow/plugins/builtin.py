@@ -240,7 +240,7 @@ BUILTINS: tuple[ComponentSpec, ...] = (
     ),
     ScoreSpec(
         name="neighbours",
-        target="compactflow.flows.scores:Nearness",
+        target="compactflow.flows.nearness:Nearness",
         summary="Mean distance to the nearest reference rows, in the flow's eyes",
         tags=("default",),
         reference="Ramaswamy, Rastogi, Shim (2000), Efficient algorithms for mining outliers from "

@@ -7,7 +7,8 @@ import torch
 import compactflow
 from compactflow.backbones.coupling import Coupling
 from compactflow.flows.ensemble import Ensemble
-from compactflow.flows.scores import Blend, Density, Nearness, Quantile, Score, Support
+from compactflow.flows.nearness import Nearness
+from compactflow.flows.scores import Blend, Density, Quantile, Score, Support
 from compactflow.latents.ball import Ball
 from compactflow.preprocessing.linear import Identity
 from compactflow.pulls.norms import Euclidean
