@@ -67,7 +67,7 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         boundary is that of a larger or smaller support, which holds so many inliers. With
         ``score_by="neighbours"`` the unit is the difference between the distance within which 95 %
         of the inliers lie and their median distance: see
-        `compactflow.flows.neighbours.Neighbours`.
+        `compactflow.flows.nearness.Nearness`.
         """
         rows = self.check_rows(X)
         return self.ensemble_.signed_distance(rows)

@@ -92,7 +92,8 @@ class OneClassFlow(EnsembleDetector):
             and widen the boundary.
         score_by: How far a row is from the inliers: ``"neighbours"`` is the distance to the
             nearest of up to 4096 training rows, which the detector keeps, measured on the flows'
-            graphs (see `compactflow.flows.neighbours.Neighbours`); ``"support"`` is the signed
+            graphs, and, with a smaller weight, that of its values to the known ones of their
+            columns (see `compactflow.flows.nearness.Nearness`); ``"support"`` is the signed
             distance of its latent to the latent's support, which ``boundary="natural"`` takes.
             Further ``"density"``, ``"blend"`` and ``"quantile"``, or a
             `compactflow.flows.scores.Score` of your own. Whatever the score, held-out rows place

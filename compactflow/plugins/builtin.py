@@ -241,7 +241,7 @@ BUILTINS: tuple[ComponentSpec, ...] = (
     ScoreSpec(
         name="neighbours",
         target="compactflow.flows.nearness:Nearness",
-        summary="Mean distance to the nearest reference rows, in the flow's eyes",
+        summary="Distance to the nearest reference rows and to the known values of columns",
         tags=("default",),
         reference="Ramaswamy, Rastogi, Shim (2000), Efficient algorithms for mining outliers from "
         "large data sets",
