@@ -11,12 +11,12 @@ from torch import Tensor
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.conditional import Given, spell_out
 from compactflow.backbones.stacking import stack_modules
-from compactflow.flows.columns import side_by_side
 from compactflow.flows.contexts import Contexts
 from compactflow.flows.nearness import Nearness
 from compactflow.flows.neighbours import Neighbours, contrast, shares, terms
 from compactflow.flows.reach import draw_in
 from compactflow.flows.search import Search
+from compactflow.flows.univariate import side_by_side
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 

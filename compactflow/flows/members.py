@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
 from compactflow.devices import finest_dtype, fresh_defaults
-from compactflow.flows.columns import Columns
 from compactflow.flows.contexts import Contexts
 from compactflow.flows.contracts import is_own, require_shape
 from compactflow.flows.flow import CompactFlow
@@ -21,6 +20,7 @@ from compactflow.flows.gaps import fill
 from compactflow.flows.nearness import Nearness
 from compactflow.flows.neighbours import Neighbours
 from compactflow.flows.scores import Score
+from compactflow.flows.univariate import Univariate
 from compactflow.latents.base import Latent
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
@@ -144,7 +144,7 @@ class Members(nn.Module, ABC):
         self.networks.to(dtype)
         self.pull.to(dtype)
         for part in self.scores.modules():
-            if not isinstance(part, Columns):
+            if not isinstance(part, Univariate):
                 for name, value in part.named_buffers(recurse=False):
                     if value.is_floating_point():
                         setattr(part, name, value.to(dtype))

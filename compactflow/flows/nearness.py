@@ -7,10 +7,10 @@ from typing import final
 import torch
 from torch import Tensor
 
-from compactflow.flows.columns import Columns
 from compactflow.flows.flow import CompactFlow
 from compactflow.flows.neighbours import Neighbours, references
 from compactflow.flows.scores import Score
+from compactflow.flows.univariate import Univariate
 from compactflow.pulls.base import Pull
 
 __all__ = ["Nearness"]
@@ -24,8 +24,8 @@ class Nearness(Score):
     """Creates the score that is the distance to reference rows.
 
     A weighted mean of how far a row is from the nearest rows, see `Neighbours`, and of how far its
-    values are from those of their columns, see `Columns`. The latter has a quarter of the weight,
-    and of D > 16 columns ``4 / D``, as chance adds up over columns.
+    values are from those of their columns, see `Univariate`. The latter has a quarter of the
+    weight, and of D > 16 columns ``4 / D``, as chance adds up over columns.
 
     Args:
         dim: The number of features D.
@@ -41,7 +41,7 @@ class Nearness(Score):
     def __init__(self, dim: int) -> None:
         super().__init__(dim)
         self.known = Neighbours(dim, rows=1)
-        self.columns = Columns(dim, rows=1)
+        self.columns = Univariate(dim, rows=1)
         self.register_buffer("share", torch.tensor(_COLUMN_WISE * min(1, _NARROW / dim)))
 
     def fit(self, flow: CompactFlow, pull: Pull, x: Tensor) -> None:
@@ -50,8 +50,8 @@ class Nearness(Score):
         codes = rows.shape[1] - self.dim
         self.known = Neighbours(self.dim, len(rows), self._more(rows), codes).to(flow.latent.like)
         self.known.fit(rows, flow.run)
-        values = x[: Columns.known(len(x), self.dim), : self.dim]
-        self.columns = Columns(self.dim, len(values), self._more(values)).to(flow.latent.like)
+        values = x[: Univariate.known(len(x), self.dim), : self.dim]
+        self.columns = Univariate(self.dim, len(values), self._more(values)).to(flow.latent.like)
         self.columns.fit(values)
 
     def extend(self, flow: CompactFlow, x: Tensor) -> None:

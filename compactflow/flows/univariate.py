@@ -11,7 +11,7 @@ from torch import Tensor
 from compactflow.buffers import Resizable
 from compactflow.preprocessing.base import fence, spread
 
-__all__ = ["Columns", "side_by_side"]
+__all__ = ["Univariate", "side_by_side"]
 
 _ROWS = 4096  # rows whose values are known at most
 _NARROW = 32  # columns, beyond which they are fewer
@@ -25,7 +25,7 @@ _LEAST = 0.1  # of the unit of a term
 
 
 @final
-class Columns(Resizable):
+class Univariate(Resizable):
     """Creates a score of rows: how far their values are from the known ones of their columns.
 
     A value may lie in a gap of its column, or be none that the column takes at all, where the row
@@ -41,7 +41,7 @@ class Columns(Resizable):
         more: How many more values count. Where some known rows are outliers, few do not do.
 
     Examples:
-        >>> columns = Columns(1, rows=4)
+        >>> columns = Univariate(1, rows=4)
         >>> columns.fit(torch.tensor([[0.0], [1.0], [2.0], [2.0]]))
         >>> score = columns(torch.tensor([[1.0], [1.5], [40.0]]))
         >>> bool(score[0] < score[1] < score[2])
@@ -131,7 +131,7 @@ class Columns(Resizable):
         return torch.stack([_Search(self.ascending, k + 1)(columns) for k in self.counts])
 
 
-def side_by_side(members: Sequence[Columns]) -> Callable[[Tensor], Tensor]:
+def side_by_side(members: Sequence[Univariate]) -> Callable[[Tensor], Tensor]:
     """The scores by M members, as they are now, from data ``(N, D)`` to ``(M, N)``."""
     names = ("ascending", "centre", "unit", "usual", "middle", "outer")
     ascending, centre, unit, usual, middle, outer = (

@@ -7,17 +7,19 @@ import pytest
 import torch
 
 import compactflow
-from compactflow.flows.columns import Columns, side_by_side
 from compactflow.flows.nearness import Nearness
+from compactflow.flows.univariate import Univariate, side_by_side
 
 
-def _fitted(rows: np.ndarray, more: int = 0) -> Columns:
-    columns = Columns(rows.shape[1], len(rows), more).double()
+def _fitted(rows: np.ndarray, more: int = 0) -> Univariate:
+    columns = Univariate(rows.shape[1], len(rows), more).double()
     columns.fit(torch.from_numpy(rows))
     return columns
 
 
-def _term(columns: Columns, known: np.ndarray, asked: np.ndarray, k: int, own: int) -> np.ndarray:
+def _term(
+    columns: Univariate, known: np.ndarray, asked: np.ndarray, k: int, own: int
+) -> np.ndarray:
     """The unscaled term of rows by the definition, with sorted distances."""
     near = np.sort(np.abs(asked[:, None] - known[None]), axis=1)[:, min(k + own, len(known)) - 1]
     usual = columns.usual[columns.counts.index(k)].numpy() * columns.unit.numpy()
@@ -47,6 +49,12 @@ def test_a_known_value_is_at_no_distance_however_far_the_column_lies():
     assert score[0] < score[1]
 
 
+def test_values_that_repeat_are_at_no_distance_in_single_precision_either():
+    known = np.repeat([0.1, 1 / 3, 0.7], 10)[:, None]
+    score = _fitted(known)(torch.from_numpy(known))
+    assert len(score.unique()) == 1
+
+
 def test_few_values_of_a_column_set_no_unit():
     rows = np.random.default_rng(0).normal(size=(200, 1))
     wild = np.r_[rows[:-1], [[1e308]]]
@@ -65,7 +73,7 @@ def test_members_side_by_side_score_as_each_alone():
 
 
 def test_later_rows_become_known_and_the_earliest_are_forgotten(monkeypatch):
-    monkeypatch.setattr("compactflow.flows.columns._ROWS", 20)
+    monkeypatch.setattr("compactflow.flows.univariate._ROWS", 20)
     columns = _fitted(np.arange(20.0)[:, None])
     at = torch.tensor([[0.0], [40.0]], dtype=torch.float64)
     before = columns(at)
@@ -88,4 +96,4 @@ def test_a_value_that_a_column_never_takes_makes_an_outlier():
 def test_of_wide_tables_columns_count_less_and_fewer_values_are_known():
     shares = [float(Nearness(dim).share) for dim in (2, 16, 64)]
     assert shares == pytest.approx([0.25, 0.25, 0.0625])
-    assert [Columns.known(9999, dim) for dim in (2, 32, 64, 9999)] == [4096, 4096, 1024, 16]
+    assert [Univariate.known(9999, dim) for dim in (2, 32, 64, 9999)] == [4096, 4096, 1024, 16]
