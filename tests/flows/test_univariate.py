@@ -49,10 +49,9 @@ def test_a_known_value_is_at_no_distance_however_far_the_column_lies():
     assert score[0] < score[1]
 
 
-def test_values_that_repeat_are_at_no_distance_in_single_precision_either():
-    known = np.repeat([0.1, 1 / 3, 0.7], 10)[:, None]
-    score = _fitted(known)(torch.from_numpy(known))
-    assert len(score.unique()) == 1
+def test_known_values_are_of_single_precision_as_a_model_file_keeps_them():
+    rows = _fitted(np.array([[0.1], [1 / 3], [0.7]])).rows
+    assert torch.equal(rows.float().double(), rows)
 
 
 def test_few_values_of_a_column_set_no_unit():
