@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import final
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from compactflow.buffers import Resizable
 from compactflow.preprocessing.base import fence, spread
@@ -126,9 +128,9 @@ class Univariate(Resizable):
 
     def _near(self) -> Tensor:
         """How far the known values are from the nearest others, ``(K, D, R)``."""
-        columns = self.rows.T.contiguous()
         # A value is the nearest to itself.
-        return torch.stack([_Search(self.ascending, k + 1)(columns) for k in self.counts])
+        search = _Search(self.ascending, [k + 1 for k in self.counts])
+        return search(self.rows.T.contiguous())
 
 
 def side_by_side(members: Sequence[Univariate]) -> Callable[[Tensor], Tensor]:
@@ -137,12 +139,11 @@ def side_by_side(members: Sequence[Univariate]) -> Callable[[Tensor], Tensor]:
     ascending, centre, unit, usual, middle, outer = (
         torch.stack([getattr(member, name) for member in members]) for name in names
     )
-    searches = [_Search(ascending, count) for count in members[0].counts]
+    search = _Search(ascending, members[0].counts)
 
     def score(x: Tensor) -> Tensor:
         columns = _in_units(x, centre, unit).to(ascending)
-        near = torch.stack([search(columns) for search in searches], dim=1)
-        terms = _lengths(near / usual.unsqueeze(3))
+        terms = _lengths(search(columns) / usual.unsqueeze(3))
         return ((terms - middle.unsqueeze(2)) / outer.unsqueeze(2)).mean(dim=1)
 
     return score
@@ -152,23 +153,38 @@ def side_by_side(members: Sequence[Univariate]) -> Callable[[Tensor], Tensor]:
 class _Search:
     """How far values are from the k-th nearest of those known, column by column.
 
+    The nearest k are neighbours in order. Those of a larger k begin at most as many places before
+    those of a smaller one as they are more, so that only the first are sought among all.
+
     Args:
         ascending: The known values, ``(..., D, R)``.
-        count: k; of fewer known values the last counts.
+        counts: Each k, ascending; of fewer known values the last counts.
     """
 
-    def __init__(self, ascending: Tensor, count: int) -> None:
-        k = min(count, ascending.shape[-1])
-        starts = ascending.shape[-1] - k
-        self._first, self._last = ascending[..., : starts + 1], ascending[..., k - 1 :]
+    def __init__(self, ascending: Tensor, counts: Sequence[int]) -> None:
+        rows = ascending.shape[-1]
+        self._counts = [min(count, rows) for count in counts]
+        self._first = [ascending[..., : rows - k + 1] for k in self._counts]
+        self._last = [ascending[..., k - 1 :] for k in self._counts]
         # From here on the values from one place further are as near as those from this one.
-        self._ends = ((ascending[..., :starts] + ascending[..., k:]) / 2).contiguous()
+        ends = [(ascending[..., : rows - k] + ascending[..., k:]) / 2 for k in self._counts]
+        self._ends = ends[0].contiguous()
+        self._further = [pad(end, (0, counts[-1]), value=torch.inf) for end in ends[1:]]
 
     def __call__(self, values: Tensor) -> Tensor:
-        """For values ``(..., D, N)`` as many distances."""
-        start = torch.searchsorted(self._ends, values)
-        below = values - self._first.gather(-1, start)
-        return below.maximum(self._last.gather(-1, start) - values)
+        """For values ``(..., D, N)`` the distances ``(..., K, D, N)``."""
+        starts = [torch.searchsorted(self._ends, values)]
+        for ends, (fewer, more) in zip(self._further, pairwise(self._counts), strict=True):
+            start = (starts[-1] - (more - fewer)).clamp(min=0)
+            for power in reversed(range((more - fewer).bit_length())):
+                passed = ends.gather(-1, start + (2**power - 1)) < values
+                start = start + passed.long() * 2**power
+            starts.append(start)
+        near = []
+        for first, last, start in zip(self._first, self._last, starts, strict=True):
+            below, above = values - first.gather(-1, start), last.gather(-1, start) - values
+            near.append(below.maximum(above))
+        return torch.stack(near, dim=-3)
 
 
 def _in_units(x: Tensor, centre: Tensor, unit: Tensor) -> Tensor:
