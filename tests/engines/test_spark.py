@@ -1,0 +1,50 @@
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from stand_ins import MIXED, check, check_fitted_alike, mixed_rows, score
+
+import compactflow
+from compactflow.scoring import ArrowScorer
+
+
+@pytest.fixture(scope="module")
+def spark():
+    sql = pytest.importorskip(
+        "pyspark.sql", reason="needs Spark: pip install 'compactflow[spark]'"
+    )
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs a Java runtime, and there is none")
+    session = (
+        sql.SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.driver.memory", "512m")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+@pytest.mark.slow
+def test_spark_scores_as_one_process_does(spark, folder, tmp_path):
+    assert score(folder, "spark", tmp_path / "scores") == 0
+    check(folder, tmp_path / "scores")
+
+
+@pytest.mark.slow
+def test_a_frame_of_spark_gets_scores(spark, folder):
+    from compactflow.engines.spark import score as score_frame
+
+    frame = score_frame(spark.read.parquet(str(folder / "new.parquet")), folder / "pump.model")
+    got = frame.orderBy("id").collect()
+    wanted = ArrowScorer(folder / "pump.model")(pq.read_table(folder / "new.parquet"))
+    np.testing.assert_allclose([row.score for row in got], wanted["score"], rtol=1e-12, atol=1e-12)
+    assert got[0].asDict().keys() == {"rpm", "id", "heat", "score", "outlier"}
+
+
+@pytest.mark.slow
+def test_spark_fits_as_one_process_does(spark):
+    X = mixed_rows()
+    one, other = (compactflow.build(**MIXED) for _ in range(2))
+    check_fitted_alike(one.fit(X), other.fit(X, engine="spark"), X)
