@@ -19,6 +19,7 @@ from torch import Tensor
 
 from compactflow.detector.calibration import Calibration
 from compactflow.detector.held_out import fit_scale, judge, match_groups, natural_share
+from compactflow.detector.layers import fit_layers
 from compactflow.detector.settings import Settings
 from compactflow.detector.weights import gather
 from compactflow.devices import find_device, finest_dtype, fresh_defaults
@@ -30,13 +31,12 @@ from compactflow.flows.assembly import (
     make_networks,
 )
 from compactflow.flows.components import find_class
-from compactflow.flows.contracts import check_maps, check_support, is_own
+from compactflow.flows.contracts import check_maps, check_support
 from compactflow.flows.ensemble import Ensemble
 from compactflow.flows.gaps import fill
-from compactflow.flows.reach import draw_in
 from compactflow.flows.scores import Score
 from compactflow.persistence.components import check_options
-from compactflow.preprocessing.base import Preprocessing
+from compactflow.pushes.base import Push
 from compactflow.pushes.theory import balance, check_theory
 from compactflow.randomness import drawing_from, seeded
 from compactflow.training.callbacks import Callback
@@ -125,32 +125,16 @@ def fit_ensemble(
             resumed = stack.enter_context(Checkpoint(checkpoint, identity, random_state))
             random_state = resumed.seed
         rng = check_random_state(random_state)
-        weights = np.ones(len(data)) if weights is None else weights
-        kept, weights = gather(data, weights, groups)
-        data, groups = data[kept], None if groups is None else groups[kept]
-        order = rng.permutation(len(data))
+        data, groups, weights = _in_random_order(data, groups, weights, rng)
         seed = int(rng.randint(2**31))
-        if groups is not None:
-            order = _side_by_side(order, groups)
-            groups = groups[order]
-        data = data[order]
         stack.enter_context(fresh_defaults(grad=True))
         even = groups is not None and len(np.unique(groups)) < len(groups)
-        counts = None if weights is None else weights[order]
         ensemble, history, hold_out = _train(
-            data, settings, device, seed, resumed, callbacks, even, counts, workers, categories
+            data, settings, device, seed, resumed, callbacks, even, weights, workers, categories
         )
         if outliers is not None:
             _lean(ensemble, outliers)
-        outlying, natural = settings.outlier_share, natural_share(settings.boundary, ensemble)
-        if natural is not None:
-            ensemble.scale = fit_scale(
-                ensemble, data, hold_out, natural, groups, outlier_share=outlying
-            )
-        judged = judge(ensemble, data, hold_out, groups, workers)
-        calibration = judged.calibration().without(outlying)
-        match_groups(ensemble, data, judged, calibration)
-        ensemble.level = calibration.threshold(settings.boundary)
+        calibration = _calibrate(ensemble, data, hold_out, groups, settings, workers)
     _log.info(
         "fitted in %.1f s: %d flows, %s, level %.6g",
         time.monotonic() - started,
@@ -159,6 +143,23 @@ def fit_ensemble(
         ensemble.level,
     )
     return Fitted(settings=settings, ensemble=ensemble, calibration=calibration, history=history)
+
+
+def _in_random_order(
+    data: Array,
+    groups: NDArray[np.int64] | None,
+    weights: Array | None,
+    rng: np.random.RandomState,
+) -> tuple[Array, NDArray[np.int64] | None, Array | None]:
+    """The rows that train, their groups side by side, and their weights if they count unlike."""
+    weights = np.ones(len(data)) if weights is None else weights
+    kept, weights = gather(data, weights, groups)
+    data, groups = data[kept], None if groups is None else groups[kept]
+    order = rng.permutation(len(data))
+    if groups is not None:
+        order = _side_by_side(order, groups)
+        groups = groups[order]
+    return data[order], groups, None if weights is None else weights[order]
 
 
 def _train(
@@ -181,28 +182,14 @@ def _train(
     data, x = x.numpy(), x.to(device, finest_dtype(device))
     with drawing_from(generator):
         networks = make_networks(parts, dim, settings.members, categories)
-        score = find_class("score", parts["score"].choice)
-        scoring: Any = score if isinstance(score, type) else type(score)
-        hold_out = HoldOut.of(
-            len(data),
-            len(networks),
-            settings.validation_fraction,
-            apart=scoring.combine is Score.combine,
-            weights=None if weights is None else torch.from_numpy(weights),
-        )
+        hold_out = _hold_out(settings, len(data), len(networks), weights)
         layers = make_layers(parts, dim, len(networks))
-        layers, views = _fit_layers(layers, data, dim, hold_out, workers)
+        layers, views = fit_layers(layers, data, dim, hold_out, workers)
         seen = x if views is None else torch.from_numpy(views).to(device)
         latent, trained = make_latent(parts, dim).to(device), hold_out.trained().to(device)
         anchors = adapt(parts, latent, layers[0].to(device), x[:, :dim], trained)
         ensemble, push = compose(parts, networks, layers, latent)
-    ensemble.place(device)
-    ensemble.cast(torch.float32)
-    push.to(latent.like)
-    check_maps(ensemble.flows[0], x[:3])
-    check_support(ensemble.pull)
-    check_theory(ensemble.pull, push)
-    balance(ensemble.pull, push)
+    _make_ready(ensemble, push, x[:3])
     history = train(
         ensemble.flows,
         seen,
@@ -218,9 +205,9 @@ def _train(
         callbacks=callbacks,
     )
     ensemble.eval().place(device)
-    known = hold_out.training_rows()
     if ensemble.contexts is not None:
         ensemble.contexts.see(x[:, dim:].to(ensemble.latent.like))
+    known = hold_out.training_rows()
     if even:  # rows of a group follow each other, and a score may take the first
         known = known[torch.randperm(len(known), generator=seeded(seed))]
     for m in range(len(ensemble.scores)):
@@ -229,26 +216,49 @@ def _train(
     return ensemble, history, hold_out
 
 
-def _fit_layers(
-    layers: list[Preprocessing],
-    data: Array,
-    dim: int,
-    hold_out: HoldOut,
-    workers: Workers | None,
-) -> tuple[list[Preprocessing], NDArray[np.float32] | None]:
-    """Fit the first layers, each to the rows that train its flow.
+def _hold_out(settings: Settings, rows: int, flows: int, weights: Array | None) -> HoldOut:
+    """Which rows train each flow: the same for all where the score is other than their mean."""
+    score = find_class("score", settings.parts["score"].choice)
+    scoring: Any = score if isinstance(score, type) else type(score)
+    return HoldOut.of(
+        rows,
+        flows,
+        settings.validation_fraction,
+        apart=scoring.combine is Score.combine,
+        weights=None if weights is None else torch.from_numpy(weights),
+    )
 
-    Returns:
-        The layers, and all rows as each gives them, ``(N, M, D)``, if workers have fitted them.
-    """
-    # Another's layer may draw from torch's generator.
-    if workers is None or not all(map(is_own, layers)):
-        for m, rows in enumerate(hold_out.training_rows().T.numpy()):
-            layers[m].fit(data[rows, :dim], member=m)
-        return layers, None
-    tasks = [(m, layer, hold_out) for m, layer in enumerate(layers)]
-    fitted, views = zip(*workers.run(_fit_layer, data, tasks), strict=True)
-    return list(fitted), np.stack(views, axis=1)
+
+def _make_ready(ensemble: Ensemble, push: Push, x: Tensor) -> None:
+    """Bring the parts to where x is, check that they go together, and weigh the pull."""
+    ensemble.place(x.device)
+    ensemble.cast(torch.float32)
+    push.to(ensemble.latent.like)
+    check_maps(ensemble.flows[0], x)
+    check_support(ensemble.pull)
+    check_theory(ensemble.pull, push)
+    balance(ensemble.pull, push)
+
+
+def _calibrate(
+    ensemble: Ensemble,
+    data: Array,
+    hold_out: HoldOut,
+    groups: NDArray[np.int64] | None,
+    settings: Settings,
+    workers: Workers | None,
+) -> Calibration:
+    """Set the ensemble's scale and level by the rows that were held out."""
+    outlying, natural = settings.outlier_share, natural_share(settings.boundary, ensemble)
+    if natural is not None:
+        ensemble.scale = fit_scale(
+            ensemble, data, hold_out, natural, groups, outlier_share=outlying
+        )
+    judged = judge(ensemble, data, hold_out, groups, workers)
+    calibration = judged.calibration().without(outlying)
+    match_groups(ensemble, data, judged, calibration)
+    ensemble.level = calibration.threshold(settings.boundary)
+    return calibration
 
 
 def _lean(ensemble: Ensemble, outliers: Array) -> None:
@@ -260,19 +270,6 @@ def _lean(ensemble: Ensemble, outliers: Array) -> None:
             UserWarning,
             stacklevel=4,
         )
-
-
-def _fit_layer(
-    data: Array, task: tuple[int, Preprocessing, HoldOut]
-) -> tuple[Preprocessing, NDArray[np.float32]]:
-    """Fit the first layer of a flow, and pass all rows through it, as training takes them."""
-    m, layer, hold_out = task
-    with fresh_defaults():
-        # A copy, as shared arrays are read-only.
-        features, codes = torch.from_numpy(data.copy()).tensor_split([layer.dim], dim=1)
-        layer.fit(features[hold_out.training_rows()[:, m]].numpy(), member=m)
-        rows = torch.cat([draw_in(layer(features)), codes], dim=1)
-        return layer, rows.to(torch.float32).numpy()
 
 
 def _some(rows: int, wanted: int, *, even: bool) -> Tensor:
