@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, final
 
 from torch import Tensor
@@ -14,7 +14,7 @@ from compactflow.training.options import History
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-__all__ = ["Callback", "TensorBoard", "TrainingState"]
+__all__ = ["Callback", "TensorBoard", "TrainingState", "as_callbacks"]
 
 
 @final
@@ -76,6 +76,24 @@ class Callback:
 
     def on_end(self, state: TrainingState) -> None:
         """Called once at the end, when the flows have the weights that are kept."""
+
+
+def as_callbacks(callbacks: Iterable[Callback]) -> list[Callback]:
+    """What looks on, as a list.
+
+    Raises:
+        TypeError: If it is no list of callbacks.
+    """
+    if not isinstance(callbacks, Iterable):
+        raise TypeError(f"callbacks must be a list of them, got {callbacks!r}; write [callback]")
+    given = list(callbacks)
+    for callback in given:
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                "callbacks must be instances of subclasses of "
+                f"compactflow.training.callbacks.Callback, and {callback!r} is none"
+            )
+    return given
 
 
 @final

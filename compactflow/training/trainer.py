@@ -20,7 +20,7 @@ from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
 from compactflow.randomness import drawing_from, normal_like, seeded
 from compactflow.terminal import progress
-from compactflow.training.callbacks import Callback, TrainingState
+from compactflow.training.callbacks import Callback, TrainingState, as_callbacks
 from compactflow.training.checkpoints import Checkpoint, check_like
 from compactflow.training.holdout import HoldOut, in_turn
 from compactflow.training.judge import Judge
@@ -84,6 +84,7 @@ def train(
         ValueError: If the pull is of another latent, if optimiser or schedule cannot be made, if
             nothing in the backbone or a parameter elsewhere would never train, or if a checkpoint
             would not keep a state.
+        TypeError: If `callbacks` is no list of callbacks.
 
     Warns:
         TrainingInterruptedWarning: If the user interrupts it (Ctrl-C) and there is no checkpoint,
@@ -97,7 +98,7 @@ def train(
         raise ValueError("pull must be made for the flows' latent, and that is another object")
     hold_out, options = hold_out or HoldOut(len(x), len(flows)), options or TrainingOptions()
     generator = generator or seeded(int(torch.randint(2**31, ())), x.device)
-    callbacks = list(callbacks)
+    callbacks = as_callbacks(callbacks)
     run = _Run(flows, x, hold_out, Objective(pull, push, len(flows)), options, generator, anchors)
     state = TrainingState(
         flows, run.judge.history, lambda: run.stack.unstack([flow.backbone for flow in flows])

@@ -130,6 +130,16 @@ class HeapsUp(Square):
         return self.level_project(2 * self.sample(n, generator), level)
 
 
+class LevelEndsTooSoon(Square):
+    def level_sample(self, n, level, generator=None):
+        return 0.98 * super().level_sample(n, level, generator)
+
+
+class EndsTooSoon(Square):
+    def sample(self, n, generator=None):
+        return 0.98 * super().sample(n, generator)
+
+
 class BoundaryDrawsGlobally(Square):
     def boundary(self, n, generator=None):
         return super().boundary(n)
@@ -215,6 +225,8 @@ FAULTS = {
     ForgetsTheLevel: {"level-projection-lands-near"},
     OldGauge: {"level-gauge-fits"},
     HeapsUp: {"level-samples-are-uniform"},
+    LevelEndsTooSoon: {"level-samples-are-uniform"},
+    EndsTooSoon: {"samples-follow-density"},
     ProjectsInPlace: {"leaves-its-input-alone"},
     WrongInOdd: {"density-integrates-to-one"},
     Antithetic: {"samples-are-independent"},

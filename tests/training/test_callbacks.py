@@ -86,6 +86,12 @@ def test_one_that_fails_leaves_the_detector_as_it_was():
     assert not hasattr(detector, "ensemble_")
 
 
+@pytest.mark.parametrize("wrong", [print, [print], [Log], Log(), ["TensorBoard"]])
+def test_what_is_no_callback_is_refused(wrong):
+    with pytest.raises(TypeError, match="callbacks must be"):
+        build().fit(X, callbacks=wrong)
+
+
 def test_a_warm_up_tells_its_loss():
     class Anchored(Cube):
         def adapt(self, x):

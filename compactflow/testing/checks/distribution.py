@@ -13,7 +13,7 @@ from compactflow.testing.checks.support import Make
 from compactflow.testing.results import Checks, SkipCheck, collect, require
 from compactflow.testing.tools import relative_energy_distance
 
-__all__ = ["CHECKS", "require_density", "require_inside", "require_law"]
+__all__ = ["CHECKS", "require_density", "require_inside", "require_law", "require_reach"]
 
 CHECKS: Checks = {}
 _check = collect(CHECKS)
@@ -24,6 +24,7 @@ _POINTS = 200_000  # with weights, to integrate over
 _CENTRES = 30  # samples around which half of them lie
 _SHARE = 0.1  # of the samples that are about as near to a centre as they
 _CHANCE = 10  # what the energy distance of n samples to n others of their law stays below, times n
+_BEYOND = 20  # the share of a law beyond the outermost of n samples stays below, times n
 _SLOPES = (1.0, 4.0)  # of a softened edge, per standard deviation of the samples
 
 
@@ -143,6 +144,7 @@ def require_law(z: Tensor, log_density: Callable[[Tensor], Tensor], what: str) -
         require(
             score < 6, f"{what}: their {name} is {score:.0f} standard errors from the density's"
         )
+    require_reach(torch.cat([z, -z], 1), torch.cat([proposal, -proposal], 1), weight, what)
     n = 3000
     distance = relative_energy_distance(z[:n], proposal[torch.multinomial(weight, n)])
     chance = _CHANCE / min(n, float(weight.sum() ** 2 / weight.square().sum()))
@@ -150,6 +152,22 @@ def require_law(z: Tensor, log_density: Callable[[Tensor], Tensor], what: str) -
         distance < chance,
         f"{what} do not follow the density: relative energy distance {distance:.2g}, where "
         f"chance gives less than {chance:.2g}",
+    )
+
+
+def require_reach(sizes: Tensor, points: Tensor, weight: Tensor, what: str) -> None:
+    """Fail if much of a law lies beyond the outermost sample, as when samples are shrunk.
+
+    `sizes` are those of the samples, ``(n, K)``, in each of K respects, and `points` those of
+    points that follow the law with weights, ``(N, K)`` and ``(N,)``.
+    """
+    beyond = weight.unsqueeze(1) * (points > sizes.amax(dim=0)) / weight.sum()
+    noise = beyond.square().sum(dim=0).sqrt()  # a single heavy point is no evidence
+    share, chance = float((beyond.sum(dim=0) - 6 * noise).max()), _BEYOND / len(sizes)
+    require(
+        share < chance,
+        f"{what} end too soon: a share of {share:.2g} at least lies beyond all of them, where "
+        f"chance leaves less than {chance:.2g}",
     )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import torch
 
 from compactflow.latents.base import Latent
+from compactflow.testing.checks.distribution import require_reach
 from compactflow.testing.checks.points import around
 from compactflow.testing.checks.support import Make
 from compactflow.testing.results import Checks, SkipCheck, collect, require
@@ -66,7 +67,7 @@ def level_gauge_fits(make: Make) -> None:
 
 @_check
 def level_samples_are_uniform(make: Make) -> None:
-    """The samples of a grown or shrunk support lie in it, evenly spread."""
+    """The samples of a grown or shrunk support lie in it, evenly spread, up to its edges."""
     for latent, level in _levels(make):
         z = latent.level_sample(_SAMPLES, level)
         worst = float(latent.signed_distance(z).max()) - level
@@ -74,7 +75,11 @@ def level_samples_are_uniform(make: Make) -> None:
         edge = latent.level_boundary(2000, level)
         low, high = edge.amin(dim=0), edge.amax(dim=0)
         box = low + (high - low) * torch.rand(50 * _SAMPLES, latent.dim).to(low)
-        even = box[latent.signed_distance(box) <= level][:_SAMPLES]
+        even = box[latent.signed_distance(box) <= level]
+        sizes, others = _outward(latent, z), _outward(latent, even)
+        weight = even.new_ones(len(even))
+        require_reach(sizes, others, weight, f"the samples of level {level:.2g}")
+        even = even[:_SAMPLES]
         distance = relative_energy_distance(z, even)
         n = min(len(even), _SAMPLES)
         chance = 12 / n
@@ -92,6 +97,11 @@ def level_samples_are_uniform(make: Make) -> None:
             f"the samples of level {level:.2g} gather in a part of it: the shares of any depth "
             f"differ by {apart:.2g} from even ones, where chance gives less than {chance:.2g}",
         )
+
+
+def _outward(latent: Latent, z: torch.Tensor) -> torch.Tensor:
+    """How far out rows lie by the signed distance and along each axis, ``(N, 1 + 2 D)``."""
+    return torch.cat([latent.signed_distance(z)[:, None], z, -z], dim=1)
 
 
 def _largest_gap(one: torch.Tensor, other: torch.Tensor) -> float:
