@@ -101,7 +101,7 @@ def score(
     labels = Labels.of(label, outlier)
     if out is not None:
         check_out(out, force=force, inputs=[model, new])
-    from compactflow import files, tables
+    from compactflow import tables
 
     if out is not None:
         tables.check_output(out)
@@ -126,15 +126,9 @@ def score(
     if top is not None:
         types = {"row": "int64", **types}
         scored = iter([_furthest(scored, top, types)])
-    if out is not None:
-        files.write_atomically(out, lambda temporary: tables.write(temporary, types, scored))
-        shown: dict[str, Any] = {"scores": str(out)}
-    else:
-        (best,) = scored
-        if not as_json:
-            _print_rows(best)
-        shown, quiet = {"top": best.to_pylist()} if as_json else {}, False
-    _report({"model": scorer.digest, **tally.summary, **shown}, as_json=as_json, quiet=quiet)
+    given_out = _give_out(scored, types, out, as_json=as_json)
+    summary = {"model": scorer.digest, **tally.summary, **given_out}
+    _report(summary, as_json=as_json, quiet=quiet and out is not None)
 
 
 def _open(model: Path, device: str) -> ArrowScorer:
@@ -145,6 +139,22 @@ def _open(model: Path, device: str) -> ArrowScorer:
     with needing_a_library():
         _ = scorer.model
     return scorer
+
+
+def _give_out(
+    scored: Iterator[pa.RecordBatch], types: Mapping[str, str], out: Path | None, *, as_json: bool
+) -> dict[str, Any]:
+    """Write the scores, or show those of the only batch; what the summary says of them."""
+    from compactflow import files, tables
+
+    if out is not None:
+        files.write_atomically(out, lambda temporary: tables.write(temporary, types, scored))
+        return {"scores": str(out)}
+    (furthest,) = scored
+    if as_json:
+        return {"top": furthest.to_pylist()}
+    _print_rows(furthest)
+    return {}
 
 
 def _report(summary: Mapping[str, Any], *, as_json: bool, quiet: bool) -> None:

@@ -93,20 +93,11 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         lambda: _single(lambda ax: plotting.plot_scores(detector, X, ax)),
     )
     if detector.ensemble_.dim == 2 and detector.encoder_ is None:
-
-        def plane() -> Figure:
-            figure = Figure(figsize=(6, 5), layout="constrained")
-            ax = plotting.plot_decision(detector, drawn, figure.subplots())
-            if names:
-                label_axes(ax, names)
-            figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-            return figure
-
         yield _picture(
             "The plane",
             "Signed distance, blue inside and red outside, and the boundary between, where "
             "decisions change.",
-            plane,
+            lambda: _plane(detector, drawn, names),
         )
     yield _picture(
         "Latents",
@@ -133,6 +124,15 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
             "held-out rows near that of the training rows.",
             lambda: _single(lambda ax: plotting.plot_history(detector, ax=ax)),
         )
+
+
+def _plane(detector: OneClassFlow, X: Array, names: list[str]) -> Figure:
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    ax = plotting.plot_decision(detector, X, figure.subplots())
+    if names:
+        label_axes(ax, names)
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return figure
 
 
 def _outliers(detector: OneClassFlow, survey: Survey) -> Iterator[str]:
