@@ -102,30 +102,34 @@ class Judge:
         Returns:
             Whether to go on, and how training ran away, or ``""``.
         """
+        record = {"step": step, "loss": loss, **self._measure()}
+        for name, value in record.items():
+            self.history.setdefault(name, []).append(value)
+        bad = [name for name, value in record.items() if not math.isfinite(value)]
+        if bad:
+            return False, f"{' and '.join(bad)} became not finite"
+        return self._decide(step)
+
+    def _measure(self) -> dict[str, float]:
+        """What the monitors find of the weights as they are."""
         self._flow.backbone.load_state_dict(self._stack.state_dict())
         if self._objective.trained():
             self._reference = self._settle(self._rows)
             self._within = within(self._reference)
         given, rows = bind(self._flow.backbone, torch.cat([self._judging, self._trained]))
         latents, trained = given(rows).tensor_split([len(self._judging)])
-        record = {
-            "step": step,
-            "loss": loss,
-            **monitor(
-                self._flow,
-                self._judging,
-                self._reference,
-                self._generator,
-                z=latents,
-                within_reference=self._within,
-            ),
-            "training_energy_distance": self._energy(trained),
-        }
-        for name, value in record.items():
-            self.history.setdefault(name, []).append(value)
-        bad = [name for name, value in record.items() if not math.isfinite(value)]
-        if bad:
-            return False, f"{' and '.join(bad)} became not finite"
+        found = monitor(
+            self._flow,
+            self._judging,
+            self._reference,
+            self._generator,
+            z=latents,
+            within_reference=self._within,
+        )
+        return {**found, "training_energy_distance": self._energy(trained)}
+
+    def _decide(self, step: int) -> tuple[bool, str]:
+        """Keep the weights if good, and say whether to go on, as `check` does."""
         energies = self.history["training_energy_distance"]
         first, energy = energies[0], energies[-1]
         self._best = min(self._best, energy)
