@@ -207,3 +207,26 @@ def test_planted_faults_are_caught_by_name(fault, names):
 
 def test_each_check_has_a_planted_fault():
     assert push.CHECKS.keys() <= set().union(*FAULTS.values())
+
+
+class Distance(Base):
+    """The energy distance: it says of all latents together where they are to go."""
+
+    entropic = False
+    rowwise = False
+
+    def forward(self, backbone, pull, x, generator=None):
+        z = backbone(x)
+        target = pull.latent.sample(len(x), generator).to(z)
+        return z, 2 * torch.cdist(z, target).mean() - torch.cdist(z, z).mean()
+
+
+class DistanceAlone(Distance):
+    pulled = False
+
+
+def test_a_push_that_needs_no_pull_is_told_how_to_do_without():
+    found = run("push", Distance, "force-balances-the-pull")
+    assert found.status == "failed"
+    assert "`pulled = False`" in found.message
+    assert run("push", DistanceAlone, "force-balances-the-pull").status == "passed"

@@ -212,7 +212,8 @@ def force_balances_the_pull(make: Make) -> None:
             _force(push, backbone, pull, width) for width in (1.0, 0.5)
         )
         rests = score < 6 or (trained(push) and whole < 0.25 * half)
-        where = f"in D = {backbone.dim}"
+        beside = " beside a pull; `pulled = False` leaves that out" if push.pulled else ""
+        where = f"in D = {backbone.dim}{beside}"
         require(rests, f"it does not rest at the latent law ({score:.0f} standard errors) {where}")
         require(
             score_of_half > 6, f"it rests where latents fill half the support's width, {where}"
