@@ -17,7 +17,7 @@ N = 200
 TINY = {
     "max_steps": 1,
     "members": 1,
-    "boundary": "natural",
+    "boundary": "bare",
     "backbone_options": {"blocks": 1},
     "random_state": 0,
 }
