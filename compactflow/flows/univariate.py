@@ -92,8 +92,9 @@ class Univariate(Resizable):
         self.unit = torch.from_numpy(spread(X.std(axis=0), centre)).to(self.unit)
         self.rows = self._in_units(x)
         self.attach()
-        self.usual = self._near().quantile(_USUAL, dim=2).clamp_min(_FINEST)
-        terms = self._terms()
+        near = self._near()
+        self.usual = near.quantile(_USUAL, dim=2).clamp_min(_FINEST)
+        terms = self._terms(near)
         self.middle = terms.median(dim=1).values
         self.outer = (terms.quantile(_OUTER, dim=1) - self.middle).clamp_min(_LEAST)
 
@@ -107,7 +108,7 @@ class Univariate(Resizable):
     @torch.no_grad()
     def own(self) -> Tensor:
         """The score of each known row among the others, ``(R,)``."""
-        terms = self._terms() - self.middle.unsqueeze(1)
+        terms = self._terms(self._near()) - self.middle.unsqueeze(1)
         return (terms / self.outer.unsqueeze(1)).mean(dim=0)
 
     def attach(self) -> None:
@@ -122,9 +123,9 @@ class Univariate(Resizable):
     def _in_units(self, x: Tensor) -> Tensor:
         return _in_units(x, self.centre, self.unit).T.to(self.rows)
 
-    def _terms(self) -> Tensor:
-        """The terms of each known row among the others, ``(K, R)``."""
-        return _lengths(self._near() / self.usual.unsqueeze(2))
+    def _terms(self, near: Tensor) -> Tensor:
+        """The terms of each known row among the others, ``(K, R)``: see `_near`."""
+        return _lengths(near / self.usual.unsqueeze(2))
 
     def _near(self) -> Tensor:
         """How far the known values are from the nearest others, ``(K, D, R)``."""
