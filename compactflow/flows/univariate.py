@@ -24,6 +24,7 @@ _FINEST = 1e-5  # of a column's deviation: values that are nearer count as one
 _FAR = 1e30  # of it, beyond which all values are alike; single precision goes up to 3e38
 _OUTER = 0.95  # the quantile of the known rows' own terms that lies at 1
 _LEAST = 0.1  # of the unit of a term
+_FEW = 1 << 11  # values that are sought one by one
 
 
 @final
@@ -170,22 +171,50 @@ class _Search:
         # From here on the values from one place further are as near as those from this one.
         ends = [(ascending[..., : rows - k] + ascending[..., k:]) / 2 for k in self._counts]
         self._ends = ends[0].contiguous()
-        self._further = [pad(end, (0, counts[-1]), value=torch.inf) for end in ends[1:]]
+        self._all = _Halving(ends[0], ends[0].shape[-1])
+        self._further = [
+            _Halving(end, more - fewer)
+            for end, (fewer, more) in zip(ends[1:], pairwise(self._counts), strict=True)
+        ]
 
     def __call__(self, values: Tensor) -> Tensor:
         """For values ``(..., D, N)`` the distances ``(..., K, D, N)``."""
-        starts = [torch.searchsorted(self._ends, values)]
-        for ends, (fewer, more) in zip(self._further, pairwise(self._counts), strict=True):
-            start = (starts[-1] - (more - fewer)).clamp(min=0)
-            for power in reversed(range((more - fewer).bit_length())):
-                passed = ends.gather(-1, start + (2**power - 1)) < values
-                start = start + passed.long() * 2**power
-            starts.append(start)
+        if values.numel() <= _FEW or torch.compiler.is_compiling():
+            starts = [torch.searchsorted(self._ends, values)]
+        else:
+            starts = [self._all(values, torch.zeros_like(values, dtype=torch.long))]
+        for further in self._further:
+            starts.append(further(values, (starts[-1] - further.reach).clamp(min=0)))
         near = []
         for first, last, start in zip(self._first, self._last, starts, strict=True):
             below, above = values - first.gather(-1, start), last.gather(-1, start) - values
             near.append(below.maximum(above))
         return torch.stack(near, dim=-3)
+
+
+@final
+class _Halving:
+    """How many of ascending numbers are below a value.
+
+    All values take a step at a time. For many that is twice as fast as `torch.searchsorted`,
+    which takes all steps of a value, and waits at each to know which is next.
+
+    Args:
+        ends: The numbers, ``(..., R)``.
+        reach: How many of them are looked at.
+    """
+
+    def __init__(self, ends: Tensor, reach: int) -> None:
+        self.reach = reach
+        self._steps = [1 << power for power in reversed(range(reach.bit_length()))]
+        padded = pad(ends, (0, sum(self._steps)), value=torch.inf)
+        self._ends = [padded[..., step - 1 :] for step in self._steps]
+
+    def __call__(self, values: Tensor, start: Tensor) -> Tensor:
+        """The count for values ``(..., N)``, from `start` on, which it overwrites."""
+        for step, ends in zip(self._steps, self._ends, strict=True):
+            start.add_(ends.gather(-1, start) < values, alpha=step)
+        return start
 
 
 def _in_units(x: Tensor, centre: Tensor, unit: Tensor) -> Tensor:
@@ -196,4 +225,5 @@ def _in_units(x: Tensor, centre: Tensor, unit: Tensor) -> Tensor:
 
 def _lengths(near: Tensor) -> Tensor:
     """The terms of rows from the distances of their columns, ``(..., D, N)`` to ``(..., N)``."""
-    return torch.linalg.vector_norm(near.log1p(), dim=-2)
+    # Turned, as norms of numbers side by side take a third of the time.
+    return torch.linalg.vector_norm(near.log1p().mT.contiguous(), dim=-1)

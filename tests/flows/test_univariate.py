@@ -96,3 +96,13 @@ def test_of_wide_tables_columns_count_less_and_fewer_values_are_known():
     shares = [float(Nearness(dim).share) for dim in (2, 16, 64)]
     assert shares == pytest.approx([0.25, 0.25, 0.0625])
     assert [Univariate.known(9999, dim) for dim in (2, 32, 64, 9999)] == [4096, 4096, 1024, 16]
+
+
+def test_many_rows_at_once_score_as_one_by_one():
+    rng = np.random.default_rng(0)
+    known = np.c_[rng.normal(size=300), rng.integers(0, 4, 300), rng.lognormal(size=300)]
+    members = [_fitted(known[:290]), _fitted(known[10:])]
+    asked = torch.from_numpy(np.r_[known, 3 * rng.normal(size=(700, 3)), [[1e300, -1e300, 0.0]]])
+    score = side_by_side(members)
+    one_by_one = torch.cat([score(row) for row in asked.split(1)], dim=1)
+    torch.testing.assert_close(score(asked), one_by_one, rtol=1e-6, atol=1e-6)
