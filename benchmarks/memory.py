@@ -6,9 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-__all__ = ["kibibytes", "peak_growth"]
+__all__ = ["in_a_fresh_process", "kibibytes", "peak_growth"]
+
+_Result = TypeVar("_Result")
 
 
 def peak_growth(make: Callable[..., Callable[[], object]], *args: Any) -> float:  # noqa: ANN401
@@ -21,8 +23,13 @@ def peak_growth(make: Callable[..., Callable[[], object]], *args: Any) -> float:
         make: Makes the call, from `args`, in the other process; both must be picklable.
         *args: Its arguments.
     """
+    return in_a_fresh_process(_growth, make, args)
+
+
+def in_a_fresh_process(function: Callable[..., _Result], *args: Any) -> _Result:  # noqa: ANN401
+    """What a function gives that is called in a process which has done nothing else before."""
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(_growth, make, args).result()
+        return pool.submit(function, *args).result()
 
 
 def _growth(make: Callable[..., Callable[[], object]], args: tuple[Any, ...]) -> float:

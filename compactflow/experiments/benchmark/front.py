@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import log10
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from compactflow.experiments.benchmark.ranking import Line
 
 __all__ = ["draw"]
+
+# Where a name may stand, in points from its own: the first that is free.
+_PLACES = [(4, 3), (-4, 3), (4, -9), (-4, -9), (6, -3), (-6, -3), (4, 12), (-4, 12), (4, -18)]
 
 
 def draw(lines: Sequence[Line]) -> Figure:
@@ -24,26 +28,33 @@ def draw(lines: Sequence[Line]) -> Figure:
     axes.set_xlabel("median seconds of a fit")
     axes.set_ylabel("mean AUROC")
     axes.grid(alpha=0.3)
-    best = -1.0
-    drawn: list[tuple[float, float]] = []
-    for line in sorted(lines, key=lambda line: (line.median_fit, -line.auroc)):
-        colour = "tab:red" if line.auroc > best else "0.35"
+    axes.margins(x=0.12)
+    best, colours = -1.0, []
+    ordered = sorted(lines, key=lambda line: (line.median_fit, -line.auroc))
+    for line in ordered:
+        colours.append("tab:red" if line.auroc > best else "0.35")
         best = max(best, line.auroc)
-        point = line.median_fit, line.auroc
-        axes.plot(*point, "o", color=colour, markersize=5)
-        # Beside a point that is as good and as fast, the name stands on the other side.
-        close = any(
-            abs(log10(line.median_fit / fit)) < 0.1 and abs(line.auroc - auroc) < 2e-3
-            for fit, auroc in drawn
-        )
-        place, side = ((-4, -9), "right") if close else ((4, 3), "left")
-        axes.annotate(
-            *(line.detector, point, place),
+        axes.plot(line.median_fit, line.auroc, "o", color=colours[-1], markersize=5)
+    figure.draw_without_rendering()  # from here on it is known where everything stands
+    taken = [mark.get_window_extent() for mark in axes.lines]
+    for line, colour in zip(ordered, colours, strict=True):
+        taken.append(_name(axes, line, colour, taken))
+    return figure
+
+
+def _name(axes: Axes, line: Line, colour: str, taken: Sequence[Bbox]) -> Bbox:
+    """Write a name beside its point, where it touches nothing if there is such a place."""
+    for x, y in _PLACES:
+        text = axes.annotate(
+            *(line.detector, (line.median_fit, line.auroc), (x, y)),
             textcoords="offset points",
             fontsize=8,
             color=colour,
-            horizontalalignment=side,
+            horizontalalignment="left" if x > 0 else "right",
         )
-        drawn.append(point)
-    axes.margins(x=0.12)
-    return figure
+        extent = text.get_window_extent()
+        free = axes.bbox.x0 < extent.x0 and extent.x1 < axes.bbox.x1
+        if (free and extent.padded(2).count_overlaps(taken) == 0) or (x, y) == _PLACES[-1]:
+            break
+        text.remove()
+    return extent
