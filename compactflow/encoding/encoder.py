@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from compactflow.encoding.context import Context
 from compactflow.encoding.frames import as_arrow, as_frame, cells_of, library_of
 from compactflow.encoding.gaps import telling_gaps
-from compactflow.encoding.inference import take
+from compactflow.encoding.inference import take_all
 from compactflow.encoding.parts import Part
 from compactflow.encoding.windows import Windows
 
@@ -84,24 +84,7 @@ class TableEncoder:
             ValueError: If a column cannot be a feature, or there is none left.
         """
         table = as_arrow(X)
-        for argument, names in {"categorical": categorical, "context": context}.items():
-            unknown = [name for name in names if name not in table.column_names]
-            if unknown:
-                raise ValueError(f"{argument} names {', '.join(map(repr, unknown))}, no column")
-        parts: list[Part] = []
-        given: list[Part] = []
-        left_out: dict[str, str] = {}
-        for name in table.column_names:
-            roles = {"categorical": name in categorical, "given": name in context}
-            taken = take(name, cells_of(table, name), **roles)
-            if not isinstance(taken, str):
-                (given if name in context else parts).extend(taken)
-            elif name in context:
-                raise ValueError(f"context names {name!r}, which {taken}")
-            else:
-                left_out[name] = taken
-        if not parts:
-            raise ValueError(f"no column is left as a feature: {left_out}")
+        parts, given, left_out = take_all(table, categorical=categorical, context=context)
         bare = cls(parts=parts, masks=[], left_out=left_out, library=library_of(X) or "pyarrow")
         codes = bare.codes(table)
         telling = telling_gaps([part.features(c) for part, c in zip(parts, codes.T, strict=True)])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import reprlib
 import shlex
+from collections.abc import Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from compactflow.encoding.cells import FORMATS, is_text, to_moments, to_numbers, to_texts, to_times
+from compactflow.encoding.frames import cells_of
 from compactflow.encoding.parts import Category, Moment, Number, Part, TimeOfDay, UnfitCellError
 
-__all__ = ["FEWEST_ROWS", "is_plain", "take"]
+__all__ = ["FEWEST_ROWS", "is_plain", "take", "take_all"]
 
 FEWEST_ROWS = 10  # that tell what a column is
 
@@ -25,6 +27,44 @@ _UNIQUE = 0.5  # the share of values that come once from which text names its ro
 def is_plain(table: pa.Table) -> bool:
     """Whether all columns are numbers, or true and false, without a gap."""
     return all(_is_number(column.type) and not _has_gap(column) for column in table.columns)
+
+
+def take_all(
+    table: pa.Table, *, categorical: Sequence[str] = (), context: Sequence[str] = ()
+) -> tuple[list[Part], list[Part], dict[str, str]]:
+    """What the columns of a table are taken for.
+
+    Args:
+        table: The table.
+        categorical: Columns to take for categories, whatever they hold.
+        context: Columns given which the others are judged.
+
+    Returns:
+        The parts of the columns that are judged; those of the context; and of the columns that
+        are left out why they are.
+
+    Raises:
+        ValueError: If a column cannot be a feature, or there is none left.
+    """
+    for argument, names in {"categorical": categorical, "context": context}.items():
+        unknown = [name for name in names if name not in table.column_names]
+        if unknown:
+            raise ValueError(f"{argument} names {', '.join(map(repr, unknown))}, no column")
+    parts: list[Part] = []
+    given: list[Part] = []
+    left_out: dict[str, str] = {}
+    for name in table.column_names:
+        roles = {"categorical": name in categorical, "given": name in context}
+        taken = take(name, cells_of(table, name), **roles)
+        if not isinstance(taken, str):
+            (given if name in context else parts).extend(taken)
+        elif name in context:
+            raise ValueError(f"context names {name!r}, which {taken}")
+        else:
+            left_out[name] = taken
+    if not parts:
+        raise ValueError(f"no column is left as a feature: {left_out}")
+    return parts, given, left_out
 
 
 def take(
