@@ -18,7 +18,13 @@ from sklearn.utils import check_random_state
 from torch import Tensor
 
 from compactflow.detector.calibration import Calibration
-from compactflow.detector.held_out import fit_scale, judge, match_groups, natural_share
+from compactflow.detector.held_out import (
+    fit_scale,
+    judge,
+    judge_references,
+    match_groups,
+    natural_share,
+)
 from compactflow.detector.layers import fit_layers
 from compactflow.detector.settings import Settings
 from compactflow.detector.weights import gather
@@ -255,8 +261,11 @@ def _calibrate(
             ensemble, data, hold_out, natural, groups, outlier_share=outlying
         )
     judged = judge(ensemble, data, hold_out, groups, workers)
+    if ensemble.contexts is not None:
+        # Rows of one group, such as a patient's, are no measure of new ones.
+        references = judge_references(ensemble, hold_out) if groups is None else None
+        judged = match_groups(ensemble, data, judged, references, outlier_share=outlying)
     calibration = judged.calibration().without(outlying)
-    match_groups(ensemble, data, judged, calibration)
     ensemble.level = calibration.threshold(settings.boundary)
     return calibration
 

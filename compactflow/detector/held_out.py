@@ -15,7 +15,14 @@ from compactflow.flows.ensemble import Ensemble
 from compactflow.training.holdout import HoldOut
 from compactflow.workers import Workers
 
-__all__ = ["Judged", "fit_scale", "judge", "match_groups", "natural_share"]
+__all__ = [
+    "Judged",
+    "fit_scale",
+    "judge",
+    "judge_references",
+    "match_groups",
+    "natural_share",
+]
 
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
@@ -85,9 +92,36 @@ def judge(
     return Judged(judging[0], scores, weights, hold_out.left_out > 0)
 
 
+def judge_references(ensemble: Ensemble, hold_out: HoldOut) -> Judged | None:
+    """Score the reference rows, each among the others, as a mean if several flows have it.
+
+    They are many more than the rows held out, and a row that is compared with the others looks
+    nearly as a new one does.
+
+    Args:
+        ensemble: The trained flows.
+        hold_out: Which rows trained which flow, and so are its reference rows.
+
+    Returns:
+        Their scores, or ``None`` if the flows score by something else, or if rows weigh unlike,
+        of which the heavy ones are there several times and so are too near to themselves.
+    """
+    if not ensemble.neighbours or hold_out.weights is not None:
+        return None
+    each = [ensemble.reference_scores(m) for m in range(len(ensemble.scores))]
+    training = hold_out.training_rows().T.numpy()
+    rows = [own[: len(scores)] for own, scores in zip(training, each, strict=True)]
+    return _pool(hold_out, rows, each)
+
+
 def match_groups(
-    ensemble: Ensemble, data: Array, judged: Judged, calibration: Calibration
-) -> None:
+    ensemble: Ensemble,
+    data: Array,
+    judged: Judged,
+    references: Judged | None = None,
+    *,
+    outlier_share: float = 0.0,
+) -> Judged:
     """Let the ensemble bring the scores of each group of a context to those of all rows.
 
     So what the calibration says of all new rows holds in each group, as far as it has rows. Where
@@ -97,19 +131,25 @@ def match_groups(
         ensemble: The flows, which know contexts or not.
         data: The rows, ``(N, D)``.
         judged: The scores of some, not yet matched.
-        calibration: By what all rows are judged.
+        references: Those of more rows, by which groups are matched in their place.
+        outlier_share: The share of the furthest rows that tell nothing, as they are outliers.
+
+    Returns:
+        The scores of `judged`, brought.
     """
-    contexts = ensemble.contexts
-    if contexts is None or ensemble.natural or not len(contexts.groups) or not len(judged.rows):
-        return
-    judged = judged.some(judged.scores <= calibration.scores[-1])  # without those left out there
-    codes = torch.from_numpy(data[judged.rows, ensemble.dim :]).to(contexts.shift)
-    place, known = contexts.find(codes)
-    numbers = torch.where(known, place, len(contexts.groups)).cpu().numpy()
+    contexts, known = ensemble.contexts, references or judged
+    if contexts is None or ensemble.natural or not len(contexts.groups) or not len(known.rows):
+        return judged
+    everyone = known.calibration().without(outlier_share).scores
+    known = known.some(known.scores <= everyone[-1])
+    codes = torch.from_numpy(data[known.rows, ensemble.dim :]).to(contexts.shift)
+    place, found = contexts.find(codes)
+    numbers = torch.where(found, place, len(contexts.groups)).cpu().numpy()
     order = np.argsort(numbers, kind="stable")
     starts = np.searchsorted(numbers[order], np.arange(1, len(contexts.groups) + 1))
-    own = [judged.some(rows).calibration().scores for rows in np.split(order, starts)[:-1]]
-    contexts.match(own, calibration.scores)
+    own = [known.some(rows).calibration().scores for rows in np.split(order, starts)[:-1]]
+    contexts.match(own, everyone)
+    return judged._replace(scores=ensemble.bring(judged.scores, data[judged.rows]))
 
 
 def natural_share(boundary: Boundary, ensemble: Ensemble) -> float | None:

@@ -80,5 +80,4 @@ def rejudge(
         ensemble.unmatch()
     scores = ensemble.signed_distance(data) + ensemble.level
     judged = Judged(np.arange(len(data)), scores, None, held_out=True)
-    match_groups(ensemble, data, judged, judged.calibration())
-    return ensemble, judged.calibration()
+    return ensemble, match_groups(ensemble, data, judged).calibration()

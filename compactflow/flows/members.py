@@ -7,7 +7,9 @@ from abc import ABC
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from compactflow.backbones.base import Backbone
@@ -191,6 +193,16 @@ class Members(nn.Module, ABC):
             codes = x[:_LEVELLED, self.dim :].to(self.latent.like)
             scores = score(self.flows[m], self.pull, x[:_LEVELLED])
         self.contexts.fit(m, codes, scores)
+
+    @torch.no_grad()
+    def reference_scores(self, m: int) -> NDArray[np.float64]:
+        """The scores of the first reference rows of flow m, each among the others, ``(K,)``."""
+        score = self._nearness[m]
+        scores = score.own()
+        if self.contexts is not None:
+            codes = score.known.rows[: len(scores), self.dim :]
+            scores = self.contexts.level(scores, codes, m)
+        return scores.double().cpu().numpy()
 
     @torch.no_grad()
     def extend(self, m: int, x: Tensor) -> None:
