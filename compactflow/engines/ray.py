@@ -41,16 +41,21 @@ class Ray(Engine):
     ) -> Iterable[Result]:
         """See `Workers.run`."""
         ray = _start()
-        sent, call = ray.put(shared), ray.remote(num_cpus=1)(function)
+        sent, remote = ray.put(shared), ray.remote(num_cpus=1)(function)
         _log.info("%d tasks for Ray, with %s", len(tasks), ray.cluster_resources())
-        running = deque(call.remote(sent, task) for task in tasks)
+        running = deque(remote.remote(sent, task) for task in tasks)
         try:
-            while running:  # Ray forgets a result that nobody holds any more
-                yield ray.get(running.popleft())
+            while running:
+                result = ray.get(running[0])
+                running.popleft()  # Ray forgets a result that nobody holds any more
+                yield result
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
         except ray.exceptions.RayError as error:
             raise OSError(f"Ray lost its workers: {cause_of(error)}") from error
+        finally:
+            for call in running:  # as after Ctrl-C, in a session that goes on
+                ray.cancel(call)
 
 
 def score(

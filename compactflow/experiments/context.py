@@ -14,6 +14,7 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import binom
 from sklearn.metrics import roc_auc_score
 
 from compactflow.detector.building import build
@@ -22,7 +23,7 @@ __all__ = ["Outcome", "compare", "main"]
 
 Array = NDArray[np.float64]
 
-_NOMINAL = 0.05
+_NOMINAL, _NEAR = 0.05, 0.03
 
 
 @final
@@ -34,16 +35,26 @@ class Outcome:
         auroc: Of new rows against the same rows moved to other groups.
         outside: The share of new rows outside, at a nominal 5 %.
         groups: The same for each group.
+        rows: How many new rows each group has.
     """
 
     auroc: float
     outside: float
     groups: Array
+    rows: Array
 
     @property
     def near(self) -> float:
         """The share of groups of which the false alarms are within 3 points of nominal."""
-        return float((np.abs(self.groups - _NOMINAL) <= 0.03).mean())
+        return float((np.abs(self.groups - _NOMINAL) <= _NEAR).mean())
+
+    @property
+    def possible(self) -> float:
+        """The share that would be, on average, were each new row outside with 5 % chance."""
+        most, least = (np.floor(self.rows * (_NOMINAL + side * _NEAR)) for side in (1, -1))
+        least += least < self.rows * (_NOMINAL - _NEAR)
+        law = binom(self.rows, _NOMINAL)
+        return float((law.cdf(most) - law.cdf(least - 1)).mean())
 
 
 def compare(
@@ -107,10 +118,12 @@ def compare(
 def _judge(score: Any, new: pd.DataFrame, moved: pd.DataFrame, context: str) -> Outcome:  # noqa: ANN401
     inlier, outlier = score(new), score(moved)
     truth = np.repeat([0, 1], [len(inlier), len(outlier)])
+    outside = pd.Series(inlier > 0).groupby(new[context].to_numpy())
     return Outcome(
         auroc=float(roc_auc_score(truth, np.concatenate([inlier, outlier]))),
         outside=float((inlier > 0).mean()),
-        groups=pd.Series(inlier > 0).groupby(new[context].to_numpy()).mean().to_numpy(),
+        groups=outside.mean().to_numpy(),
+        rows=outside.size().to_numpy(),
     )
 
 
@@ -118,22 +131,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("table", help="A CSV file.")
-    parser.add_argument("--context", required=True, help="The column of groups.")
+    parser.add_argument(
+        "--context", required=True, help="The column of groups, or several, with commas."
+    )
     parser.add_argument("--features", required=True, help="Columns to judge, with commas.")
     parser.add_argument("--rows", type=int, help="Training rows of a group at most.")
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args(arguments)
-    table = pd.read_csv(given.table)[[given.context, *given.features.split(",")]]
+    table = pd.read_csv(given.table)
+    group = table[given.context.split(",")].astype(str).agg(" ".join, axis=1)
+    table = table[given.features.split(",")].assign(**{given.context: group})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = compare(table, given.context, rows=given.rows, seed=given.seed)
-    print("| detector | AUROC | outside | groups from | to | within 3 points |")
-    print("|---|---|---|---|---|---|")
+    print("| detector | AUROC | outside | groups from | to | within 3 points | by chance |")
+    print("|---|---|---|---|---|---|---|")
     for name, one in found.items():
         low, high = one.groups.min(), one.groups.max()
         print(
             f"| {name} | {one.auroc:.3f} | {one.outside:.1%} | {low:.1%} | {high:.1%} "
-            f"| {one.near:.0%} |"
+            f"| {one.near:.0%} | {one.possible:.0%} |"
         )
 
 

@@ -103,8 +103,8 @@ class Judge:
             Whether to go on, and how training ran away, or ``""``.
         """
         record = {"step": step, "loss": loss, **self._measure()}
-        for name, value in record.items():
-            self.history.setdefault(name, []).append(value)
+        # All at once, so that an interrupt leaves no record torn.
+        self.history.update({k: [*self.history.get(k, []), v] for k, v in record.items()})
         bad = [name for name, value in record.items() if not math.isfinite(value)]
         if bad:
             return False, f"{' and '.join(bad)} became not finite"

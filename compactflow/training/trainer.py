@@ -256,7 +256,8 @@ class _Run:
 
     def interrupted(self, step: int, loss: float) -> None:
         """Judge the weights a last time, and warn that they are the last."""
-        self.judge.check(step, loss)
+        if self.judge.history.get("step", [])[-1:] != [step]:  # else they have just been judged
+            self.judge.check(step, loss)
         warnings.warn(
             f"training was interrupted at step {step} of {self.options.max_steps}: the best "
             "weights so far are in use",

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from compactflow.experiments.context import compare
+from compactflow.experiments.context import Outcome, compare
 
 
 def halls(rows):
@@ -19,4 +19,7 @@ def test_what_is_usual_elsewhere_is_found_given_the_context_only(tmp_path, capsy
     found = compare(table, "hall", rows=25, **small)
     assert found["given the context"].auroc > found["without the group"].auroc + 0.3
     assert all(len(one.groups) == 4 for one in found.values())
+    told = Outcome(auroc=1.0, outside=0.0, groups=np.zeros(2), rows=np.array([1, 20]))
+    assert told.near == 0  # of one row none or all are outside; of 20 it takes just one
+    assert np.isclose(told.possible, 20 * 0.05 * 0.95**19 / 2)
     table.to_csv(tmp_path / "halls.csv", index=False)
