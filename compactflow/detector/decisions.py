@@ -16,6 +16,7 @@ from compactflow.detector.calibration import Boundary, Calibration
 from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
 from compactflow.detector.held_out import natural_share
+from compactflow.detector.saving import export_graph
 from compactflow.detector.settings import Settings, check_share
 from compactflow.detector.transforming import EnsembleTransformer
 from compactflow.detector.updating import rejudge, update
@@ -283,19 +284,5 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
                 detector was fitted on a table with other than numbers.
             ImportError: If ``compactflow[onnx]`` is not installed.
         """
-        from compactflow.exporting.files import export  # which takes seconds
-
         check_is_fitted(self)
-        if self.encoder_ is not None:
-            raise ValueError(
-                "a graph takes numbers, and this detector was fitted on a table with other "
-                "columns: " + "; ".join(f"{k!r} {v}" for k, v in self.columns_.items())
-            )
-        calibration, ranges = self.calibration_, self.ranges_
-        export(
-            path,
-            self.ensemble_,
-            known=calibration.scores if calibration.held_out else None,
-            features=[str(name) for name in getattr(self, "feature_names_in_", ())],
-            ranges=ranges and (ranges.low, ranges.high),
-        )
+        export_graph(self, path)

@@ -80,7 +80,7 @@ def take_training(
         data, encoder, ranges = _take_inliers(detector, given.X)
         outliers = _take_outliers(detector, given.outliers, encoder)
         return Taken(data, encoder, ranges, outliers, given.weights, given.groups)
-    course = Windows.of(detector.windows)
+    course = replace(Windows.of(detector.windows), given=tuple(_names(detector.context)))
     X, library = select(X), library_of(X)
     if library is None or len(X) < FEWEST_ROWS:  # type: ignore[arg-type]
         raise ValueError(
@@ -108,8 +108,9 @@ def _take_inliers(
 
     A table of numbers without gaps needs no encoder, and one of fewer than ten rows gets none.
     """
-    X, words = select(X), {"categorical": detector.categorical, "context": detector.context}
-    words = {name: names for name, names in words.items() if names}
+    X = select(X)
+    roles = {"categorical": detector.categorical, "context": detector.context}
+    words = {role: _names(names) for role, names in roles.items() if names}
     table = None if library_of(X) is None else as_arrow(X)
     few = table is None or len(table) < FEWEST_ROWS
     if table is not None and not few and (words or detector.windows or not is_plain(table)):
@@ -128,6 +129,11 @@ def _take_inliers(
     _check_size(data)
     screen(data, names_of(detector, data.shape[1]))
     return data, None, Ranges.of(data)
+
+
+def _names(names: Sequence[str] | None) -> list[str]:
+    """The names of columns, of which a single one may be given as it is."""
+    return [names] if isinstance(names, str) else list(names or ())
 
 
 def _take_outliers(

@@ -1,7 +1,8 @@
-"""A detector as a model file holds it; `loading` takes it from there."""
+"""A detector as a model file holds it, which `loading` takes from there, or a graph."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from numbers import Integral
 from typing import Any
@@ -15,7 +16,7 @@ from compactflow.persistence.components import describe_parts
 from compactflow.persistence.model import Model
 from compactflow.plugins import Kind
 
-__all__ = ["as_model"]
+__all__ = ["as_model", "export_graph"]
 
 
 def as_model(detector: Any) -> Model:  # noqa: ANN401
@@ -31,6 +32,26 @@ def as_model(detector: Any) -> Model:  # noqa: ANN401
         history=detector.history_,
         encoder=detector.encoder_ and to_plain(detector.encoder_),
         ranges=ranges and (torch.from_numpy(ranges.low), torch.from_numpy(ranges.high)),
+    )
+
+
+def export_graph(detector: Any, path: str | os.PathLike[str]) -> None:  # noqa: ANN401
+    """Write a fitted detector as one graph: see `EnsembleDetector.export`."""
+    from compactflow.exporting.files import export  # which takes seconds
+
+    if detector.encoder_ is not None:
+        raise ValueError(
+            "a graph takes numbers, and this detector was fitted on a table with other columns: "
+            + "; ".join(f"{name!r} {taken}" for name, taken in detector.columns_.items())
+            + ". Write it by save instead, or fit on numbers that you have encoded yourself"
+        )
+    calibration, ranges = detector.calibration_, detector.ranges_
+    export(
+        path,
+        detector.ensemble_,
+        known=calibration.scores if calibration.held_out else None,
+        features=[str(name) for name in getattr(detector, "feature_names_in_", ())],
+        ranges=ranges and (ranges.low, ranges.high),
     )
 
 

@@ -63,7 +63,9 @@ def take_all(
         else:
             left_out[name] = taken
     if not parts:
-        raise ValueError(f"no column is left as a feature: {left_out}")
+        why = {part.name: "is context" for part in given} | left_out
+        said = ", ".join(f"{name!r} {reason}" for name, reason in why.items())
+        raise ValueError(f"no column is left as a feature: {said}")
     return parts, given, left_out
 
 

@@ -52,8 +52,8 @@ def of_plain(plain: Mapping[str, Any]) -> TableEncoder:
         encoder = replace(encoder, context=context, carries=carries)
     course = plain.get("windows")
     if course is not None:
-        names = tuple(str(name) for name in course["columns"])
-        encoder = replace(encoder, windows=Windows(**{**course, "columns": names}))
+        names = {key: tuple(map(str, course.get(key, ()))) for key in ("columns", "given")}
+        encoder = replace(encoder, windows=Windows(**{**course, **names}))
     probe = np.zeros((1, len(every)))
     features = encoder.features(probe)
     encoder.cells(encoder.restore(features, probe[:, len(parts) :]))  # wrong types fail here

@@ -42,6 +42,8 @@ class Windows:
         by: The column that tells whose rows they are.
         time: The column by which rows are in order; by default they come in order.
         columns: The columns of a table that it takes; all, if there are none.
+        given: Columns of a context, which are no features and so have no course. They stay as they
+            are, `by` and `time` too.
 
     Raises:
         ValueError: If `size` is below 2.
@@ -51,6 +53,7 @@ class Windows:
     by: str | None = None
     time: str | None = None
     columns: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.size, Integral) or self.size < 2:
@@ -94,7 +97,9 @@ class Windows:
         before = self._before(table)
         columns: dict[str, Any] = {}
         for name in self.columns or known:
-            if name in (self.by, self.time):
+            if name in self.given:
+                columns[name] = whole(table, name)
+            if name in (self.by, self.time, *self.given):
                 continue
             column = columns[name] = whole(table, name)
             numbers = _numbers(column)
@@ -108,7 +113,9 @@ class Windows:
         made = {name for name in taken if f"{name} change" in said}
         taken |= {name: f"{taken[name]}, with a window of {self.size} rows" for name in made}
         roles = {self.time: "the order of rows", self.by: "whose rows they are"}
-        taken |= {name: text for name, text in roles.items() if name is not None}
+        for name, role in roles.items():
+            if name is not None:
+                taken[name] = f"{role}; {taken[name]}" if name in self.given else role
         return taken | {name: text for name, text in said.items() if text.startswith("left out")}
 
     def blocks(self, table: pa.Table) -> NDArray[np.int64]:

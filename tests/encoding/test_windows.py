@@ -54,3 +54,30 @@ def test_what_has_no_windows_is_refused():
         windows(table, 1)
     with pytest.raises(ValueError, match="by='pump' is no column"):
         windows(table, 2, by="pump")
+
+
+def test_a_machine_has_its_windows_and_is_the_context_too(tmp_path):
+    rng = np.random.default_rng(0)
+    pump = np.repeat(["a", "b"], 60)
+    table = pd.DataFrame({"pump": pump, "when": np.tile(np.arange(60), 2), "load": 1.0})
+    table["load"] = rng.normal(size=120)
+    table["heat"] = np.where(pump == "a", 20.0, 40.0) + rng.normal(size=120)
+    course = {"size": 3, "by": "pump", "time": "when"}
+    small = {"max_steps": 2, "members": 1, "random_state": 0, "backbone_options": {"blocks": 1}}
+    detector = compactflow.build(context=["pump", "load"], windows=course, **small).fit(table)
+    assert detector.columns_["pump"] == "whose rows they are; context: category: 2 values"
+    assert detector.columns_["load"] == "context: number"  # so its course is not judged either
+    assert detector.names_ == [
+        "heat",
+        *(f"heat {what}" for what in ("1 before", "2 before", "change", "mean of 3")),
+        "heat spread of 3",
+    ]
+    moved = table.assign(pump=table["pump"].map({"a": "b", "b": "a"}))
+    assert (
+        (detector.predict(moved) == -1).mean() > 0.9 > 0.2 > (detector.predict(table) < 0).mean()
+    )
+    detector.save(tmp_path / "model")
+    loaded = compactflow.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.signed_distance(moved), detector.signed_distance(moved))
+    alone = compactflow.build(context="pump", **small).fit(table)  # a single one as it is
+    assert alone.columns_["pump"].startswith("context: category")
