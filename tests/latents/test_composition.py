@@ -29,11 +29,7 @@ def build(**options):
     ("name", "options"),
     [
         ("product", PARTS),
-        ("affine", {"of": "ball", "scale": 3.0}),
-        (
-            "affine",
-            {"of": {"name": "product", "options": {"parts": ["ball", "cube"]}}, "shift": 2},
-        ),
+        ("affine", {"of": "ball", "scale": 3.0, "shift": 2}),
     ],
 )
 def test_they_conform(name, options):
