@@ -51,8 +51,14 @@ def fitted(X, _trained):
 
 
 @pytest.fixture
-def unrendered(monkeypatch):
-    """Pictures are drawn and not rendered, which is most of the time that a report takes."""
+def coarse(monkeypatch):
+    """The plane is drawn on a coarse grid, as to score it takes most of the time of a picture."""
+    monkeypatch.setattr("compactflow.plotting.plane._GRID", 40)
+
+
+@pytest.fixture
+def unrendered(monkeypatch, coarse):
+    """Pictures are drawn and not rendered."""
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda self, file, **_: None)
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_boundary", "plot_decision", "plot_signed_distance"]
 
+Array = NDArray[np.float64]
+
 _GRID = 200  # points per axis
 _INLIERS = 2000  # around which a boundary is looked for
 
@@ -34,10 +36,7 @@ def plot_signed_distance(detector: OneClassFlow, ax: Axes) -> Axes:
     Raises:
         ValueError: If the detector has not two features.
     """
-    x, y, distance = _distances(detector, ax)
-    norm = TwoSlopeNorm(0.0, vmin=-1.0, vmax=2.0)
-    levels = np.linspace(-1, 2, 25)
-    ax.contourf(x, y, distance, levels, cmap="RdBu_r", norm=norm, extend="both", alpha=0.8)
+    _colour(ax, *_distances(detector, ax))
     return ax
 
 
@@ -67,8 +66,8 @@ def plot_decision(
     margin = 0.15 * np.maximum(high - low, 1e-9)
     ax.set(xlim=(low[0] - margin[0], high[0] + margin[0]))
     ax.set(ylim=(low[1] - margin[1], high[1] + margin[1]))
-    plot_signed_distance(detector, ax)
     x, y, distance = _distances(detector, ax)
+    _colour(ax, x, y, distance)
     ax.contour(x, y, distance, [0.0], colors=colour, linewidths=2)
     ax.plot([], [], color=colour, linewidth=2, label="decision")
     ax.scatter(rows[:, 0], rows[:, 1], s=4, color="black", linewidths=0, label="rows")
@@ -77,17 +76,19 @@ def plot_decision(
     return ax
 
 
-def _distances(
-    detector: OneClassFlow, ax: Axes
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _colour(ax: Axes, x: Array, y: Array, distance: Array) -> None:
+    norm = TwoSlopeNorm(0.0, vmin=-1.0, vmax=2.0)
+    levels = np.linspace(-1, 2, 25)
+    ax.contourf(x, y, distance, levels, cmap="RdBu_r", norm=norm, extend="both", alpha=0.8)
+
+
+def _distances(detector: OneClassFlow, ax: Axes) -> tuple[Array, Array, Array]:
     """Signed distances on a grid over the present limits."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     return _on_grid(detector, np.array([left, bottom]), np.array([right, top]))
 
 
-def _on_grid(
-    detector: OneClassFlow, low: NDArray[np.float64], high: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def _on_grid(detector: OneClassFlow, low: Array, high: Array) -> tuple[Array, Array, Array]:
     """The coordinates of a grid between two corners, and the signed distances on it."""
     _check_two_features(detector)
     x, y = np.linspace(low, high, _GRID).T
@@ -132,7 +133,7 @@ def plot_boundary(
     return ax
 
 
-def _trace(detector: OneClassFlow) -> list[NDArray[np.float64]]:
+def _trace(detector: OneClassFlow) -> list[Array]:
     """The curves where the signed distance is 0, ``(n, 2)`` each, found on a grid."""
     inliers = detector.ensemble_.inliers(_INLIERS, seed=0)
     low, high = inliers.min(axis=0), inliers.max(axis=0)
@@ -142,7 +143,7 @@ def _trace(detector: OneClassFlow) -> list[NDArray[np.float64]]:
     return list(lines)
 
 
-def _parts(latents: NDArray[np.float64]) -> list[slice]:
+def _parts(latents: Array) -> list[slice]:
     """The closed curves of a boundary ``(n, 2)``: where it jumps, the next one begins."""
     steps = np.linalg.norm(np.diff(latents, axis=0), axis=1)
     starts = [0, *(np.flatnonzero(steps > 20 * np.median(steps)) + 1), len(latents)]

@@ -71,23 +71,27 @@ def test_what_a_component_prints_is_no_json(install, capsys, time):
     assert "hello\n" in captured.err
 
 
+@pytest.fixture
+def process(monkeypatch, capfd):
+    """What goes to the descriptors, where Python's standard output is the process's own."""
+    with open(1, "w", closefd=False) as output, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", output)
+        yield capfd
+
+
 @pytest.mark.parametrize("code", ["os.write(1, b'hello')", "subprocess.run(['echo', 'hello'])"])
-def test_what_a_component_writes_to_the_descriptor_is_no_json_either(
-    install, monkeypatch, capfd, code
-):
-    monkeypatch.setattr(sys, "stdout", open(1, "w", closefd=False))  # as in a process of its own
+def test_what_a_component_writes_to_the_descriptor_is_no_json_either(install, process, code):
     install(on_init=code)
     assert main([*FIT, "--json"]) == 0
-    captured = capfd.readouterr()
+    captured = process.readouterr()
     assert json.loads(captured.out)["model"] == "model"
     assert "hello" in captured.err
 
 
-def test_json_is_whole_after_an_error(install, monkeypatch, capfd):
-    monkeypatch.setattr(sys, "stdout", open(1, "w", closefd=False))
+def test_json_is_whole_after_an_error(install, process):
     install(on_init="raise ValueError('no luck')")
     assert main([*FIT, "--json"]) == 2
-    captured = capfd.readouterr()
+    captured = process.readouterr()
     assert captured.out == ""
     assert "no luck" in captured.err
 

@@ -37,6 +37,7 @@ def test_only_text_is_written_compressed(model, folder, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("unrendered")
 def test_an_identifier_left_in_is_said_at_fit_and_when_scoring(folder, frame, capsys):
     frame.assign(id=range(60)).to_csv("train.csv", index=False)
     assert main(["fit", "train.csv", "--out", "model", *STEPS]) == 0

@@ -1,6 +1,7 @@
 """The clean one-class protocol on real data: train on half the inliers, test on all the rest."""
 
 import os
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ pytestmark = [
 IFOREST = {"40_vowels": 0.802, "45_wine": 0.903}
 
 
+@cache
 def auroc(name, **options):
     train, test, outlier = datasets.split(*datasets.load_npz(FOLDER / f"{name}.npz"), seed=0)
     detector = compactflow.build(random_state=0, **options).fit(train)

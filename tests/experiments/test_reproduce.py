@@ -45,6 +45,11 @@ def test_default_hugs_the_moons():
     assert (detector.signed_distance(inliers) <= 0.1).mean() > 0.7
 
 
+@pytest.fixture
+def coarse(monkeypatch):
+    monkeypatch.setattr(gaps, "_CELLS", 100)
+
+
 class Rings:
     """Stands for a detector: inside within 0.12 of the circles of radius 0.5 and 1."""
 
@@ -66,6 +71,7 @@ class Disc:
         return np.linalg.norm(X, axis=1) - 1.12
 
 
+@pytest.mark.usefixtures("coarse")
 def test_gap_volume_is_the_area_away_from_the_data():
     rings = gaps.gap_volume(Rings(), "two circles", 0, boundary=0, quantile=0)
     assert rings < 0.02
@@ -75,6 +81,7 @@ def test_gap_volume_is_the_area_away_from_the_data():
     assert disc == pytest.approx(smoothed, rel=0.3)
 
 
+@pytest.mark.usefixtures("coarse")
 def test_gap_volume_grows_with_the_level():
     levels = (0, 0.01, 0.5)
     volumes = [gaps.gap_volume(Rings(), "two circles", 0, 0, level) for level in levels]
@@ -82,6 +89,7 @@ def test_gap_volume_grows_with_the_level():
     assert volumes[0] < volumes[-1]
 
 
+@pytest.mark.usefixtures("coarse")
 def test_gap_is_measured_at_equal_coverage():
     for detector in (Rings(), Disc()):
         row = gaps.measure(detector, "two circles", 0)

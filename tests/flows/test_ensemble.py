@@ -160,7 +160,7 @@ SETTINGS = {
 
 
 def answers(detector, X):
-    return [detector.log_density(X), detector.sample(5, 0), detector.explain(X).difference]
+    return [detector.log_density(X), detector.sample(5, 0), detector.explain(X[:5]).difference]
 
 
 def small(backbone):
@@ -259,7 +259,7 @@ def test_numpy_numbers_are_numbers(X, tmp_path):
 
 
 def test_samples_take_bounded_memory(detector):
-    n = 200_000
+    n = 100_000
     tracemalloc.start()
     rows = detector.sample(n, 0)
     peak = tracemalloc.get_traced_memory()[1]

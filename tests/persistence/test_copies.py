@@ -68,6 +68,7 @@ def test_a_clone_is_unfitted(detector):
         cloned.predict(np.zeros((1, 3)))
 
 
+@pytest.mark.slow
 def test_other_processes_take_a_fitted_detector(detector, X, tmp_path):
     (tmp_path / "detector").write_bytes(pickle.dumps(detector))
     np.save(tmp_path / "X.npy", X)

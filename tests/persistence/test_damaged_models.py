@@ -28,33 +28,39 @@ def refused(path, data):
         compactflow.load(path)
 
 
-EVERY = [pytest.param(1, marks=pytest.mark.slow), 16]
+# How many bytes at the beginning, and then one of how many. A checksum covers them all.
+EVERY = [pytest.param((200, 5), marks=pytest.mark.slow), (20, 31)]
 
 
-@pytest.mark.parametrize("stride", EVERY)
-def test_every_truncation_is_refused(tiny, stride):
+def places(data, every):
+    head, stride = every
+    return [*range(head), *range(head, len(data), stride), len(data) - 1]
+
+
+@pytest.mark.parametrize("every", EVERY)
+def test_every_truncation_is_refused(tiny, every):
     data, folder = tiny
-    for length in [*range(20), *range(20, len(data), stride)]:
+    for length in places(data, every):
         refused(folder / "cut", data[:length])
     refused(folder / "long", data + b"\0")
 
 
-@pytest.mark.parametrize("stride", EVERY)
-def test_a_flip_of_every_byte_is_refused(tiny, stride):
+@pytest.mark.parametrize("every", EVERY)
+def test_a_flip_of_every_byte_is_refused(tiny, every):
     data, folder = tiny
     rng = np.random.default_rng(0)
-    for position in range(int(rng.integers(stride)), len(data), stride):
+    for position in places(data, every):
         refused(folder / "flipped", flipped(data, position, int(rng.integers(1, 256))))
 
 
-@pytest.mark.parametrize("stride", EVERY)
-def test_every_truncation_and_flip_in_a_folder_is_refused(tiny, stride):
+@pytest.mark.parametrize("every", EVERY)
+def test_every_truncation_and_flip_in_a_folder_is_refused(tiny, every):
     _, folder = tiny
     compactflow.load(folder / "model").save(folder / "whole", folder=True)
     rng = np.random.default_rng(0)
     for path in (folder / "whole").iterdir():
         data = path.read_bytes()
-        for position in range(int(rng.integers(stride)), len(data), stride):
+        for position in places(data, every):
             for changed in (
                 data[:position],
                 flipped(data, position, int(rng.integers(1, 256))),

@@ -1,8 +1,6 @@
 import dataclasses
+import multiprocessing
 import os
-import signal
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -181,27 +179,25 @@ def test_missing_folder_is_named(detector, tmp_path):
         detector.save(tmp_path / "absent" / "model")
 
 
-_SAVE_FOREVER = """
-import sys, compactflow
-detector = compactflow.load(sys.argv[1], device="cpu")
-print("ready", flush=True)
-while True:
-    detector.save(sys.argv[1])
-"""
+def save_forever(detector, path, begun):
+    while True:
+        detector.save(path)
+        begun.set()
 
 
-@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_while_saving_leaves_a_whole_model(model, detector, X):
     rng = np.random.default_rng(0)
-    for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-c", _SAVE_FOREVER, os.fspath(model)], stdout=subprocess.PIPE
-        )
-        assert process.stdout.readline() == b"ready\n"
+    fork = multiprocessing.get_context("fork")
+    for _ in range(3):
+        begun = fork.Event()
+        process = fork.Process(target=save_forever, args=(detector, model, begun))
+        process.start()
+        assert begun.wait(60)
         deadline = time.monotonic() + rng.uniform(0.01, 0.05)
         while time.monotonic() < deadline:
             pass
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
         loaded = compactflow.load(model, device="cpu")
         np.testing.assert_array_equal(loaded.predict(X), detector.predict(X))

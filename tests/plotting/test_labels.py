@@ -59,6 +59,7 @@ def test_letters_of_no_installed_font_are_escapes(monkeypatch):
     assert drawable("回転 ü") == "\\u56de\\u8ee2 ü"
 
 
+@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("names", [NAMES[:2], NAMES])
 def test_a_report_of_any_names(names):
     X = np.random.default_rng(0).normal(size=(60, len(names)))
