@@ -71,27 +71,26 @@ def test_what_a_component_prints_is_no_json(install, capsys, time):
     assert "hello\n" in captured.err
 
 
-@pytest.fixture
-def process(monkeypatch, capfd):
-    """What goes to the descriptors, where Python's standard output is the process's own."""
-    with open(1, "w", closefd=False) as output, monkeypatch.context() as patch:
+def run(arguments):
+    """Run a command where Python's standard output is the process's own, as without pytest."""
+    with open(1, "w", closefd=False) as output, pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "stdout", output)
-        yield capfd
+        return main(arguments)
 
 
 @pytest.mark.parametrize("code", ["os.write(1, b'hello')", "subprocess.run(['echo', 'hello'])"])
-def test_what_a_component_writes_to_the_descriptor_is_no_json_either(install, process, code):
+def test_what_a_component_writes_to_the_descriptor_is_no_json_either(install, capfd, code):
     install(on_init=code)
-    assert main([*FIT, "--json"]) == 0
-    captured = process.readouterr()
+    assert run([*FIT, "--json"]) == 0
+    captured = capfd.readouterr()
     assert json.loads(captured.out)["model"] == "model"
     assert "hello" in captured.err
 
 
-def test_json_is_whole_after_an_error(install, process):
+def test_json_is_whole_after_an_error(install, capfd):
     install(on_init="raise ValueError('no luck')")
-    assert main([*FIT, "--json"]) == 2
-    captured = process.readouterr()
+    assert run([*FIT, "--json"]) == 2
+    captured = capfd.readouterr()
     assert captured.out == ""
     assert "no luck" in captured.err
 
