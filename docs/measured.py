@@ -51,6 +51,10 @@ def title(name: str) -> str:
     return re.sub(r"^\d+_", "", name)
 
 
+def _show_p(value: float | None) -> str:
+    return "" if value is None else f"{value:.2g}" if value >= 1e-4 else "< .0001"
+
+
 def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
     """A table in Markdown."""
     head = list(head)
@@ -87,19 +91,18 @@ class Benchmark:
         """A line for each detector."""
         head = (
             *("detector", "60 of OddBench", "25 of ADBench", "all", "mean rank"),
-            *("better / worse than compactflow on", "p", "median fit, s"),
+            *("better / worse on", "p", "median fit, s"),
         )
         return table(head, map(self._cells, self.ranking.lines))
 
     def _cells(self, line: Line) -> list[str]:
         better, worse = self.compare(line.detector)
-        told = line.p_value is not None
+        counts = "" if line.p_value is None else f"{better} / {worse}"
         return [
             _SHOWN.get(line.detector, line.detector),
             *(f"{line.folders[name]:.4f}" for name in ("oddbench", "adbench")),
             *(f"{line.auroc:.4f}", f"{line.rank:.2f}"),
-            *((f"{better} / {worse}", f"{line.p_value:.2g}") if told else ("", "")),
-            f"{line.median_fit:.2g}",
+            *(counts, _show_p(line.p_value), f"{line.median_fit:.2g}"),
         ]
 
     def losses(self) -> str:
