@@ -24,7 +24,7 @@ def draw() -> Figure:
     outliers = np.stack([rng.uniform(-1.3, 2.3, 80), rng.uniform(-0.9, 1.4, 80)], axis=1)
     detector = compactflow.build(random_state=0).fit(train)
     outliers = outliers[detector.predict(outliers) == -1][:40]
-    figure = Figure(figsize=(10, 3.4), dpi=160, layout="constrained", facecolor="white")
+    figure = Figure(figsize=(8.6, 3.1), dpi=190, layout="constrained", facecolor="white")
     data, latents, scores = figure.subplots(1, 3)
     _draw_rows(data, detector, new[:300], outliers)
     _draw_latents(latents, detector.transform(new[:300]), detector.transform(outliers))
