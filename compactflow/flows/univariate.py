@@ -179,7 +179,7 @@ class _Search:
 
     def __call__(self, values: Tensor) -> Tensor:
         """For values ``(..., D, N)`` the distances ``(..., K, D, N)``."""
-        if values.numel() <= _FEW or torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or values.numel() <= _FEW:
             starts = [torch.searchsorted(self._ends, values)]
         else:
             starts = [self._all(values, torch.zeros_like(values, dtype=torch.long))]
