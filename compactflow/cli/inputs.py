@@ -25,6 +25,7 @@ __all__ = [
     "Training",
     "check_kept",
     "columns_of",
+    "in_file",
     "open_model",
     "read_rows",
     "read_training",
@@ -169,7 +170,7 @@ def _watched(
                 amounts = X
             else:
                 raw = pa.Table.from_batches([batch.select(range(labelled, end))])
-                with _in_file(path, done):
+                with in_file(path, done):
                     table = encoder.prepare(raw)
                     apart = None if encoder.windows is None else encoder.windows.apart(raw)
                     codes = encoder.codes(table)
@@ -241,6 +242,9 @@ def read_training(
         batches = tables.read_batches(path, numbers, keep=words, dialect=dialect)
         return tables.sample(batches, most, seed)[0]  # the same rows
 
+    if len(table) < 2:
+        rows = f"{len(table)} sample{'s' * (len(table) != 1)}"
+        raise ValueError(f"{path} has {rows}, and training takes a minimum of 2 rows, better 100s")
     outlier, weights = np.zeros(len(table), dtype=bool), None
     if labels is not None:
         with labels.explaining():
@@ -279,7 +283,7 @@ def _labelled(
 
 
 @contextmanager
-def _in_file(path: str, rows: int) -> Iterator[None]:
+def in_file(path: str, rows: int = 0) -> Iterator[None]:
     """Name the file, and count the rows before, in errors of single cells."""
     from compactflow.encoding.parts import UnfitCellError
     from compactflow.tables import TableError

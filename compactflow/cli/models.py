@@ -11,7 +11,7 @@ import typer
 
 from compactflow.cli.app import app
 from compactflow.cli.engines import drawn_elsewhere, needing_a_library
-from compactflow.cli.inputs import read_training
+from compactflow.cli.inputs import in_file, read_training
 from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
     AsJson,
@@ -157,7 +157,7 @@ def fit(
     }
     detector = build(**{name: value for name, value in given.items() if value is not None})
     y = 1 - 2 * outliers.astype(int)
-    with needing_a_library():
+    with needing_a_library(), in_file(str(train)):
         detector.fit(table, y, sample_weight=weights, checkpoint=checkpoint, engine=workers)
     detector.save(out)
     summary = _summarise_fit(detector, table.filter(~outliers), train, out)

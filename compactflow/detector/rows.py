@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple, final
 
@@ -16,6 +17,7 @@ from compactflow.detector.weights import check_weights
 from compactflow.encoding.encoder import TableEncoder
 from compactflow.encoding.frames import as_arrow, library_of
 from compactflow.encoding.inference import FEWEST_ROWS, is_plain
+from compactflow.encoding.parts import UnfitCellError
 from compactflow.encoding.windows import Windows
 
 __all__ = ["take", "take_training", "titles_of"]
@@ -77,7 +79,8 @@ def take_training(
     """
     if detector.windows is None:
         given = Given.of(X, y, sample_weight, groups)
-        data, encoder, ranges = _take_inliers(detector, given.X)
+        with given.counting():
+            data, encoder, ranges = _take_inliers(detector, given.X)
         outliers = _take_outliers(detector, given.outliers, encoder)
         return Taken(data, encoder, ranges, outliers, given.weights, given.groups)
     course = replace(Windows.of(detector.windows), given=tuple(_names(detector.context)))
@@ -91,7 +94,8 @@ def take_training(
     seen, own = course(table), course.blocks(table)
     given = Given.of(seen, y, sample_weight, own if groups is None else groups)
     made = [name for name in seen.column_names if name not in table.column_names]
-    data, encoder, ranges = _take_inliers(detector, given.X, made)  # gaps where a series begins
+    with given.counting():
+        data, encoder, ranges = _take_inliers(detector, given.X, made)  # gaps where one begins
     outliers = _take_outliers(detector, given.outliers, encoder)
     assert encoder is not None
     encoder = replace(encoder, library=library, windows=course.over(table, encoder.left_out))
@@ -178,12 +182,25 @@ class Given(NamedTuple):
         outliers: Known outliers, if there are any.
         weights: How much each row of `X` counts, ``(N,)``, if they differ.
         groups: The number of each row's group, ``(N,)``, if there are groups.
+        rows: Which of the rows that were given these are, ``(N,)``, if not all.
     """
 
     X: Any
     outliers: Any | None = None
     weights: Array | None = None
     groups: NDArray[np.int64] | None = None
+    rows: NDArray[np.int64] | None = None
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count the rows as they were given in errors of single cells."""
+        try:
+            yield
+        except UnfitCellError as error:
+            if self.rows is None:
+                raise
+            row = int(self.rows[error.row - 1]) + 1
+            raise UnfitCellError(error.column, row, error.what) from error
 
     @classmethod
     def of(
@@ -217,6 +234,7 @@ class Given(NamedTuple):
             choose(X, outlier) if outlier.any() else None,
             None if sample_weight is None else weights[trained],
             None if numbers is None else numbers[trained],
+            np.flatnonzero(trained),
         )
 
 

@@ -15,10 +15,12 @@ Array = NDArray[np.float64]
 
 _GAPS = ["", "na", "n/a", "#n/a", "<na>", "nan", "nat", "null", "none", "?"]
 _ISO = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?)?$"
-_TIME = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?$"
+_TIME = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?[ap]m)?$"
 # What dates may look like, ISO's first. Of two that fit, the first is taken.
 _DAYS = ["%d.%m.%Y", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%dT%H%M%S"]
-FORMATS = ["iso", *(day + time for time in ("", " %H:%M", " %H:%M:%S") for day in _DAYS)]
+_DAYS += ["%d-%b-%Y", "%d %b %Y", "%b %d, %Y"]  # months by name, whole or short
+_CLOCKS = ["", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p"]
+FORMATS = ["iso", *(day + clock for clock in _CLOCKS for day in _DAYS)]
 
 
 def is_text(type_: pa.DataType) -> bool:
@@ -39,7 +41,7 @@ def to_texts(column: pa.Array) -> pa.LargeStringArray:
     """
     if pa.types.is_floating(column.type):
         values = floats(column)
-        known = values[np.isfinite(values)]
+        known = values[~np.isnan(values)]
         if (known == np.floor(known)).all() and (np.abs(known) < 1e15).all():
             column = pa.array(values, from_pandas=True).cast(pa.int64())
     text = pc.utf8_trim_whitespace(column.cast(pa.large_string()))
@@ -73,7 +75,7 @@ def to_moments(column: pa.Array, form: str) -> pa.TimestampArray:
     text = to_texts(column)
     if form != "iso":
         return pc.strptime(text, form, "us", error_is_null=True)
-    text = pc.replace_substring_regex(text, r"(Z|[+-]\d\d:?\d\d)$", "")
+    text = pc.replace_substring_regex(text, r" ?(Z|UTC|[+-]\d\d:?\d\d)$", "")
     text = pc.if_else(pc.match_substring_regex(text, _ISO), text, None)
     try:
         return text.cast(pa.timestamp("us"))
@@ -87,13 +89,13 @@ def to_times(column: pa.Array) -> pa.DoubleArray:
     """Times of day as seconds; null where a cell is none."""
     if not is_text(column.type):
         return pc.divide(column.cast(pa.time64("us")).cast(pa.int64()).cast(pa.float64()), 1e6)
-    text = to_texts(column)
+    text = pc.utf8_lower(to_texts(column))
     text = pc.if_else(pc.match_substring_regex(text, _TIME), text, None)
-    parts = pc.split_pattern(text, ":")
-    seconds = [None if p is None else _seconds(p) for p in parts.to_pylist()]
+    seconds = [None if time is None else _seconds(time) for time in text.to_pylist()]
     return pa.array(seconds, pa.float64())
 
 
-def _seconds(parts: list[str]) -> float:
-    hours, minutes, *rest = parts
-    return 3600 * int(hours) + 60 * int(minutes) + (float(rest[0]) if rest else 0.0)
+def _seconds(time: str) -> float:
+    hours, minutes, *rest = time.rstrip(" apm").split(":")
+    hour = int(hours) % 12 + 12 * time.endswith("pm") if time.endswith("m") else int(hours)
+    return 3600 * hour + 60 * int(minutes) + (float(rest[0]) if rest else 0.0)

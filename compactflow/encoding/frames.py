@@ -41,7 +41,7 @@ def as_arrow(X: Any) -> pa.Table:  # noqa: ANN401
 def _column(series: Any) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401
     try:
         return pa.Array.from_pandas(series)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+    except (pa.ArrowException, OverflowError):  # as of whole numbers beyond 64 bits
         gaps = series.isna()
         cells = [None if gap else str(v) for gap, v in zip(gaps, series, strict=True)]
         return pa.array(cells, pa.string())

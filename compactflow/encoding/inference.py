@@ -21,6 +21,11 @@ _MIXED = 0.5  # the share of numbers from which a column is one of numbers, with
 _MISSPELLED = 0.05  # the share of numbers among words up to which they are misspelled ones
 _GROUPS = 31  # different whole numbers at most that are groups: hours, weekdays, days of a month
 _GROUP_ROWS = 10  # rows that such a group has in the mean, at least
+# A number with a sign of money, per cent, parentheses for a minus, or parted thousands.
+_DRESSED = (
+    r"^[(]?[+\-\x{2212}]?\s*\p{Sc}?\s*[+\-\x{2212}]?"
+    r"(\d{1,3}([,' ]\d{3})+|\d+)(\.\d+)?\s*[%\p{Sc}]?[)]?$"
+)
 _UNIQUE = 0.5  # the share of values that come once from which text names its row
 
 
@@ -134,6 +139,7 @@ def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str
     _refuse_decimal_commas(name, texts)
     counts = pc.value_counts(known).field("counts")
     if pc.sum(pc.equal(counts, 1)).as_py() > _UNIQUE * len(known):
+        _refuse_dressed_numbers(name, texts)
         return "has another text in nearly every row (an id or free text)"
     return [Category.of(name, column)]
 
@@ -158,6 +164,20 @@ def _refuse_decimal_commas(name: str, texts: pa.Array) -> None:
         what = (
             f"{reprlib.repr(texts[row].as_py())}; if the comma is the decimal mark, give "
             f"--decimal , and else take the column as a category (--categorical "
+            f"{shlex.quote(name)})"
+        )
+        raise UnfitCellError(name, row + 1, what)
+
+
+def _refuse_dressed_numbers(name: str, texts: pa.Array) -> None:
+    """Refuse to leave out numbers because of signs around them, or between their thousands."""
+    like = pc.fill_null(pc.match_substring_regex(texts, _DRESSED), False)
+    dressed = pc.and_(like, pc.is_null(to_numbers(texts)))
+    if pc.mean(dressed).as_py() > _MIXED:
+        row = pc.index(dressed, True).as_py()
+        what = (
+            f"{reprlib.repr(texts[row].as_py())}; write plain numbers, such as 1234.5, leave out "
+            f"the column (--drop {shlex.quote(name)}), or take it as a category (--categorical "
             f"{shlex.quote(name)})"
         )
         raise UnfitCellError(name, row + 1, what)

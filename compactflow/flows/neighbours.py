@@ -25,6 +25,7 @@ _LEAST = 0.1  # of a unit, as a share of the reference points' spread: rounding 
 _LEAST_RATIO = 0.1  # of the unit of a logarithm
 _LAST = 1e-6  # the root of the weight of the last of the rows around
 _TINY = 1e-30  # in place of 0, to divide 0 by
+_ROUNDINGS = 100  # of the largest value, by which equal rows may differ
 _FINE = 0.01  # of that spread, below which distances are not compared
 
 
@@ -269,6 +270,7 @@ def references(rows: int, dim: int) -> int:
 
 
 def _size(rows: Tensor) -> Tensor:
-    """The root mean square distance of rows ``(N, D)`` from their mean, or 1 if it is 0."""
+    """The root mean square distance of rows ``(N, D)`` from their mean, or 1 if all are one."""
     size = (rows - rows.mean(dim=0)).square().sum(dim=1).mean().sqrt()
-    return torch.where(size > 0, size, torch.ones_like(size))
+    rounding = _ROUNDINGS * torch.finfo(rows.dtype).eps * rows.abs().max()
+    return torch.where(size > rounding, size, torch.ones_like(size))

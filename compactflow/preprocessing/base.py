@@ -94,5 +94,9 @@ def finite(r: Tensor) -> Tensor:
 
 
 def spread(deviation: Array, centre: Array) -> Array:
-    """Deviations of columns ``(D,)``, with 1 for those that are constant up to rounding."""
-    return np.where(deviation <= 1e-12 * np.abs(centre), 1.0, deviation)
+    """Deviations of columns ``(D,)``, with 1 for those that are constant up to rounding.
+
+    Where 1 is less than that rounding, as beside 1e20, it is as much as can be told apart.
+    """
+    least = 1e-12 * np.abs(centre)
+    return np.where(deviation <= least, np.maximum(1.0, least), deviation)

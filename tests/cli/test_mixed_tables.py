@@ -74,3 +74,20 @@ def test_a_cell_of_another_kind_is_named_by_its_row_in_the_file(folder, capsys):
     said = capsys.readouterr().err
     assert "bad.csv: column 'pieces', row 7 is 'many', not a number" in said
     assert not (folder / "scores.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        (["a,b", "1,2"], "t.csv has 1 sample, and training takes"),
+        (["a,b"], "t.csv has 0 samples, and training takes"),
+        (["a,b", *(f"{i},${i}.99" for i in range(20))], "t.csv: column 'b', row 1 is '$0.99'"),
+        (["a,b", "inf,x", *(f"{i},x" for i in range(20))], "t.csv: column 'a', row 1 is 'inf'"),
+    ],
+)
+def test_a_table_that_trains_nothing_is_named(tmp_path, monkeypatch, capsys, cells, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t.csv").write_text("\n".join(cells) + "\n")
+    assert main(["fit", "t.csv", "--out", "model", *FEW]) == 2
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import compactflow
 from compactflow.encoding.encoder import TableEncoder
 from compactflow.encoding.parts import UnfitCellError
 from compactflow.encoding.plain import of_plain, to_plain
@@ -153,6 +154,53 @@ def test_a_misspelled_number_is_no_word(cell):
 def test_decimal_commas_that_were_read_as_text_are_no_categories():
     with pytest.raises(ValueError, match="row 1 is '0,5'; if the comma is the decimal mark"):
         TableEncoder.fit(pa.table({"x": text([f"{i},5" for i in range(20)])}))
+
+
+@pytest.mark.parametrize("form", ["${}.99", "{}%", "({})", "1,{:03d}.50", "\u2212{}", "{} €"])
+def test_numbers_with_signs_around_them_are_not_left_out_in_silence(form):
+    cells = text([form.format(i) for i in range(20)])
+    with pytest.raises(ValueError, match=r"column 'x', row 1 is .* write plain numbers.*--drop x"):
+        TableEncoder.fit(pa.table({"x": cells}))
+    assert len(TableEncoder.fit(pa.table({"x": cells}), categorical=["x"])[0].parts) == 1
+    phones = pa.table({"x": text([f"555-01-{i}" for i in range(20)]), "y": range(20)})
+    assert "left out" in TableEncoder.fit(phones)[0].describe()["x"]
+
+
+@pytest.mark.parametrize(
+    ("form", "taken"),
+    [
+        ("%d-%b-%Y", "date"),
+        ("%B %d, %Y", "date"),
+        ("%d %B %Y %I:%M %p", "date"),
+        ("%Y-%m-%d %H:%M:%S.%f UTC", "date"),
+        ("%I:%M %p", "time of day"),
+    ],
+)
+def test_dates_and_times_with_words_are_dates_and_times(form, taken):
+    moments = pd.Timestamp("2024-01-31 11:30") + pd.to_timedelta(np.arange(60) * 31, "h")
+    table = pa.table({"when": text(moments.strftime(form))})
+    encoder, codes = TableEncoder.fit(table)
+    assert encoder.describe()["when"].startswith(taken)
+    assert np.isfinite(encoder.features(codes)).all()
+    assert encoder.cells(codes)[0][1].as_py() is not None
+    if taken == "time of day":
+        assert codes[:2, 0].tolist() == [11.5 * 3600, 18.5 * 3600]
+
+
+def test_numbers_that_no_integer_holds_are_numbers_and_rows_are_counted_as_given():
+    table = pd.DataFrame({"x": range(60), "id": [10**25] * 60})  # a constant beside which 1 is 0
+    small = {"max_steps": 1, "members": 1, "random_state": 0}
+    detector = compactflow.build(**small).fit(table)
+    assert np.isfinite(detector.signed_distance(table)).all()
+    table = pd.DataFrame({"x": [*range(59), np.inf], "shop": ["a", "b"] * 30})
+    with pytest.raises(ValueError, match="column 'x', row 60 is 'inf'"):
+        compactflow.build(**small).fit(table, [-1] * 9 + [1] * 51)
+
+
+def test_rows_that_are_all_one_are_inliers():
+    detector = compactflow.build(max_steps=1, members=2, random_state=0).fit(np.full((60, 2), 7.3))
+    assert (detector.predict(np.full((9, 2), 7.3)) == 1).all()
+    assert (detector.predict(np.full((9, 2), 7.9)) == -1).all()
 
 
 def test_many_words_with_digits_among_numbers_are_codes_and_no_misspelled_numbers():
