@@ -56,6 +56,9 @@ class PyODDetector(BaseDetector):
     """
 
     detector_: OneClassFlow
+    decision_scores_: NDArray[np.float64]
+    threshold_: float
+    labels_: NDArray[np.int64]
 
     def __init__(
         self, detector: OneClassFlow | None = None, *, contamination: float = 0.1

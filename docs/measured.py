@@ -52,7 +52,7 @@ def title(name: str) -> str:
 
 
 def _show_p(value: float | None) -> str:
-    return "" if value is None else f"{value:.2g}" if value >= 1e-4 else "< .0001"
+    return "" if value is None else f"{value:.2g}" if value >= 1e-4 else "<\u00a0.0001"
 
 
 def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:

@@ -127,6 +127,8 @@ class _Page(HTMLParser):
         source = "href" if tag == "link" else "src"
         if tag != "a" and given.get(source):
             self.loads.append(given[source])
+        if "srcset" in given:
+            self.loads += [part.split()[0] for part in given["srcset"].split(",")]
 
 
 # Builds a site whose examples train for a few steps: what they draw is not looked at.
@@ -156,6 +158,7 @@ def test_the_site_builds_is_whole_and_loads_nothing_from_elsewhere(tmp_path):
     assert done.returncode == 0, done.stderr
     check_loads(site)
     check_names(site)
+    check_search(site)
 
 
 def check_loads(site):
@@ -169,6 +172,8 @@ def check_loads(site):
     assert len(loads) > 100
     for path, load in loads:
         assert not re.match(r"['\"]?(https?:)?//", load), f"{path} loads {load}"
+        if path.suffix == ".html" and not load.startswith(("data:", "/")):
+            assert (path.parent / load.partition("?")[0]).exists(), f"{path} lacks {load}"
 
 
 def check_names(site):
@@ -179,6 +184,14 @@ def check_names(site):
         public |= {f"{module.__name__}.{name}" for name in module.__all__}
     public |= {spec.target.replace(":", ".") for spec in BUILTINS}
     assert sorted(public - defined) == []
+
+
+def check_search(site):
+    """The search finds what people look for, without a server."""
+    found = (site / "search" / "search_index.js").read_text(encoding="utf-8").lower()
+    for word in ("TrainingDivergedWarning", "onnx", "missing", "docker", "tuning", "citation"):
+        assert word.lower() in found
+    assert "<!--" not in found
 
 
 def test_the_page_of_messages_has_every_public_warning_and_error():

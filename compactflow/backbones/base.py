@@ -72,7 +72,7 @@ class Backbone(nn.Module, ABC):
         self.dim = dim
         self.context = context
         self.categories: tuple[int, ...] = (0,) * context
-        self.members = 1
+        self.members: int = 1
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -47,8 +47,9 @@ class Martingale:
     """
 
     def __init__(self) -> None:
-        self.log_value = self.log_peak = 0.0
-        self.count = 0
+        self.log_value: float = 0.0
+        self.log_peak: float = 0.0
+        self.count: int = 0
         self._shares = np.array([1.0, 0.0, 0.0, 0.0])  # what waits, and the bets
 
     def add(self, p: Iterable[float]) -> Martingale:
@@ -151,7 +152,7 @@ class Monitor:
     ) -> None:
         self._score = score
         self._ranks = Ranks(known, seed=seed)
-        self.martingale = Martingale()
+        self.martingale: Martingale = Martingale()
 
     def add(self, X: ArrayLike) -> Monitor:
         """Watch rows ``(N, D)``, in their order."""

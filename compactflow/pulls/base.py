@@ -40,7 +40,7 @@ class Pull(nn.Module, ABC):
     def __init__(self, latent: Latent) -> None:
         super().__init__()
         self.latent = latent
-        self.weight = 1.0
+        self.weight: float = 1.0
 
     def value_and_gradient(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Value ``(N,)`` and gradient ``(N, D)`` at each row of ``(N, D)``, without a graph."""

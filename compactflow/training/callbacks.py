@@ -31,9 +31,9 @@ class TrainingState:
     def __init__(
         self, flows: Sequence[CompactFlow], history: History, copy_weights: Callable[[], None]
     ) -> None:
-        self.step = 0
+        self.step: int = 0
         self.losses: Mapping[str, Tensor] = {}
-        self.history = history
+        self.history: History = history
         self._flows, self._copy_weights = tuple(flows), copy_weights
         self._copied = -1
 
