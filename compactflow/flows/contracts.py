@@ -16,6 +16,7 @@ from compactflow.flows.flow import CompactFlow
 from compactflow.latents.base import Latent
 from compactflow.plugins import Kind
 from compactflow.pulls.base import Pull
+from compactflow.pushes.base import Push
 from compactflow.randomness import drawing_from, seeded
 
 __all__ = [
@@ -98,8 +99,8 @@ def _check_age(kind: Kind, component: Any, *, complete: bool) -> None:  # noqa: 
 
 
 def _is_foreign(base: type) -> bool:
-    """Whether a class is neither torch's nor Python's."""
-    return base.__module__.partition(".")[0] not in ("torch", "builtins")
+    """Whether a class is neither torch's nor Python's, nor the interface of a push itself."""
+    return base is not Push and base.__module__.partition(".")[0] not in ("torch", "builtins")
 
 
 def check_made(kind: Kind, component: Any, made: object, base: type) -> None:  # noqa: ANN401

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -47,6 +47,32 @@ class Push(nn.Module, ABC):
     entropic: ClassVar[bool]
     pulled: ClassVar[bool] = True
     rowwise: ClassVar[bool] = False
+
+    def __call__(
+        self,
+        backbone: Backbone,
+        pull: Pull,
+        x: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> Any:  # noqa: ANN401
+        """Call `forward`, and say what it was given where it asks for anything else.
+
+        Raises:
+            ValueError: If it asks backbone, pull or rows for what they have not.
+        """
+        try:
+            return super().__call__(backbone, pull, x, generator)
+        except AttributeError as error:
+            given = {"backbone": backbone, "pull": pull, "rows": x}
+            asked = [word for word, thing in given.items() if thing is error.obj]
+            if not asked:
+                raise
+            raise ValueError(
+                f"{type(self).__name__} asks the {asked[0]} for {error.name!r}, which it has not: "
+                "a push gets the network alone, which maps preprocessed rows to latents by "
+                "backbone(x) and back by backbone.inverse(z); the pull, of which pull.latent is "
+                "the latent; and preprocessed rows, a tensor"
+            ) from error
 
     @abstractmethod
     def forward(

@@ -2,7 +2,7 @@
 
 from compactflow.cli import main
 
-STEPS = ["--max-steps", "3", "--batch-size", "32", "--members", "1"]
+STEPS = ["--max-steps", "3", "--batch-size", "32"]
 
 
 def contents(folder):

@@ -132,7 +132,15 @@ class HeapsUp(Square):
 
 class LevelEndsTooSoon(Square):
     def level_sample(self, n, level, generator=None):
-        return 0.98 * super().level_sample(n, level, generator)
+        return 0.98 * self.cube.level_sample(n, level, generator)
+
+
+class LevelIsNarrow(Square):
+    """Samples of a level end a little too soon, along one axis."""
+
+    def level_sample(self, n, level, generator=None):
+        z = self.cube.level_sample(n, level, generator)
+        return torch.cat([0.98 * z[:, :1], z[:, 1:]], dim=1)
 
 
 class EndsTooSoon(Square):
@@ -226,6 +234,7 @@ FAULTS = {
     OldGauge: {"level-gauge-fits"},
     HeapsUp: {"level-samples-are-uniform"},
     LevelEndsTooSoon: {"level-samples-are-uniform"},
+    LevelIsNarrow: {"level-samples-are-uniform"},
     EndsTooSoon: {"samples-follow-density"},
     ProjectsInPlace: {"leaves-its-input-alone"},
     WrongInOdd: {"density-integrates-to-one"},

@@ -1,9 +1,12 @@
 """The checks of a push catch what is planted for them."""
 
+import re
+
 import pytest
 import torch
 from planted import caught, not_passed, run
 
+import compactflow
 from compactflow import testing
 from compactflow.backbones.coupling import Coupling
 from compactflow.pushes.base import Push
@@ -230,3 +233,15 @@ def test_a_push_that_needs_no_pull_is_told_how_to_do_without():
     assert found.status == "failed"
     assert "`pulled = False`" in found.message
     assert run("push", DistanceAlone, "force-balances-the-pull").status == "passed"
+
+
+class TakesAFlow(Base):
+    def forward(self, backbone, pull, x, generator=None):
+        return super().forward(backbone, pull, backbone.encode(x), generator)
+
+
+def test_a_push_that_asks_for_more_than_it_gets_is_told_what_it_gets():
+    said = r"TakesAFlow asks the backbone for 'encode'.*by backbone\(x\)"
+    assert re.search(said, run("push", TakesAFlow, "gives-latents-and-a-scalar").message)
+    with pytest.raises(ValueError, match=said):
+        compactflow.build(push=TakesAFlow, max_steps=1, members=1).fit(torch.eye(9, 2).numpy())

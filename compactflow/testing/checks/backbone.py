@@ -133,9 +133,10 @@ def gradients_are_slopes(make: Make) -> None:
     def value() -> Tensor:
         return (weights * backbone(x)).sum()
 
-    for name, parameter in backbone.named_parameters():
-        if parameter.requires_grad:
-            require_slope(name, value, [parameter])
+    named = {name: p for name, p in backbone.named_parameters() if p.requires_grad}
+    parts = torch.autograd.grad(value(), list(named.values()), materialize_grads=True)
+    for (name, parameter), part in zip(named.items(), parts, strict=True):
+        require_slope(name, value, [parameter], [part])
     z = backbone(x).detach().requires_grad_()
     if backbone.inverse(z).requires_grad:
         require_slope("the inverse", lambda: (weights * backbone.inverse(z)).sum(), [z])

@@ -13,14 +13,21 @@ from compactflow.testing.checks.support import Make
 from compactflow.testing.results import Checks, SkipCheck, collect, require
 from compactflow.testing.tools import relative_energy_distance
 
-__all__ = ["CHECKS", "require_density", "require_inside", "require_law", "require_reach"]
+__all__ = [
+    "CHECKS",
+    "require_density",
+    "require_inside",
+    "require_law",
+    "require_moments",
+    "require_reach",
+]
 
 CHECKS: Checks = {}
 _check = collect(CHECKS)
 
 _BATCHES = 100
 _INSIDE = 0.9  # share of samples; a support that holds a level of its mass leaves some outside
-_POINTS = 200_000  # with weights, to integrate over
+_POINTS = 100_000  # with weights, to integrate over
 _CENTRES = 30  # samples around which half of them lie
 _SHARE = 0.1  # of the samples that are about as near to a centre as they
 _CHANCE = 10  # what the energy distance of n samples to n others of their law stays below, times n
@@ -136,14 +143,7 @@ def require_law(z: Tensor, log_density: Callable[[Tensor], Tensor], what: str) -
     """Fail unless samples follow a density, which need not be normalised."""
     proposal, weight = _weighted(z, log_density)
     weight = weight / weight.mean()
-    middle = z.mean(dim=0)
-    means, noise = _moments(z - middle, torch.ones_like(z[:, 0]))
-    targets, noise_of_targets = _moments(proposal - middle, weight)
-    scores = ((means - targets) / (noise + noise_of_targets).sqrt()).abs()
-    for name, score in (("mean", scores[:, 0].max()), ("second moment", scores[:, 1:].max())):
-        require(
-            score < 6, f"{what}: their {name} is {score:.0f} standard errors from the density's"
-        )
+    require_moments(z, proposal, weight, what)
     require_reach(torch.cat([z, -z], 1), torch.cat([proposal, -proposal], 1), weight, what)
     n = 3000
     distance = relative_energy_distance(z[:n], proposal[torch.multinomial(weight, n)])
@@ -153,6 +153,18 @@ def require_law(z: Tensor, log_density: Callable[[Tensor], Tensor], what: str) -
         f"{what} do not follow the density: relative energy distance {distance:.2g}, where "
         f"chance gives less than {chance:.2g}",
     )
+
+
+def require_moments(z: Tensor, proposal: Tensor, weight: Tensor, what: str) -> None:
+    """Fail unless samples have the means and products of points with weights of mean 1."""
+    middle = z.mean(dim=0)
+    means, noise = _moments(z - middle, torch.ones_like(z[:, 0]))
+    targets, noise_of_targets = _moments(proposal - middle, weight)
+    scores = ((means - targets) / (noise + noise_of_targets).sqrt()).abs()
+    for name, score in (("mean", scores[:, 0].max()), ("second moment", scores[:, 1:].max())):
+        require(
+            score < 6, f"{what}: their {name} is {score:.0f} standard errors from the density's"
+        )
 
 
 def require_reach(sizes: Tensor, points: Tensor, weight: Tensor, what: str) -> None:
