@@ -35,7 +35,8 @@ class Neighbours(Resizable):
 
     Distances are between points ``(y, g T(y))`` of the graph of a flow: y is a preprocessed row,
     T(y) its latent, and g brings both to one scale. So a row is near the inliers if it is near
-    them both as data and as a latent. The score is a weighted mean of terms: the mean distance to
+    them both as data and as a latent. Of fewer than 4096 reference rows g is less in proportion,
+    as the flow knows them better than new rows. The score is a weighted mean of terms: the mean distance to
     the nearest 1, 5 and 20 rows, and, with a weight of 1/6, the logarithm of the mean distance to
     5 over that of the reference rows around, so that a row beside a dense cluster is further out
     than one as far from a thin cluster. Each term is 0 at the median of the reference rows, each
@@ -105,7 +106,8 @@ class Neighbours(Resizable):
         """
         self.rows = rows.float().to(rows)  # a model file has them in single precision
         features = self.rows[:, : self.dim]
-        self.gain = (_size(features) / _size(encode(self.rows))).to(self.rows)
+        trust = min(1, len(rows) / _ROWS)
+        self.gain = (trust * _size(features) / _size(encode(self.rows))).to(self.rows)
         self.attach(encode)
         near, places = self._space()
         own = self._terms(near, places)

@@ -24,6 +24,9 @@ _HEAVY = 3.0  # the excess kurtosis above which a column has heavy tails
 # What each of four flows sees: the share of w that counts, and of the correlations taken out.
 _VIEWS = ((1.0, 0.5), (0.0, 0.5), (1.0, 0.0), (1.0, 0.9))
 _STEP = 1e-6  # the least rise between two knots, in standard deviations
+_WIDE = 50  # columns, from which on they may share a unit
+_ALIKE = 2.0  # the standard deviation of the logarithms of their deviations, below which they do
+_LARGEST = 20.0  # a column's deviation, in the median one's: beyond are wild values
 
 
 @final
@@ -41,6 +44,10 @@ class Marginal(Preprocessing):
     The flows of an ensemble see four views in turn: this one, one with ``w = 0``, as normal scores
     close gaps and an outlier may lie in one, one with all correlations, and one with a tenth of
     them, so that their mistakes differ.
+
+    From 50 columns on, if their standard deviations are alike, the columns share a unit, as those
+    of embeddings, pixels and spectra do: they are left as they are, all divided by one number.
+    A unit for each would enlarge the columns that tell least.
 
     Args:
         dim: The number of features D.
@@ -82,16 +89,20 @@ class Marginal(Preprocessing):
     def fit(self, X: Array, *, member: int = 0) -> None:
         """Fit the map to data ``(N, D)``; see `Preprocessing.fit`."""
         X = fence(X.astype(np.float64))
-        unit = spread(X.std(axis=0), X.mean(axis=0))
-        self.unit = torch.from_numpy(unit)
-        excess = (((X - X.mean(axis=0)) / unit) ** 4).mean(axis=0) - 3
-        weights = np.where(excess > _HEAVY, self.heavy, self.light)
         shown, decorrelated = _VIEWS[member % len(_VIEWS)]
-        for j, (column, weight) in enumerate(zip(X.T, weights * shown, strict=True)):
-            knots, heights = _curve(column, unit[j], float(weight), self.knots.shape[1])
+        shared = _find_common_unit(X)
+        if shared is None:
+            unit, sizes = spread(X.std(axis=0), X.mean(axis=0)), np.ones(self.dim)
+            excess = (((X - X.mean(axis=0)) / unit) ** 4).mean(axis=0) - 3
+            weights = np.where(excess > _HEAVY, self.heavy, self.light) * shown
+        else:
+            (unit, sizes), weights = shared, np.zeros(self.dim)
+        self.unit = torch.from_numpy(unit)
+        for j, column in enumerate(X.T):
+            knots, heights = _curve(column, unit[j], float(weights[j]), self.knots.shape[1])
             self.knots[j] = self.heights[j] = torch.inf
             self.knots[j, : len(knots)] = torch.from_numpy(knots)
-            self.heights[j, : len(knots)] = torch.from_numpy(heights)
+            self.heights[j, : len(knots)] = torch.from_numpy(heights * sizes[j])
         self.decorrelation.fit(self._columns(torch.from_numpy(X)).numpy(), decorrelated)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,6 +161,25 @@ class Marginal(Preprocessing):
         found = torch.searchsorted(ends, inside.contiguous())
         right = found.clamp(min=1).minimum(count - 1)
         return right - 1, right, inside
+
+
+def _find_common_unit(X: Array) -> tuple[Array, Array] | None:
+    """The unit that columns ``(N, D)`` share, if they are many and alike, and each one's size.
+
+    A column of a wild value has a larger unit, so that it does not drown the others.
+
+    Returns:
+        In data units, ``(D,)``; and the columns' deviations in it, 1 for a constant one, ``(D,)``.
+    """
+    deviation = X.std(axis=0)
+    varying = deviation > 1e-12 * np.abs(X.mean(axis=0))
+    some = deviation[varying]
+    if len(some) < _WIDE or np.log(some).std() >= _ALIKE:
+        return None
+    unit = np.maximum(np.median(some), deviation / _LARGEST)
+    sizes = np.where(varying, deviation / unit, 1.0)
+    size = np.sqrt((sizes[varying] ** 2).mean())
+    return unit * size, np.where(varying, sizes / size, 1.0)
 
 
 def _curve(column: Array, unit: float, weight: float, most: int) -> tuple[Array, Array]:
