@@ -1,5 +1,6 @@
 """The terms of the score by neighbours."""
 
+import pytest
 import torch
 
 from compactflow.flows.neighbours import Neighbours, terms
@@ -46,10 +47,20 @@ def test_more_rows_count_where_some_may_be_outliers():
     assert many.nearest.tolist() == [17, 21, 36]
 
 
+def test_latents_count_in_proportion_to_the_reference_rows():
+    rows = torch.randn(800, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    few, many = (Neighbours(2, rows=n).double() for n in (200, 800))
+    few.fit(rows[:200], lambda y: 7 * y)
+    many.fit(rows, lambda y: 7 * y)
+    sizes = [known.points[:, 2:].std() / known.points[:, :2].std() for known in (few, many)]
+    assert sizes[1] / sizes[0] == pytest.approx(4, rel=1e-3)
+    assert sizes[1] == pytest.approx(800 / 4096, rel=1e-3)
+
+
 def test_later_rows_change_the_spacing_of_earlier_ones():
     rows = torch.randn(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     whole, grown = (Neighbours(2, rows=n).double() for n in (60, 40))
-    whole.fit(rows, lambda y: y)
-    grown.fit(rows[:40], lambda y: y)
-    grown.extend(rows[40:], lambda y: y)
+    whole.fit(rows, torch.zeros_like)  # how much latents count depends on the rows of the fit
+    grown.fit(rows[:40], torch.zeros_like)
+    grown.extend(rows[40:], torch.zeros_like)
     assert torch.equal(grown.spacing, whole.spacing)
