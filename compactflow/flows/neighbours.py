@@ -35,12 +35,13 @@ class Neighbours(Resizable):
 
     Distances are between points ``(y, g T(y))`` of the graph of a flow: y is a preprocessed row,
     T(y) its latent, and g brings both to one scale. So a row is near the inliers if it is near
-    them both as data and as a latent. Of fewer than 4096 reference rows g is less in proportion,
-    as the flow knows them better than new rows. The score is a weighted mean of terms: the mean distance to
-    the nearest 1, 5 and 20 rows, and, with a weight of 1/6, the logarithm of the mean distance to
-    5 over that of the reference rows around, so that a row beside a dense cluster is further out
-    than one as far from a thin cluster. Each term is 0 at the median of the reference rows, each
-    compared with the others, and 1 where 95 % of them lie below.
+    them both as data and as a latent. Of fewer than 4096 reference rows g is less in proportion:
+    a flow that few rows trained knows these better than new ones. The score is a weighted mean of
+    terms: the mean distance to the nearest 1, 5 and 20 rows, and, with a weight of 1/6, the
+    logarithm of the mean distance to 5 over that of the reference rows around, so that a row
+    beside a dense cluster is further out than one as far from a thin cluster. Each term is 0 at
+    the median of the reference rows, each compared with the others, and 1 where 95 % of them lie
+    below.
 
     The rows within a score form a compact set: all lie near one of finitely many points, and the
     score is continuous.
