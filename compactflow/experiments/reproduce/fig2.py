@@ -60,7 +60,7 @@ def run(out: Path, *, quick: bool, seed: int) -> None:
         torch.manual_seed(seed)
         data = mixture(_ROWS)
         figure = _figure(data[:, 0].double().numpy(), train(data, steps, (0, steps // 20, steps)))
-    write_atomically(out / "fig2.png", lambda path: figure.savefig(path, dpi=90))
+    write_atomically(out / "fig2.png", lambda path: figure.savefig(path, dpi=120))
 
 
 def mixture(n: int) -> Tensor:
@@ -98,7 +98,7 @@ def _look(flow: CompactFlow, data: Tensor, step: int) -> Snapshot:
 
 
 def _figure(data: Array, snapshots: list[Snapshot]) -> Figure:
-    figure = Figure(figsize=(12, 6.6), layout="constrained")
+    figure = Figure(figsize=(9.6, 5.6), layout="constrained")
     axes = figure.subplots(2, len(snapshots), sharey="row")
     for (above, below), shot in zip(axes.T, snapshots, strict=True):
         _draw_data(above, data, shot)
@@ -152,5 +152,5 @@ def _draw_latents(ax: Axes, shot: Snapshot) -> None:
 def _histogram(ax: Axes, values: Array, label: str | None = None) -> tuple[Array, Array]:
     edges = np.linspace(-_EDGE, _EDGE, _CELLS + 1)
     density = np.histogram(values, edges)[0] / (len(values) * np.diff(edges))
-    ax.stairs(density, edges, fill=True, color="0.8", label=label)
+    ax.stairs(density, edges, fill=True, color="0.55", label=label)
     return density, edges

@@ -30,6 +30,7 @@ __all__ = ["disturb", "measure", "run", "solution"]
 
 _LATENTS = ("cube", "ball", "gaussian")
 _PULLS = ("max-abs", "euclidean", "squared", "lp", "barrier")
+_COLOURS = ("#1f5fa8", "#b45309", "#2e7d32", "#b91c1c", "#6d28d9")  # of the pulls
 _PUSHES = ("mirror", "stein")
 _DIMS = (2, 16)
 _STEPS = 300
@@ -63,7 +64,7 @@ def run(out: Path, *, quick: bool, seed: int) -> Table:
     rows = list(itertools.chain(*run_all(measure, tasks, "theorem")))
     write_atomically(out / "theorem.csv", lambda path: write_csv(path, rows))
     figure = _figure(rows, dims)
-    write_atomically(out / "theorem.png", lambda path: figure.savefig(path, dpi=80))
+    write_atomically(out / "theorem.png", lambda path: figure.savefig(path, dpi=110))
     return _table(rows, dims)
 
 
@@ -117,14 +118,14 @@ def disturb(flow: CompactFlow) -> None:
 
 def _figure(rows: Sequence[Row], dims: Sequence[int]) -> Figure:
     columns = list(itertools.product(dims, _PUSHES))
-    figure = Figure(figsize=(1 + 3.2 * len(columns), 8), layout="constrained")
+    figure = Figure(figsize=(1 + 2.2 * len(columns), 6.6), layout="constrained")
     axes = figure.subplots(len(_LATENTS), len(columns), squeeze=False, sharex=True, sharey="col")
     for (latent, (dim, push)), ax in zip(
         itertools.product(_LATENTS, columns), axes.flat, strict=True
     ):
-        for pull in _PULLS:
+        for pull, colour in zip(_PULLS, _COLOURS, strict=True):
             steps, energies = zip(*_curve(rows, latent, pull, push, dim), strict=True)
-            ax.plot(steps[1:], energies[1:], label=pull)
+            ax.plot(steps[1:], energies[1:], label=pull, color=colour)
         ax.axhline(0, color="0.6", linestyle=":")
         ax.set_yscale("symlog", linthresh=_NOISE)
         ax.set(title=f"{latent}, {push}, D = {dim}")
