@@ -116,7 +116,7 @@ class Varied:
     again. The latents are scaled so that the mean and standard deviation of each coordinate are
     those of the reference rows; and as a curved map spreads what it decodes, once more by one
     number, so that the columns of the data spread as theirs, in the median. Columns of which many
-    values repeat, such as counts and codes, take known values only.
+    values repeat, such as counts and codes, take one of the five rows' values, the nearest.
 
     Args:
         flow: The flow.
@@ -147,13 +147,14 @@ class Varied:
         self._centre = centres.mean(dim=0)
         spread = (within + centres.var(dim=0, correction=0)).sqrt()
         self._scale = torch.where(spread > 0, self._wanted / spread, torch.ones_like(spread))
-        rows = flow.preprocessing.inverse(neighbours.rows[:, : flow.dim])
-        self._values = _repeated(rows)
-        self._scale = self._scale * self._contraction(rows)
+        self._rows = flow.preprocessing.inverse(neighbours.rows[:, : flow.dim])
+        self._tied, self._known = _repeated(self._rows)
+        self._scale = self._scale * self._contraction()
         self._inside = torch.arange(len(self._latents), device=self._latents.device)
         self._order = self._inside[:0]
         if score is not None:
-            self._inside = self._inside[score(self._decode(self._latents, self._codes)) <= 0]
+            own = self._decode(self._latents, self._inside, self._codes)
+            self._inside = self._inside[score(own) <= 0]
         if not len(self._inside):
             raise ValueError(
                 "the boundary leaves out all reference rows; take inside=False, or set_boundary "
@@ -173,7 +174,7 @@ class Varied:
         if codes is None and self._codes is not None:
             codes = self._codes[own]
         start, z = self._latents[own], self._vary(own, generator)
-        x = self._decode(z, codes)
+        x = self._decode(z, own, codes)
         if self._score is None:
             return x
         outside = (self._score(x) > 0).nonzero().flatten()
@@ -181,7 +182,8 @@ class Varied:
             if not len(outside):
                 break
             z[outside] = (z[outside] + start[outside]) / 2
-            x[outside] = self._decode(z[outside], None if codes is None else codes[outside])
+            given = None if codes is None else codes[outside]
+            x[outside] = self._decode(z[outside], own[outside], given)
             outside = outside[self._score(x[outside]) > 0]
         return x
 
@@ -197,16 +199,16 @@ class Varied:
         return self._mean + (z - self._centre) * self._scale
 
     @torch.no_grad()
-    def _contraction(self, rows: Tensor) -> float:
-        """The factor of latents by which draws spread as reference rows ``(N, D)`` do."""
-        own = torch.arange(_PILOT, device=rows.device) % len(rows)
+    def _contraction(self) -> float:
+        """The factor of latents by which draws spread as reference rows do."""
+        own = torch.arange(_PILOT, device=self._rows.device) % len(self._rows)
         codes = None if self._codes is None else self._codes[own]
-        z = self._vary(own, torch.Generator(rows.device).manual_seed(0))
-        wanted = rows[own].std(dim=0, correction=0)
+        z = self._vary(own, torch.Generator(self._rows.device).manual_seed(0))
+        wanted = self._rows[own].std(dim=0, correction=0)
         low, high = 1 / _CONTRACTED, _CONTRACTED
         for _ in range(_BISECTIONS):
             factor = (low * high) ** 0.5
-            drawn = self._decode(self._mean + factor * (z - self._mean), codes)
+            drawn = self._decode(self._mean + factor * (z - self._mean), own, codes)
             found = drawn[:, : self._flow.dim].std(dim=0, correction=0)
             wide = (found / wanted)[wanted > 0].nanmedian() > 1
             low, high = (low, factor) if wide else (factor, high)
@@ -228,7 +230,7 @@ class Varied:
             own[rows] = few[self._any(len(few), len(rows), generator)]
         outside = torch.arange(len(own), device=own.device)
         for _ in range(_HALVINGS):
-            x = self._decode(self._latents[own[outside]], codes[outside])
+            x = self._decode(self._latents[own[outside]], own[outside], codes[outside])
             if self._score is None or not len(outside := outside[self._score(x) > 0]):
                 return own
             own[outside] = self._inside[self._any(len(self._inside), len(outside), generator)]
@@ -249,11 +251,12 @@ class Varied:
         own, self._order = joined[:n], joined[n:]
         return own
 
-    def _decode(self, z: Tensor, codes: Tensor | None) -> Tensor:
+    def _decode(self, z: Tensor, own: Tensor, codes: Tensor | None) -> Tensor:
+        """Data of latents ``(n, D)`` that vary reference rows ``(n,)``, ``(n, D)``."""
         x = self._flow.decode(z, codes)
-        for j, values in self._values.items():
-            middles = (values[1:] + values[:-1]) / 2
-            x[:, j] = values[torch.bucketize(x[:, j].contiguous(), middles)]
+        known = self._known[self._near[own]]  # (n, 5, K)
+        nearest = (known - x[:, None, self._tied]).abs().argmin(dim=1, keepdim=True)
+        x[:, self._tied] = known.gather(1, nearest)[:, 0]
         return x
 
 
@@ -264,13 +267,14 @@ def _none_inside() -> ValueError:
     )
 
 
-def _repeated(rows: Tensor) -> dict[int, Tensor]:
-    """The values of the columns of ``(N, D)`` of which many repeat, by column, ascending."""
-    found = {}
+def _repeated(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """The columns of ``(N, D)`` of which many values repeat, ``(K,)``, and these, ``(N, K)``."""
+    found, known = [], [rows[:, :0]]
     for j, column in enumerate(rows.double().cpu().numpy().T):
         unit = column.std()
         digits = _DIGITS - int(np.ceil(np.log10(unit))) if unit > 0 else 0
-        values = np.unique(np.round(column, min(digits, _MOST)))
-        if len(values) < (1 - _TIED) * len(column):
-            found[j] = torch.from_numpy(values).to(rows)
-    return found
+        values = np.round(column, min(digits, _MOST))
+        if len(np.unique(values)) < (1 - _TIED) * len(column):
+            found.append(j)
+            known.append(torch.from_numpy(values).to(rows)[:, None])
+    return torch.tensor(found, dtype=torch.long, device=rows.device), torch.cat(known, dim=1)
