@@ -15,6 +15,7 @@ from compactflow.detector.presets import PRESETS, Preset
 from compactflow.flows.components import Part, find_class
 from compactflow.flows.nearness import Nearness
 from compactflow.plugins import Kind, registry
+from compactflow.pushes.mirror import Mirror
 from compactflow.training.optimisation import (
     OptimizerChoice,
     ScheduleChoice,
@@ -122,6 +123,8 @@ class Settings:
         else:
             # The mean of several needs less of each, and less still to place a level by.
             most = 2000 if members == 1 else 600 if isinstance(self.boundary, str) else 400
+            if self.parts["push"].choice in ("mirror", Mirror):
+                most = min(most, 600)  # more of it draws the rows together
             steps = max(1, min(most, most * 64 // dim))
             if members > 1 and self.parts["score"].choice in ("neighbours", Nearness):
                 steps = min(steps, 200)  # distances are right before densities are

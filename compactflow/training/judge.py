@@ -135,12 +135,13 @@ class Judge:
         self._best = min(self._best, energy)
         floor = _NOISE_FLOOR * float(torch.pdist(self._reference).mean())
         runaway = energy > 4 * max(first, floor)
-        # Among checks that the rows cannot tell apart, the longest trained is kept. An entropic
-        # push is stable: there the longest trained detects best, even where it is not nearest.
-        push = self._objective.push
-        if energy <= self._best + self._noise or (push.entropic and not runaway):
-            self._checks_since_best = 0
+        # The longest trained weights detect best, even where their latents are not nearest. An
+        # entropic push is stable, and goes on.
+        entropic = self._objective.push.entropic
+        if not runaway:
             self._kept = copy.deepcopy(self._model.state_dict())
+        if energy <= self._best + self._noise or (entropic and not runaway):
+            self._checks_since_best = 0
         else:
             self._checks_since_best += 1
         options = self._options
