@@ -70,8 +70,8 @@ class OneClassFlow(EnsembleDetector):
             its own random start. ``"auto"`` is 4 for a backbone whose networks run as one, such as
             ``"coupling"``, and else 1.
         max_steps: Optimiser steps at most, as a push that drifts is stopped sooner. ``"auto"`` is
-            2000 for one flow and 400 for several, times ``64/D`` beyond 64 features, and at most
-            200 for several with ``score_by="neighbours"``.
+            2000 for one flow, or 600 with ``push="mirror"``, and 400 for several, times ``64/D``
+            beyond 64 features, and at most 200 for several with ``score_by="neighbours"``.
         batch_size: Rows per step and member, drawn with replacement.
         learning_rate: Peak learning rate.
         optimizer: ``"adam"``, ``"adamw"``, ``"nadam"``, ``"radam"``, ``"rmsprop"`` or ``"sgd"``,

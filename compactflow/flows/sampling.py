@@ -27,7 +27,7 @@ _HALVINGS = 20
 _PILOT = 1024  # draws that show how far columns spread
 _CONTRACTED = 1.25  # by how much at most latents are drawn in or out for it
 _BISECTIONS = 6
-_DIGITS = 5  # of a standard deviation, to which reference rows are kept
+_DIGITS = 5  # of a usual distance from the median, to which reference rows are kept
 _MOST = 300  # digits that a number can be rounded to
 _TIED = 0.1  # the share of repeated values from which a column takes known ones only
 
@@ -271,8 +271,9 @@ def _repeated(rows: Tensor) -> tuple[Tensor, Tensor]:
     """The columns of ``(N, D)`` of which many values repeat, ``(K,)``, and these, ``(N, K)``."""
     found, known = [], [rows[:, :0]]
     for j, column in enumerate(rows.double().cpu().numpy().T):
-        unit = column.std()
-        digits = _DIGITS - int(np.ceil(np.log10(unit))) if unit > 0 else 0
+        apart = np.abs(column - np.median(column))
+        unit = np.median(apart[apart > 0]) if apart.any() else 1.0  # whatever the far values
+        digits = _DIGITS - int(np.ceil(np.log10(unit)))
         values = np.round(column, min(digits, _MOST))
         if len(np.unique(values)) < (1 - _TIED) * len(column):
             found.append(j)
