@@ -28,6 +28,7 @@ _PILOT = 1024  # draws that show how far columns spread
 _CONTRACTED = 1.25  # by how much at most latents are drawn in or out for it
 _BISECTIONS = 6
 _DIGITS = 5  # of a usual distance from the median, to which reference rows are kept
+_ROUNDING = 1e-6  # of a standard deviation, to which reference rows are exact
 _MOST = 300  # digits that a number can be rounded to
 _TIED = 0.1  # the share of repeated values from which a column takes known ones only
 
@@ -272,10 +273,11 @@ def _repeated(rows: Tensor) -> tuple[Tensor, Tensor]:
     found, known = [], [rows[:, :0]]
     for j, column in enumerate(rows.double().cpu().numpy().T):
         apart = np.abs(column - np.median(column))
-        unit = np.median(apart[apart > 0]) if apart.any() else 1.0  # whatever the far values
-        digits = _DIGITS - int(np.ceil(np.log10(unit)))
-        values = np.round(column, min(digits, _MOST))
-        if len(np.unique(values)) < (1 - _TIED) * len(column):
+        apart = apart[apart > _ROUNDING * column.std()]
+        if len(apart):  # their median, as far values make the standard deviation large
+            digits = _DIGITS - int(np.ceil(np.log10(np.median(apart))))
+            column = np.round(column, min(digits, _MOST))
+        if len(np.unique(column)) < (1 - _TIED) * len(column):
             found.append(j)
-            known.append(torch.from_numpy(values).to(rows)[:, None])
+            known.append(torch.from_numpy(column).to(rows)[:, None])
     return torch.tensor(found, dtype=torch.long, device=rows.device), torch.cat(known, dim=1)

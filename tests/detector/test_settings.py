@@ -21,6 +21,21 @@ def test_what_is_not_given_is_the_presets():
 
 
 @pytest.mark.parametrize(
+    ("arguments", "dim", "steps"),
+    [
+        ({"preset": "paper"}, 20, 600),
+        ({"preset": "paper"}, 128, 300),
+        ({"push": "mirror"}, 20, 600),
+        ({"push": "stein"}, 20, 2000),
+        ({"push": "mirror", "max_steps": 900}, 20, 900),
+    ],
+)
+def test_the_mirror_push_takes_fewer_steps_unless_told(arguments, dim, steps):
+    settings = Settings.of(arguments | {"score_by": "support"})
+    assert settings.training_options(1000, dim, members=1).max_steps == steps
+
+
+@pytest.mark.parametrize(
     ("latent", "push", "pull"),
     [
         ("cube", "stein", "barrier"),

@@ -6,7 +6,7 @@ import compactflow
 from compactflow.backbones.coupling import Coupling
 from compactflow.flows.flow import CompactFlow
 from compactflow.flows.neighbours import Neighbours
-from compactflow.flows.sampling import Settled, Varied
+from compactflow.flows.sampling import Settled, Varied, _repeated
 from compactflow.latents.cube import Cube
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.barriers import Barrier
@@ -77,6 +77,25 @@ def test_columns_that_repeat_take_known_values_and_rows_are_new(detector):
     assert set(np.unique(samples[:, 3])) <= set(np.unique(X[:, 3]))
     assert set(np.unique(samples[:, 4])) == {0, 1}
     assert not np.isin(samples[:, 0], X[:, 0]).any()
+
+
+def test_repeated_values_are_those_of_the_rows_around():
+    generator = torch.Generator().manual_seed(0)
+    code = torch.tensor([0.0, 1.0, 2.0]).repeat_interleave(20)  # three clusters, by their code
+    rows = torch.stack([9 * (code - 1).square() + torch.rand(60, generator=generator), code], 1)
+    flow, neighbours = CompactFlow(Coupling(2, blocks=1), Cube(2)).double(), Neighbours(2, rows=60)
+    neighbours.double().fit(rows.double(), flow.backbone)
+    drawn = Varied(flow, neighbours, None).draw(600, generator)
+    assert set(drawn[:, 1].tolist()) == {0.0, 1.0, 2.0}
+    assert ((drawn[:, 0] < 5) == (drawn[:, 1] == 1)).all()
+
+
+def test_known_values_stay_apart_however_far_the_farthest():
+    column = torch.tensor([0.0, 1e-3, 1e-3 + 1e-11, 2e-3, 2e-3, 1e3]).double()
+    tied, known = _repeated(torch.stack([column, torch.arange(6.0), 0 * column + 0.3], dim=1))
+    assert tied.tolist() == [0, 2]
+    assert known[:5, 0].tolist() == [0, 1e-3, 1e-3, 2e-3, 2e-3]
+    assert known[:, 1].tolist() == [0.3] * 6
 
 
 def test_each_reference_row_serves_once_before_any_again():

@@ -20,7 +20,10 @@ from compactflow.pushes.base import Push
 from compactflow.pushes.mirror import Mirror
 from compactflow.pushes.stein import Stein
 from compactflow.training.holdout import HoldOut
+from compactflow.training.judge import Judge
 from compactflow.training.monitors import energy_distance
+from compactflow.training.objective import Objective
+from compactflow.training.stack import Stack
 from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
 
 PUSHES = {"mirror": (Mirror, MaxAbs), "stein": (Stein, partial(Barrier, sharpness=10.0))}
@@ -109,6 +112,25 @@ def test_a_push_that_drifts_is_stopped_early():
     assert history["step"][-1] < 1000
     energy = history["training_energy_distance"]
     assert energy[-1] > min(energy)
+
+
+@pytest.mark.parametrize(("energy", "kept"), [([4.0, 1.0, 2.0], 2), ([0.5, 0.4, 99.0], 1)])
+def test_the_last_weights_that_did_not_run_away_are_kept(energy, kept, monkeypatch):
+    energies = iter(energy)
+    monkeypatch.setattr(Judge, "_measure", lambda _: {"training_energy_distance": next(energies)})
+    x = moons(50)
+    flow = CompactFlow(Coupling(2, blocks=1), Cube(2))
+    pull, rows, generator = MaxAbs(flow.latent), x[:, None], torch.Generator().manual_seed(0)
+    model = torch.nn.Linear(1, 1)
+    judge = Judge(
+        *(model, CompactFlow(Stack([flow.backbone]), flow.latent), Objective(pull, Mirror(), 1)),
+        *(rows, HoldOut(50), TrainingOptions(max_steps=9), generator),
+    )
+    for step in range(3):
+        torch.nn.init.constant_(model.weight, step)
+        judge.check(step, 0.0)
+    judge.restore()
+    assert model.weight.item() == kept
 
 
 def test_held_out_rows_do_not_steer_training():
