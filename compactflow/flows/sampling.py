@@ -27,8 +27,7 @@ _HALVINGS = 20
 _PILOT = 1024  # draws that show how far columns spread
 _CONTRACTED = 1.25  # by how much at most latents are drawn in or out for it
 _BISECTIONS = 6
-_DIGITS = 5  # of a usual distance from the median, to which reference rows are kept
-_ROUNDING = 1e-6  # of a standard deviation, to which reference rows are exact
+_DIGITS = 5  # of a standard deviation, to which reference rows are kept
 _MOST = 300  # digits that a number can be rounded to
 _TIED = 0.1  # the share of repeated values from which a column takes known ones only
 
@@ -272,11 +271,9 @@ def _repeated(rows: Tensor) -> tuple[Tensor, Tensor]:
     """The columns of ``(N, D)`` of which many values repeat, ``(K,)``, and these, ``(N, K)``."""
     found, known = [], [rows[:, :0]]
     for j, column in enumerate(rows.double().cpu().numpy().T):
-        apart = np.abs(column - np.median(column))
-        apart = apart[apart > _ROUNDING * column.std()]
-        if len(apart):  # their median, as far values make the standard deviation large
-            digits = _DIGITS - int(np.ceil(np.log10(np.median(apart))))
-            column = np.round(column, min(digits, _MOST))
+        unit = column.std()
+        if unit > 0:
+            column = np.round(column, min(_DIGITS - int(np.ceil(np.log10(unit))), _MOST))
         if len(np.unique(column)) < (1 - _TIED) * len(column):
             found.append(j)
             known.append(torch.from_numpy(column).to(rows)[:, None])
