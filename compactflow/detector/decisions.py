@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from compactflow.detector.calibration import Boundary, Calibration
 from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
+from compactflow.detector.following import Following
 from compactflow.detector.held_out import natural_share
 from compactflow.detector.saving import export_graph
 from compactflow.detector.settings import Settings, check_share
@@ -147,6 +148,16 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
             return scores[encoder.windows.apart(as_arrow(X))]  # others tell the same again
 
         return Monitor(score, self.calibration_.scores, seed=seed)
+
+    def follow(self, rows: int = 200) -> Following:
+        """Start to judge a drifting series by a boundary that follows its rows: see `Following`.
+
+        Raises:
+            ValueError: As `Following`, or if no rows were held out.
+        """
+        self.calibration_.check_held_out("boundaries that follow rows")
+        known = self.calibration_.scores - self.ensemble_.level
+        return Following(self.signed_distance, known, self._promised(), rows=rows)
 
     def explain(self, X: ArrayLike) -> Explanation:
         """Why rows ``(N, D)`` are outliers: see `compactflow.detector.explanation.explain`.
