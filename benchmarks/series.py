@@ -1,11 +1,11 @@
 """The default and its peers on series: ``python -m benchmarks.series FOLDER [--every 6]``.
 
 The folder is ``data`` of the Skoltech Anomaly Benchmark (Katser, Kozitsin 2020), or the Numenta
-Anomaly Benchmark (Lavin, Ahmad 2015). Of each file of SKAB the first 400 rows train, and the others
-are judged: by themselves, and with a window of their past, with the two thermometers, which drift as
-the water warms, and without. Of NAB it is the files with known causes, thinned to 6000 rows, of which
-the first 15 % train, with a window. Each boundary stays where it is, or follows batches of 16 rows,
-of which those that are outliers are marked once they are judged.
+Anomaly Benchmark (Lavin, Ahmad 2015). Of each file of SKAB the first 400 rows train, and the
+others are judged: by themselves, and with a window of their past, with the two thermometers, which
+drift as the water warms, and without. Of NAB it is the files with known causes, thinned to 6000
+rows, of which the first 15 % train, with a window. Each boundary stays where it is, or follows
+batches of 16 rows, of which those that are outliers are marked once they are judged.
 """
 
 from __future__ import annotations

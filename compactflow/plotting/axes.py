@@ -32,7 +32,8 @@ def ink() -> str:
 def make_rows(detector: OneClassFlow, X: ArrayLike) -> NDArray[np.float64]:
     """Rows as an array ``(N, D)``: an array as it is, a data frame's columns checked by name.
 
-    An array has the features of the encoder, if the detector has one.
+    An array has the features of the encoder, if the detector has one, and behind them what rows
+    carry of their context.
 
     Raises:
         ValueError: If the rows do not go with the detector.
@@ -45,7 +46,7 @@ def make_rows(detector: OneClassFlow, X: ArrayLike) -> NDArray[np.float64]:
     rows: NDArray[np.float64] = check_array(
         X, dtype=np.float64, ensure_all_finite=gaps, input_name="X"
     )
-    dim = detector.ensemble_.dim
-    if rows.shape[1] != dim:
-        raise ValueError(f"X has {rows.shape[1]} features, but the detector has {dim}")
+    width = detector.ensemble_.width
+    if rows.shape[1] != width:
+        raise ValueError(f"X has {rows.shape[1]} features, but the detector has {width}")
     return rows

@@ -152,6 +152,11 @@ def _parts(latents: Array) -> list[slice]:
 
 def _check_two_features(detector: OneClassFlow) -> None:
     check_is_fitted(detector)
+    if detector.ensemble_.categories:
+        raise ValueError(
+            "detector judges rows given their context, so it has a boundary in each, and none to "
+            "be drawn in the plane; fit without context"
+        )
     if detector.ensemble_.dim != 2:
         raise ValueError(
             f"detector must have 2 features to be drawn in the plane, got {detector.ensemble_.dim}"

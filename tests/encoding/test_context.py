@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import compactflow
+from compactflow import plotting
 from compactflow.encoding.encoder import TableEncoder
 from compactflow.encoding.plain import of_plain, to_plain
 
@@ -158,3 +159,13 @@ def test_whole_numbers_of_a_context_that_repeat_are_groups():
         assert "category" not in encoder.describe()["at"]
     both = TableEncoder.fit(pd.DataFrame({"at": hour, "x": hour}), context=["at"])[0]
     assert "category" not in both.describe()["x"]
+
+
+def test_a_boundary_in_each_context_is_none_in_the_plane():
+    table = machines(60, 0)
+    small = {"max_steps": 1, "members": 1, "random_state": 0}
+    detector = compactflow.build(context=["machine"], **small).fit(table)
+    with pytest.raises(ValueError, match="given their context, so it has a boundary in each"):
+        plotting.plot_boundary(detector)
+    rows = detector.encoder_.transform(table)  # as a report has them, with the context behind
+    assert len(plotting.plot_scores(detector, rows).patches)
