@@ -27,7 +27,8 @@ _HALVINGS = 20
 _PILOT = 1024  # draws that show how far columns spread
 _CONTRACTED = 1.25  # by how much at most latents are drawn in or out for it
 _BISECTIONS = 6
-_DIGITS = 5  # of a standard deviation, to which reference rows are kept
+_DIGITS = 5  # of a standard deviation, in which values that repeat agree
+_ROUNDING = 2e-6  # of a standard deviation, to which reference rows are exact
 _MOST = 300  # digits that a number can be rounded to
 _TIED = 0.1  # the share of repeated values from which a column takes known ones only
 
@@ -271,10 +272,12 @@ def _repeated(rows: Tensor) -> tuple[Tensor, Tensor]:
     """The columns of ``(N, D)`` of which many values repeat, ``(K,)``, and these, ``(N, K)``."""
     found, known = [], [rows[:, :0]]
     for j, column in enumerate(rows.double().cpu().numpy().T):
-        unit = column.std()
+        unit, rounded = column.std(), column
         if unit > 0:
-            column = np.round(column, min(_DIGITS - int(np.ceil(np.log10(unit))), _MOST))
-        if len(np.unique(column)) < (1 - _TIED) * len(column):
+            rounded = np.round(column, min(_DIGITS - int(np.ceil(np.log10(unit))), _MOST))
+        if len(np.unique(rounded)) < (1 - _TIED) * len(column):
             found.append(j)
-            known.append(torch.from_numpy(column).to(rows)[:, None])
+            # A value of more digits stays as it is, as the score would tell it from a rounded one.
+            same = np.abs(rounded - column) <= _ROUNDING * unit
+            known.append(torch.from_numpy(np.where(same, rounded, column)).to(rows)[:, None])
     return torch.tensor(found, dtype=torch.long, device=rows.device), torch.cat(known, dim=1)

@@ -96,6 +96,8 @@ def test_known_values_are_without_what_single_precision_adds():
     assert tied.tolist() == [0, 2]
     assert known[:, 0].tolist() == [0, 1e-3, 1e-3, 2e-3, 2e-3]
     assert known[:, 1].tolist() == [0.3] * 5
+    thirds = torch.tensor([1, 1, 2, 2]).double()[:, None] / 3
+    assert torch.equal(_repeated(thirds)[1], thirds)
 
 
 def test_each_reference_row_serves_once_before_any_again():
