@@ -1,4 +1,4 @@
-"""Draws the pictures of concepts.md: ``python docs/concept_pictures.py``."""
+"""Draws the pictures of concepts.md and of plots: ``python docs/concept_pictures.py``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from sklearn.datasets import make_moons
 
 import compactflow
+from compactflow import plotting
 from compactflow.training.callbacks import Callback, TrainingState
 
 IMAGES = Path(__file__).parent / "images"
@@ -70,9 +71,30 @@ def _draw_levels(axes: Axes, detector: compactflow.OneClassFlow, rows: np.ndarra
     axes.set(xticks=[], yticks=[])
 
 
+def draw_plots(rows: np.ndarray) -> Figure:
+    """What `compactflow.plotting` draws."""
+    train, new = rows[:800], rows[800:]
+    outliers = np.random.default_rng(0).uniform((-1.6, -1.2), (2.6, 1.7), (60, 2))
+    detector = compactflow.build(random_state=0).fit(train)
+    figure = Figure(figsize=(9.6, 6), dpi=150, layout="constrained", facecolor="white")
+    axes = figure.subplots(2, 3).flat
+    labels = np.repeat([False, True], [len(new), len(outliers)])
+    plotting.plot_decision(detector, new, ax=axes[0])
+    plotting.plot_scores(detector, np.r_[new, outliers], axes[1], outlier=labels)
+    plotting.plot_calibration(detector, new, ax=axes[2])
+    plotting.plot_latent_pair(detector, new, ax=axes[3])
+    plotting.plot_latent_marginal(detector, new, ax=axes[4])
+    plotting.plot_counterfactual(detector.explain([[0.5, 1.6]]), row=0, ax=axes[5])
+    names = ("decision", "scores", "calibration", "latent_pair", "latent_marginal")
+    for ax, name in zip(axes, (*names, "counterfactual"), strict=True):
+        ax.set_title(f"plot_{name}", fontsize=10)
+    return figure
+
+
 def main() -> None:
     """Draw them all."""
     rows = make_moons(1200, noise=0.07, random_state=0)[0]
+    draw_plots(rows).savefig(IMAGES / "plots.png")
     draw_training(rows).savefig(IMAGES / "training.png")
     draw_boundaries(rows).savefig(IMAGES / "boundaries.png")
 

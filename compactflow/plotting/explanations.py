@@ -45,5 +45,5 @@ def plot_counterfactual(
     ax.set_yticks(places, labels, **style_of(explanation.features[j] for j in changed))
     ax.set(title=f"row {row}")
     ax.set(xlabel="off by (standard deviations of inliers)")
-    ax.invert_yaxis()
+    ax.set_ylim(max(len(changed), 4) - 0.5, -0.5)  # from the top; one bar alone stays a bar
     return ax
