@@ -12,6 +12,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import measured_timings
 from measured import Benchmark, Figures, Supports, read
 from measured_paper import Samples, Table1
 
@@ -45,6 +46,7 @@ def collect() -> tuple[Figures, dict[str, str]]:
         "pairs": table1.pairs(),
         "inside": table1.inside(),
         "samples": samples.table(),
+        "aims": measured_timings.table(measured_timings.read()),
     }
     return figures, tables
 

@@ -40,7 +40,9 @@ class Search:
         self._points = (points - self._origin).flatten(0, 1)
         known = self._points.float().view(points.shape)
         square, one = known.square().sum(dim=2, keepdim=True), known.new_ones(())
-        self._known = torch.cat([-2 * known, one.expand_as(square), square], dim=2).mT
+        # Side by side in memory for each number, in which order the product reads them.
+        known = torch.cat([-2 * known, one.expand_as(square), square], dim=2)
+        self._known = known.mT.contiguous()
         self._count, self._candidates = min(count, rows), min(count + _SPARE, rows)
         self._first = rows * torch.arange(members, device=points.device).view(-1, 1, 1)
         numbers = max(rows, self._candidates * points.shape[2])  # of one row and flow
