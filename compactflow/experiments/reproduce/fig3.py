@@ -50,9 +50,8 @@ def _figure(features: Features, examples: dict[str, dict[str, list[int]]]) -> Fi
     columns = len(_PARTS) * (_SHOWN + 1) - 1  # an empty one between two parts
     height = 0.52 * len(examples) + 0.4
     figure = Figure(figsize=(0.5 * columns + 1.2, height))
-    figure.set_layout_engine(
-        "constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0, rect=(0, 0, 1, 1 - 0.3 / height)
-    )
+    inner = (0.01, 0.01, 0.98, 0.98 - 0.3 / height)  # below the titles
+    figure.set_layout_engine("constrained", w_pad=0.01, h_pad=0.01, wspace=0, hspace=0, rect=inner)
     axes = figure.subplots(len(examples), columns, squeeze=False)
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[], frame_on=False)
