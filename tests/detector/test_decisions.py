@@ -148,13 +148,21 @@ def test_the_natural_boundary_of_a_normal_latent_holds_its_share():
         assert (detector.predict(new) == 1).mean() == pytest.approx(1 - alpha, abs=0.05)
 
 
-@pytest.mark.parametrize(("latent", "members"), [("ball", 1), ("cube", 2)])
+@pytest.mark.parametrize(
+    ("latent", "members"),
+    [
+        ({"latent": "ball"}, 1),
+        ({"latent": "cube"}, 2),
+        ({"latent": "affine", "latent_options": {"of": "ball", "scale": 2.0, "shift": 0.5}}, 2),
+        ({"latent": "product", "latent_options": {"parts": ["cube", "ball"]}}, 1),
+    ],
+)
 @pytest.mark.parametrize("options", [{}, {"score_by": "support"}, {"boundary": "natural"}])
 def test_the_sign_of_the_distance_is_the_decision(latent, members, options, scored, tmp_path):
     inliers, outliers = scored
     rows = np.concatenate([inliers[:200], outliers[:50]])
     detector = compactflow.build(
-        latent=latent, members=members, max_steps=2, random_state=0, **options
+        members=members, max_steps=2, random_state=0, **latent, **options
     ).fit(inliers[:200])
     detector.save(tmp_path / "model")
     loaded = compactflow.load(tmp_path / "model", device="cpu")
