@@ -15,7 +15,7 @@ from compactflow.columns import choose, names_of, select
 from compactflow.detector.screening import ENOUGH_ROWS, Ranges, screen
 from compactflow.detector.weights import check_weights
 from compactflow.encoding.encoder import TableEncoder
-from compactflow.encoding.frames import as_arrow, library_of
+from compactflow.encoding.frames import as_arrow, library_of, naming_cells
 from compactflow.encoding.inference import FEWEST_ROWS, is_plain
 from compactflow.encoding.parts import UnfitCellError
 from compactflow.encoding.windows import Windows
@@ -129,7 +129,8 @@ def _take_inliers(
             "categorical and context name columns of a table, of pandas, polars or Arrow, with at "
             f"least {FEWEST_ROWS} rows"
         )
-    data = validate_data(detector, X, dtype=np.float64, ensure_min_samples=2)
+    with naming_cells(X):
+        data = validate_data(detector, X, dtype=np.float64, ensure_min_samples=2)
     _check_size(data)
     screen(data, names_of(detector, data.shape[1]))
     return data, None, Ranges.of(data)
@@ -157,7 +158,8 @@ def take(detector: Any, X: ArrayLike) -> Array:  # noqa: ANN401
     X = select(X, getattr(detector, "feature_names_in_", None))
     encoder = detector.encoder_
     if encoder is None:
-        data: Array = _valid(detector, X)
+        with naming_cells(X):
+            data: Array = _valid(detector, X)
         _watch(detector, data)
         return data
     if library_of(X) is None:

@@ -19,6 +19,7 @@ _TIME = r"^([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?( ?[ap]m)?$"
 # What dates may look like, ISO's first. Of two that fit, the first is taken.
 _DAYS = ["%d.%m.%Y", "%Y/%m/%d", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%dT%H%M%S"]
 _DAYS += ["%d-%b-%Y", "%d %b %Y", "%b %d, %Y"]  # months by name, whole or short
+_DAYS += ["%d.%m.%y", "%d/%m/%y", "%m/%d/%y"]
 _CLOCKS = ["", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p"]
 FORMATS = ["iso", *(day + clock for clock in _CLOCKS for day in _DAYS)]
 
@@ -74,6 +75,8 @@ def to_moments(column: pa.Array, form: str) -> pa.TimestampArray:
         return column.cast(pa.timestamp("us"), safe=False)
     text = to_texts(column)
     if form != "iso":
+        if "%Y" in form:  # which would take 24 for the year 24
+            text = pc.if_else(pc.match_substring_regex(text, r"\d{4}"), text, None)
         return pc.strptime(text, form, "us", error_is_null=True)
     text = pc.replace_substring_regex(text, r" ?(Z|UTC|[+-]\d\d:?\d\d)$", "")
     text = pc.if_else(pc.match_substring_regex(text, _ISO), text, None)

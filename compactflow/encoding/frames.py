@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 
-__all__ = ["as_arrow", "as_frame", "cells_of", "library_of", "whole"]
+from compactflow.tables.cells import describe, to_numbers
+
+__all__ = ["as_arrow", "as_frame", "cells_of", "library_of", "naming_cells", "whole"]
 
 
 def library_of(X: Any) -> str | None:  # noqa: ANN401
@@ -57,6 +61,21 @@ def cells_of(table: pa.Table, name: str) -> pa.Array:
     """The cells of a column as one array, ``(N,)``, each with the value that it stands for."""
     column = whole(table, name)
     return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+@contextmanager
+def naming_cells(X: Any) -> Iterator[None]:  # noqa: ANN401
+    """Where values are refused, say which cell of a table is no finite number, if one is not."""
+    try:
+        yield
+    except ValueError:
+        table = None if library_of(X) is None else as_arrow(X)
+        for name in [] if table is None else table.column_names:
+            _, fault = to_numbers(whole(table, name), 1, ".")
+            if fault is not None:
+                what = describe({name: fault}, drop=False, decimal=".")
+                raise ValueError(f"X: {what}") from None
+        raise
 
 
 def as_frame(table: pa.Table, library: str) -> Any:  # noqa: ANN401

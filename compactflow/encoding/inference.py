@@ -127,7 +127,8 @@ def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str
         whole = pc.all(pc.match_substring_regex(known, r"^[+-]?\d+$")).as_py()
         return [Number(name=name, form="boolean" if boolean else "integer" if whole else "number")]
     for form in FORMATS:
-        if to_moments(known, form).null_count == 0:
+        # Most forms fail at the first cell, so that it is not asked of all.
+        if not any(to_moments(some, form).null_count for some in (known[:1], known)):
             return [Moment.of(name, column, form)]
     if to_times(known).null_count == 0:
         return [TimeOfDay(name=name)]
@@ -173,7 +174,7 @@ def _refuse_dressed_numbers(name: str, texts: pa.Array) -> None:
     """Refuse to leave out numbers because of signs around them, or between their thousands."""
     like = pc.fill_null(pc.match_substring_regex(texts, _DRESSED), False)
     dressed = pc.and_(like, pc.is_null(to_numbers(texts)))
-    if pc.mean(dressed).as_py() > _MIXED:
+    if pc.any(dressed).as_py() and pc.mean(like).as_py() > _MIXED:
         row = pc.index(dressed, True).as_py()
         what = (
             f"{reprlib.repr(texts[row].as_py())}; write plain numbers, such as 1234.5, leave out "

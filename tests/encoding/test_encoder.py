@@ -162,6 +162,8 @@ def test_numbers_with_signs_around_them_are_not_left_out_in_silence(form):
     with pytest.raises(ValueError, match=r"column 'x', row 1 is .* write plain numbers.*--drop x"):
         TableEncoder.fit(pa.table({"x": cells}))
     assert len(TableEncoder.fit(pa.table({"x": cells}), categorical=["x"])[0].parts) == 1
+    with pytest.raises(ValueError, match="write plain numbers"):  # beside plain ones
+        TableEncoder.fit(pa.table({"x": text([form.format(i) for i in range(20)] + [*range(20)])}))
     phones = pa.table({"x": text([f"555-01-{i}" for i in range(20)]), "y": range(20)})
     assert "left out" in TableEncoder.fit(phones)[0].describe()["x"]
 
@@ -170,6 +172,7 @@ def test_numbers_with_signs_around_them_are_not_left_out_in_silence(form):
     ("form", "taken"),
     [
         ("%d-%b-%Y", "date"),
+        ("%m/%d/%y", "date"),
         ("%B %d, %Y", "date"),
         ("%d %B %Y %I:%M %p", "date"),
         ("%Y-%m-%d %H:%M:%S.%f UTC", "date"),
@@ -182,7 +185,8 @@ def test_dates_and_times_with_words_are_dates_and_times(form, taken):
     encoder, codes = TableEncoder.fit(table)
     assert encoder.describe()["when"].startswith(taken)
     assert np.isfinite(encoder.features(codes)).all()
-    assert encoder.cells(codes)[0][1].as_py() is not None
+    if taken == "date":
+        assert encoder.cells(codes)[0][0].as_py().year == 2024
     if taken == "time of day":
         assert codes[:2, 0].tolist() == [11.5 * 3600, 18.5 * 3600]
 
@@ -192,9 +196,22 @@ def test_numbers_that_no_integer_holds_are_numbers_and_rows_are_counted_as_given
     small = {"max_steps": 1, "members": 1, "random_state": 0}
     detector = compactflow.build(**small).fit(table)
     assert np.isfinite(detector.signed_distance(table)).all()
+    assert detector.sample(3, random_state=0)["id"].astype(float).tolist() == [1e25] * 3
     table = pd.DataFrame({"x": [*range(59), np.inf], "shop": ["a", "b"] * 30})
     with pytest.raises(ValueError, match="column 'x', row 60 is inf"):
         compactflow.build(**small).fit(table, [-1] * 9 + [1] * 51)
+
+
+@pytest.mark.parametrize("cell", [None, np.inf, "12 kg"])
+def test_a_cell_that_is_no_number_is_named_where_training_had_only_numbers(cell):
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 2)), columns=["a", "b"])
+    detector = compactflow.build(max_steps=1, members=1, random_state=0).fit(table)
+    with pytest.raises(ValueError, match="X: column 'b', row 3 is inf"):
+        compactflow.build(max_steps=1).fit(table.replace({"b": {table["b"][2]: np.inf}}))
+    table["b"] = table["b"].astype(object)
+    table.loc[6, "b"] = cell
+    with pytest.raises(ValueError, match=r"X: column 'b', row 7 is .*not a finite number"):
+        detector.predict(table)
 
 
 def test_rows_that_are_all_one_are_inliers():

@@ -16,6 +16,8 @@ __all__ = ["Number"]
 
 Array = NDArray[np.float64]
 
+_LARGEST = 2.0**62  # beyond which a whole number is none of 64 bits, up to rounding
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +65,9 @@ class Number(Part):
         gaps = np.isnan(codes)
         if self.form == "boolean":
             return pa.array(codes >= 0.5, mask=gaps)
-        if self.form == "number":
-            return pa.array(codes, mask=gaps)
         whole = codes if self.form == "integer" else codes * 1e6
+        if self.form == "number" or (np.abs(whole[~gaps]) > _LARGEST).any():
+            return pa.array(codes, mask=gaps)
         numbers = pa.array(np.where(gaps, 0, whole).round().astype(np.int64), mask=gaps)
         return numbers if self.form == "integer" else numbers.cast(pa.duration("us"))
 
