@@ -159,6 +159,7 @@ def test_the_site_builds_is_whole_and_loads_nothing_from_elsewhere(tmp_path):
     check_loads(site)
     check_names(site)
     check_search(site)
+    check_types(site)
 
 
 def check_loads(site):
@@ -192,6 +193,16 @@ def check_search(site):
     for word in ("TrainingDivergedWarning", "onnx", "missing", "docker", "tuning", "citation"):
         assert word.lower() in found
     assert "<!--" not in found
+
+
+def check_types(site):
+    """Each attribute in the reference has a type."""
+    for page in (site / "api").glob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        for listed in re.findall(r"Attributes:</span>\s*</p>\s*<ul>(.*?)</ul>", text, re.DOTALL):
+            for line in re.findall(r"<li[^>]*>(.*?)</li>", listed, re.DOTALL):
+                words = re.sub(r"<[^>]+>", "", line).split()
+                assert words[1].startswith("("), f"{page.name}: {words[0]} has no type"
 
 
 def test_the_page_of_messages_has_every_public_warning_and_error():

@@ -71,7 +71,7 @@ class Following:
         some = np.linspace(0, len(known) - 1, min(rows, len(known))).round().astype(int)
         order = np.random.default_rng(0).permutation(some)
         self._last = deque(known[order].tolist(), maxlen=rows)
-        self.shift = 0.0
+        self.shift: float = 0.0
 
     def add(self, X: ArrayLike, outlier: ArrayLike | None = None) -> Array:
         """Judge rows, and let the boundary follow them.
