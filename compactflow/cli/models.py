@@ -11,7 +11,7 @@ import typer
 
 from compactflow.cli.app import app
 from compactflow.cli.engines import drawn_elsewhere, needing_a_library
-from compactflow.cli.inputs import in_file, read_training
+from compactflow.cli.inputs import Training, in_file, read_training
 from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
     AsJson,
@@ -114,21 +114,18 @@ def fit(
     and rows are drawn, first layers fitted and held-out rows scored elsewhere, to the same model.
     """
     check_out(out, force=force, inputs=[train])
-    labels, windows = Labels.of(label, outlier), _windows(window, by, time)
-    if windows and engine is not None:
-        raise ValueError("--engine draws rows by chance, and --window needs all; leave out one")
+    labels, windows = Labels.of(label, outlier), _windows(window, by, time, engine)
     from compactflow import tables
     from compactflow.workers import find_workers
 
-    dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
     workers = None if engine is None else find_workers(engine)
     with drawn_elsewhere(workers, train, max_rows, seed) as source:
-        table, outliers, weights = read_training(
+        rows = read_training(
             source,
             [*(id or []), *(drop or [])],
             labels,
             weight,
-            dialect,
+            tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header),
             cells=bool(categorical or context or windows),
             most=sys.maxsize if windows else max_rows,  # whose rows follow each other
             seed=seed,
@@ -156,12 +153,7 @@ def fit(
         "verbose": not (quiet or as_json),
     }
     detector = build(**{name: value for name, value in given.items() if value is not None})
-    y = 1 - 2 * outliers.astype(int)
-    with needing_a_library(), in_file(str(train)):
-        detector.fit(table, y, sample_weight=weights, checkpoint=checkpoint, engine=workers)
-    detector.save(out)
-    summary = _summarise_fit(detector, table.filter(~outliers), train, out)
-    summary |= _summarise_known(detector, table.filter(outliers))
+    summary = _fit_and_save(detector, train, rows, out, checkpoint=checkpoint, engine=workers)
     if as_json:
         print_json(summary)
     elif not quiet:
@@ -204,7 +196,27 @@ def set_boundary(
         _print_boundary(summary)
 
 
-def _windows(size: int | None, by: str | None, time: str | None) -> dict[str, Any] | None:
+def _fit_and_save(
+    detector: OneClassFlow,
+    train: Path,
+    rows: Training,
+    out: Path,
+    **how: Any,  # noqa: ANN401
+) -> dict[str, Any]:
+    table, outliers, weights = rows
+    y = 1 - 2 * outliers.astype(int)
+    with needing_a_library(), in_file(str(train)):
+        detector.fit(table, y, sample_weight=weights, **how)
+    detector.save(out)
+    summary = _summarise_fit(detector, table.filter(~outliers), train, out)
+    return summary | _summarise_known(detector, table.filter(outliers))
+
+
+def _windows(
+    size: int | None, by: str | None, time: str | None, engine: str | None
+) -> dict[str, Any] | None:
+    if size is not None and engine is not None:
+        raise ValueError("--engine draws rows by chance, and --window needs all; leave out one")
     if size is not None:
         return {"size": size, "by": by, "time": time}
     if by or time:

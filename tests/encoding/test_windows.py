@@ -7,6 +7,7 @@ import pytest
 
 import compactflow
 from compactflow import windows
+from compactflow.encoding.windows import Windows
 
 
 def test_the_past_is_that_of_the_same_machine():
@@ -26,6 +27,22 @@ def test_the_past_is_that_of_the_same_machine():
     np.testing.assert_allclose(seen["heat spread of 5"], spread.sort_index(), atol=1e-12)
     assert seen["mode"].tolist() == ["on"] * 60
     assert "pump" not in seen
+
+
+def test_rows_apart_share_no_window_and_blocks_are_stretches_of_one_series():
+    rng = np.random.default_rng(0)
+    when, pump = rng.permutation(80), rng.permutation(np.repeat(["a", "b"], 40))
+    table, course = pa.table({"pump": pump, "when": when}), Windows(size=4, by="pump", time="when")
+    place = np.array([(when[pump == p] < t).sum() for p, t in zip(pump, when, strict=True)])
+    rows = course.apart(table)
+    assert (np.diff(when[rows]) > 0).all()
+    assert sorted(place[rows]) == sorted([*range(3, 40, 4)] * 2)  # windows that are full
+    blocks = course.blocks(table)
+    for block in np.unique(blocks):
+        own = blocks == block
+        assert len(set(pump[own])) == 1
+        # Of 80 rows a 16th: two windows would be too much.
+        assert np.ptp(place[own]) + 1 == own.sum() == 5
 
 
 def test_a_sensor_that_sticks_is_found_by_its_course_only():
