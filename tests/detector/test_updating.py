@@ -25,6 +25,8 @@ def test_later_inliers_are_inside_and_earlier_ones_stay():
     assert (detector.predict(rows(300, 0.0, seed=3)) == 1).mean() > 0.85
     assert (detector.predict(rows(300, -9.0, seed=4)) == -1).all()
     np.testing.assert_array_equal(detector.transform(new), trained)  # the flows stay
+    columns = detector.ensemble_.scores[0].columns
+    assert (columns.rows * columns.unit + columns.centre > 5).any(dim=0).all()  # one by one, too
     assert len(detector.calibration_.scores) == 40 + 40
 
 
