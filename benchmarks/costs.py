@@ -1,15 +1,17 @@
-"""The constants of `docs/scale.md`: ``python -m benchmarks.costs rows`` and ``... fit ENGINE``.
+"""The constants of `docs/scale.md`: ``python -m benchmarks.costs rows``, ``fit`` or ``memory``.
 
 ``rows``: what the default takes to score a row of 32 columns, by torch and by ``onnxruntime`` in
 turn, as processor time of one thread, and what a row takes on disk. ``fit``: how long a fit takes
-on two workers and on one, by the clock, in turn, the best of each; ENGINE is ``ray`` or
-``processes``. Prints JSON.
+on two workers and on one, by the clock, in turn, the best of each; behind it stands ``ray`` or
+``processes``. ``memory``: what the commands fit and score take at most for a Parquet file of as
+many rows as stand behind it, with 10 columns. Prints a line of JSON.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +35,7 @@ from compactflow.workers import Result, Shared, Task, Workers, find_workers
 _DIM, _FACTORS = 32, 8
 _TRAIN, _SCORED, _RUNS = 20_000, 4096, 5
 _FIT, _REPEATS = 100_000, 2
+_BLOCK, _NARROW = 100_000, 10  # rows and columns of a row group
 
 
 def draw(rows: int, seed: int) -> NDArray[np.float64]:
@@ -142,10 +145,47 @@ def fit(engine: str) -> dict[str, Any]:
     }
 
 
+def memory(count: str) -> dict[str, Any]:
+    """What the command line takes for a file of so many rows, with a small model."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, model, out = (
+            Path(folder, name) for name in ("rows.parquet", "model", "out.parquet")
+        )
+        first = table(draw(_BLOCK, 0)[:, :_NARROW])
+        with pq.ParquetWriter(file, first.schema) as writer:
+            for block in range(int(count) // _BLOCK):
+                writer.write_table(table(draw(_BLOCK, block)[:, :_NARROW]))
+        small = ["--members", "1", "--max-steps", "20"]
+        fitted = _run("fit", file, "--out", model, "--max-rows", "200000", *small)
+        scored = _run("score", model, file, "--out", out)
+        return {
+            "rows": int(count),
+            "file_mb": file.stat().st_size / 1e6,
+            "fit": fitted,
+            "score": scored,
+        }
+
+
+def _run(*arguments: str | Path) -> dict[str, float]:
+    """Memory at most and times of a command of compactflow."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "compactflow", *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(command)} failed")
+    return {
+        "mib": used.ru_maxrss / 1024,
+        "processor_s": used.ru_utime + used.ru_stime,
+        "wall_s": time.perf_counter() - start,
+    }
+
+
 def main(what: str, *arguments: str) -> None:
     """Measure and print."""
-    found = {"rows": rows, "fit": fit}[what](*arguments)  # type: ignore[operator]
-    print(json.dumps(found, indent=1))
+    parts: dict[str, Callable[..., dict[str, Any]]] = {"rows": rows, "fit": fit, "memory": memory}
+    found = parts[what](*arguments)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

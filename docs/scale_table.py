@@ -1,7 +1,8 @@
 """Writes the tables of scale.md from what was measured: ``python docs/scale_table.py``.
 
 `tables/scale-rows.json` is what ``python -m benchmarks.costs rows`` printed, and
-`tables/scale-simulation.jsonl` what ``python -m benchmarks.scale ray 100000000`` did.
+`tables/scale-simulation.jsonl` what ``python -m benchmarks.scale ray 100000000`` did. A line of
+`tables/scale-memory.jsonl` is what ``python -m benchmarks.costs memory ROWS`` printed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 FOLDER = Path(__file__).parent
 PAGE = FOLDER / "scale.md"
+_RUN = ("fit", "score")
 
 
 def constants(told: dict[str, Any]) -> str:
@@ -59,17 +61,35 @@ def simulation(told: list[dict[str, Any]]) -> str:
     return head + "|---" * 7 + "|\n" + "".join(lines)
 
 
+def memory(told: list[dict[str, Any]]) -> str:
+    """What the commands fit and score take for files of more and more rows."""
+    head = "| rows in the file | file | fit: memory at most, processor time | score: likewise |\n"
+    lines = []
+    for line in told:
+        each = [f"{line[name]['mib']:.0f} MiB, {line[name]['processor_s']:.0f} s" for name in _RUN]
+        lines.append(f"| {line['rows']:,} | {line['file_mb']:.0f} MB | {' | '.join(each)} |\n")
+    return head + "|---" * 4 + "|\n" + "".join(lines)
+
+
 def render(page: str) -> str:
     """The page with the present tables."""
     rows = json.loads((FOLDER / "tables" / "scale-rows.json").read_text(encoding="utf-8"))
-    lines = (FOLDER / "tables" / "scale-simulation.jsonl").read_text(encoding="utf-8")
-    found = [json.loads(line) for line in lines.splitlines()]
-    tables = {"constants": constants(rows), "plan": plan(rows), "simulation": simulation(found)}
+    tables = {
+        "constants": constants(rows),
+        "plan": plan(rows),
+        "simulation": simulation(_lines("scale-simulation.jsonl")),
+        "memory": memory(_lines("scale-memory.jsonl")),
+    }
     for name, table in tables.items():
         start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->\n"
         before, _, rest = page.partition(start)
         page = before + start + table + end + rest.partition(end)[2]
     return page
+
+
+def _lines(name: str) -> list[dict[str, Any]]:
+    lines = (FOLDER / "tables" / name).read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines]
 
 
 if __name__ == "__main__":
