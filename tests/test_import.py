@@ -40,6 +40,7 @@ def test_light_work_imports_nothing_heavy(code):
     assert heavy_modules_after(code) == []
 
 
+@pytest.mark.slow
 def test_a_detector_imports_what_it_always_needs():
     loaded = heavy_modules_after("import compactflow; compactflow.build('coupling', 'cube')")
     assert set(loaded) == {"torch", "numpy", "scipy", "sklearn"}

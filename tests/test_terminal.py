@@ -88,6 +88,7 @@ def test_every_long_command_shows_progress(tmp_path, monkeypatch, capsys):
     assert "benchmark: 1 of 1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_fault_of_the_program_cannot_steer_the_terminal(tmp_path):
     program = (
         "import sys; from compactflow.cli import main, scores\n"

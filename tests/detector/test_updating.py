@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import compactflow
+from compactflow.detector.updating import update
 
 pytestmark = pytest.mark.filterwarnings("ignore::compactflow.detector.screening.OutOfRangeWarning")
 
@@ -20,6 +21,9 @@ def test_later_inliers_are_inside_and_earlier_ones_stay():
     new = rows(400, 6.0, seed=1)
     assert (detector.predict(new) == -1).all()
     trained = detector.transform(new)
+    before = detector.signed_distance(new)
+    update(detector.ensemble_, detector.calibration_, new)  # which leaves what it is given
+    np.testing.assert_array_equal(detector.signed_distance(new), before)
     assert detector.partial_fit(rows(300, 6.0, seed=2)) is detector
     assert (detector.predict(new) == 1).mean() == pytest.approx(0.95, abs=0.06)
     assert (detector.predict(rows(300, 0.0, seed=3)) == 1).mean() > 0.85

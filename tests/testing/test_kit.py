@@ -45,7 +45,7 @@ def test_built_in_pulls_conform(name, latent):
     assert not not_passed(testing.check_pull(name, latent=latent))
 
 
-@testing.parametrize("latent", "gaussian", options={"alpha": 0.02})
+@testing.parametrize("pull", "lp", options={"p": 3.0})
 def test_parametrize_makes_one_test_per_check(check):
     check()
 
@@ -118,7 +118,7 @@ def test_unknown_kinds_and_names_are_refused():
 
 def test_checks_leave_the_random_state():
     before = torch.get_rng_state()
-    testing.check_pull("barrier")
+    testing.check_pull("max-abs")
     assert torch.equal(torch.get_rng_state(), before)
 
 

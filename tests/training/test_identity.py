@@ -152,6 +152,7 @@ print(describe(object()), describe(open))
 """
 
 
+@pytest.mark.slow
 def test_texts_are_the_same_in_any_process():
     outs = [
         subprocess.run(
