@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import compactflow
 from compactflow.backbones.coupling import Coupling
 from compactflow.backbones.stacking import stack_modules
+from compactflow.flows.univariate import Univariate, side_by_side
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -88,10 +89,11 @@ def test_threads_share_the_chunks_in_order(ensemble, threads):
 class Calls(TorchDispatchMode):
     def __init__(self):
         super().__init__()
-        self.count = 0
+        self.count, self.searches = 0, 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         self.count += 1
+        self.searches += func.overloadpacket.__name__ == "searchsorted"
         return func(*args, **(kwargs or {}))
 
 
@@ -115,3 +117,14 @@ def test_a_single_row_takes_few_calls(ensemble):
     assert (
         counted.count <= 11 * 2 + 70 + 70
     )  # a block, the two searches, and the terms of the score
+
+
+@pytest.mark.parametrize(("rows", "searches", "calls"), [(1, 1, 50), (256, 0, 100)])
+def test_many_values_of_columns_are_sought_side_by_side(rows, searches, calls):
+    columns = Univariate(16, 4096)
+    columns.fit(torch.randn(4096, 16))
+    score, x = side_by_side([columns]), torch.randn(rows, 16)
+    with Calls() as counted:
+        score(x)
+    assert counted.searches == searches
+    assert counted.count <= calls
