@@ -116,7 +116,7 @@ def _draw_data(ax: Axes, data: Array, shot: Snapshot) -> None:
     ax.plot(
         grid,
         shot.density,
-        color="tab:green",
+        color="black",
         label="the uniform distribution, and above mapped back",
     )
     ax.set_xlim(-_EDGE, _EDGE)
@@ -124,7 +124,7 @@ def _draw_data(ax: Axes, data: Array, shot: Snapshot) -> None:
 
 def _draw_latents(ax: Axes, shot: Snapshot) -> None:
     density, edges = _histogram(ax, shot.latents)
-    ax.plot([-_EDGE, -1, -1, 1, 1, _EDGE], [0, 0, 0.5, 0.5, 0, 0], color="tab:green")
+    ax.plot([-_EDGE, -1, -1, 1, 1, _EDGE], [0, 0, 0.5, 0.5, 0, 0], color="black")
     # The loss moves T at u by -q(u) f'(u) for the data and p(u) f'(u) for decoded samples.
     centres = ((edges[1:] + edges[:-1]) / 2)[::2]
     outward = np.sign(centres)
