@@ -145,6 +145,8 @@ def test_the_level_of_a_group_is_in_its_signed_distance(tmp_path):
     moved = detector.recalibrate(warmer).ensemble_.contexts
     assert torch.equal(contexts.own, before)
     assert not torch.allclose(moved.own, before, atol=0.1)
+    again = detector.recalibrate(warmer).ensemble_.contexts  # whatever was matched before
+    torch.testing.assert_close(again.own, moved.own)
 
 
 def test_whole_numbers_of_a_context_that_repeat_are_groups():
