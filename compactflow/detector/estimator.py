@@ -237,15 +237,13 @@ class OneClassFlow(EnsembleDetector):
             groups: To which patient, machine or day each row belongs, ``(N,)``, numbers or text.
                 Rows of a group are alike, so they are held out together: the boundary and
                 p-values then are for rows of new groups.
-            checkpoint: A folder to keep the state of training in. A fit that was killed goes on
-                from it, when called again with the same data and arguments, and on the CPU ends
-                with the same weights bit for bit. The file stays there.
+            checkpoint: A folder to keep the state of training in. A killed fit goes on from it when
+                called again with the same data and arguments, on the CPU to the same weights.
             callbacks: What looks on while the flows train, such as
                 `compactflow.training.callbacks.TensorBoard`.
-            engine: What runs elsewhere all that grows with the rows, flow by flow: the fit of the
-                first layers and the scores of held-out rows. A name, ``"ray"``, ``"spark"`` or a
-                plugin's, a class or an instance. By default this process does it, and the
-                same seed gives the same detector either way.
+            engine: What runs elsewhere the fit of the first layers and the scores of held-out
+                rows, flow by flow. A name, ``"ray"``, ``"spark"`` or a plugin's, a class or an
+                instance. By default this process does it. The detector is the same either way.
 
         Returns:
             The fitted detector.
