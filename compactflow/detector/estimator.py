@@ -237,8 +237,8 @@ class OneClassFlow(EnsembleDetector):
             groups: To which patient, machine or day each row belongs, ``(N,)``, numbers or text.
                 Rows of a group are alike, so they are held out together: the boundary and
                 p-values then are for rows of new groups.
-            checkpoint: A folder to keep the state of training in. A killed fit goes on from it when
-                called again with the same data and arguments, on the CPU to the same weights.
+            checkpoint: A folder to keep the state of training in. A killed fit goes on from it
+                when called again with the same data and arguments, on the CPU to the same weights.
             callbacks: What looks on while the flows train, such as
                 `compactflow.training.callbacks.TensorBoard`.
             engine: What runs elsewhere the fit of the first layers and the scores of held-out
