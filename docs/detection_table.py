@@ -1,8 +1,9 @@
 """Writes what benchmarks measured as CSV, and the picture of what a fit costs.
 
-``python docs/detection_table.py SEEDS LONG [SUPPORTS]``: the journals of a benchmark of several
-seeds, of one with more peers, and of one of the presets that supports.md compares. Then
-``python docs/figures.py`` writes the pages.
+``python docs/detection_table.py detection=JOURNAL ...``: the file in `tables/` and the journal that
+it is made of; ``detection`` of several seeds, ``detection-peers`` of more peers, ``detection-deep``
+of networks, and ``supports`` of the presets that supports.md compares. Then ``python
+docs/figures.py`` writes the pages.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from compactflow.experiments.benchmark.ranking import rank
 from compactflow.experiments.rows import Row, write_csv
 
 FOLDER = Path(__file__).parent
-_NAMES = ("detection", "detection-peers", "supports")
 
 
 def read(journal: Path) -> list[Row]:
@@ -54,7 +54,8 @@ def write(rows: Sequence[Row], path: Path) -> None:
 
 def main() -> None:
     """Write them all."""
-    for name, journal in zip(_NAMES, sys.argv[1:], strict=False):
+    for part in sys.argv[1:]:
+        name, journal = part.split("=")
         rows = read(Path(journal))
         if name != "supports":
             rows = drop_incomplete(rows)

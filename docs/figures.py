@@ -31,15 +31,17 @@ def collect() -> tuple[Figures, dict[str, str]]:
     """All figures, and all tables."""
     seeds = Benchmark("seeds", read("tables/detection.csv"))
     peers = Benchmark("peers", read("tables/detection-peers.csv"))
+    deep = Benchmark("deep", read("tables/detection-deep.csv"))
     supports = Supports(read("tables/supports.csv"), peers.rows)
     table1 = Table1(read("reproduction-table1.csv"))
     samples = Samples(read("tables/samples.csv"))
     figures: Figures = {}
-    for part in (seeds, peers, supports, table1, samples):
+    for part in (seeds, peers, deep, supports, table1, samples):
         figures |= part.figures()
     tables = {
         "detection": seeds.table(),
         "detection-peers": peers.table(),
+        "detection-deep": deep.table(),
         "losses": seeds.losses(),
         "supports": supports.table(),
         "table1": table1.table(),

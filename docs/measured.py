@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,10 @@ class Benchmark:
 
     def table(self) -> str:
         """A line for each detector."""
+        counts = Counter(folder for folder, _ in {(row["folder"], row["set"]) for row in self.rows})
         head = (
-            *("detector", "60 of OddBench", "25 of ADBench", "all", "mean rank"),
-            *("better / worse on", "p", "median fit, s"),
+            *("detector", f"{counts['oddbench']} of OddBench", f"{counts['adbench']} of ADBench"),
+            *("all", "mean rank", "better / worse on", "p", "median fit, s"),
         )
         return table(head, map(self._cells, self.ranking.lines))
 
