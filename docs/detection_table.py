@@ -1,9 +1,9 @@
 """Writes what benchmarks measured as CSV, and the picture of what a fit costs.
 
-``python docs/detection_table.py detection=JOURNAL ...``: the file in `tables/` and the journal that
-it is made of; ``detection`` of several seeds, ``detection-peers`` of more peers, ``detection-deep``
-of networks, and ``supports`` of the presets that supports.md compares. Then ``python
-docs/figures.py`` writes the pages.
+``python docs/detection_table.py detection=JOURNAL ...``: the file in `tables/` and the journal
+that it is made of; ``detection`` of several seeds, ``detection-peers`` of more peers,
+``detection-deep`` of networks, and ``supports`` of the presets that supports.md compares. Then
+``python docs/figures.py`` writes the pages.
 """
 
 from __future__ import annotations

@@ -90,7 +90,8 @@ class Benchmark:
 
     def table(self) -> str:
         """A line for each detector."""
-        counts = Counter(folder for folder, _ in {(row["folder"], row["set"]) for row in self.rows})
+        sets = {(row["folder"], row["set"]) for row in self.rows}
+        counts = Counter(folder for folder, _ in sets)
         head = (
             *("detector", f"{counts['oddbench']} of OddBench", f"{counts['adbench']} of ADBench"),
             *("all", "mean rank", "better / worse on", "p", "median fit, s"),
