@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -20,7 +21,7 @@ def _shorten(value: float) -> str:
 
 
 class Table1:
-    """AUROC of one class against the rest, in per cent.
+    """AUROC of one class against the rest, in per cent, by the mean of the seeds.
 
     Args:
         rows: Of its file.
@@ -28,11 +29,14 @@ class Table1:
 
     def __init__(self, rows: Sequence[Row]) -> None:
         self.classes = list(dict.fromkeys(row["class"] for row in rows))
-        self.rows = {(row["detector"], row["class"]): row for row in rows}
+        self.rows = defaultdict(list)
+        for row in rows:
+            self.rows[row["detector"], row["class"]].append(row)
         self.detectors = list(dict.fromkeys(row["detector"] for row in rows))
 
     def _percent(self, detector: str, column: str = "auroc") -> Array:
-        return 100 * np.array([self.rows[detector, name][column] for name in self.classes])
+        seeds = [self.rows[detector, name] for name in self.classes]
+        return 100 * np.array([np.mean([row[column] for row in rows]) for rows in seeds])
 
     def table(self) -> str:
         """A line for each detector, of the paper's too that were not run."""

@@ -123,7 +123,7 @@ def _figure(rows: Sequence[Row], dims: Sequence[int]) -> Figure:
     for (latent, (dim, push)), ax in zip(
         itertools.product(_LATENTS, columns), axes.flat, strict=True
     ):
-        for pull, colour in zip(_PULLS, _COLOURS, strict=True):
+        for pull, colour in zip(_PULLS, _COLOURS, strict=False):
             steps, energies = zip(*_curve(rows, latent, pull, push, dim), strict=True)
             ax.plot(steps[1:], energies[1:], label=pull, color=colour)
         ax.axhline(0, color="0.6", linestyle=":")

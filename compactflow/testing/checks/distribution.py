@@ -27,7 +27,7 @@ _check = collect(CHECKS)
 
 _BATCHES = 100
 _INSIDE = 0.9  # share of samples; a support that holds a level of its mass leaves some outside
-_POINTS = 100_000  # with weights, to integrate over
+_POINTS = 200_000  # with weights, to integrate over
 _CENTRES = 30  # samples around which half of them lie
 _SHARE = 0.1  # of the samples that are about as near to a centre as they
 _CHANCE = 10  # what the energy distance of n samples to n others of their law stays below, times n

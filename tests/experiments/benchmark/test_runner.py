@@ -63,7 +63,7 @@ def test_variants_run_by_name_only_and_differ_from_the_default(data):
         options = variant.keywords | {"max_steps": 4 if name == "half the steps" else 3}
         assert name not in runner._choose(None)[0]
         assert runner._choose([name])[0] == [name]
-        assert np.abs(detectors.fit_ours(train, 0, **options).score(test) - scores).max() > 1e-6
+        assert np.abs(detectors.fit_ours(train, 0, **options).score(test) - scores).max() > 1e-8
 
 
 def test_sets_and_detectors_are_chosen_by_name(data, out):
