@@ -1,6 +1,7 @@
 """Columns of wide tables that share a unit."""
 
 import numpy as np
+import pytest
 import torch
 
 from compactflow.preprocessing.marginal import Marginal
@@ -32,12 +33,14 @@ def test_few_columns_and_columns_of_other_kinds_are_standardised():
         np.testing.assert_allclose(spreads(X), 1, rtol=0.01)
 
 
-def test_a_wild_value_does_not_drown_the_other_columns():
+@pytest.mark.parametrize(("rows", "value"), [(slice(7, 8), 1e12), (slice(None, None, 30), 1e5)])
+def test_wild_values_do_not_drown_the_other_columns(rows, value):
     X = ALIKE.copy()
-    X[7, 3] = 1e12
+    X[rows, 3] = value
     others = np.arange(64) != 3
     found = spreads(X)[others]
     assert (found > spreads(ALIKE)[others] / 4).all()
+    np.testing.assert_allclose(found / found[0], spreads(ALIKE)[others] / spreads(ALIKE)[0])
 
 
 def test_a_constant_column_counts_in_the_unit_of_the_others():
@@ -50,6 +53,17 @@ def test_a_constant_column_counts_in_the_unit_of_the_others():
     x[2, 40] += 1.0
     moved = (layer(x) - layer(x)[0]).norm(dim=1)
     assert 0.2 < moved[1] / moved[2] < 5
+
+
+def test_a_step_beyond_the_data_is_as_long_as_one_inside():
+    layer = Marginal(64)
+    layer.fit(ALIKE, member=2)
+    for j in (0, 40, 63):
+        edge, step = ALIKE[:, j].max(), 1e-3 * ALIKE[:, j].std()
+        x = torch.from_numpy(ALIKE[:1].repeat(4, axis=0))
+        x[:, j] = torch.tensor([edge, edge + step, 0.0, step])
+        y = layer(x)
+        np.testing.assert_allclose((y[1] - y[0]).norm(), (y[3] - y[2]).norm(), rtol=0.5)
 
 
 def test_alike_columns_round_trip():
