@@ -82,6 +82,14 @@ def test_p_values_stay_valid_with_gaps(detector):
         assert (p <= level).mean() <= beta(below, held_out + 1 - below).ppf(0.99)
 
 
+def test_rows_with_rare_values_are_outside_as_often_as_promised():
+    rng, shares = np.random.default_rng(0), 1 / np.arange(1, 31)
+    codes = rng.choice([f"c{k}" for k in range(30)], 2500, p=shares / shares.sum())
+    table = pd.DataFrame({"code": codes, "x": rng.normal(size=2500)})
+    detector = compactflow.build(**SMALL).fit(table[:500])
+    assert (detector.predict(table[500:]) == -1).mean() < 0.1
+
+
 def test_a_table_of_numbers_scores_as_its_array():
     X = np.random.default_rng(0).normal(size=(60, 3))
     frame = pd.DataFrame(X, columns=list("abc"))

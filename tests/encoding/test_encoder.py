@@ -103,6 +103,14 @@ def test_rare_and_unseen_values_differ_and_a_row_does_not_tell_its_own():
     np.testing.assert_array_equal(own[-1], new[-1])  # the only "d" is a value never seen before
 
 
+def test_a_new_value_is_as_rare_as_that_of_some_row_of_training():
+    values = ["a"] * 40 + ["b"] * 4 + ["c"] * 2
+    encoder, codes = TableEncoder.fit(pa.table({"x": values}))
+    new = encoder.transform(pa.table({"x": ["b", "c"]}))[:, -1]
+    own = encoder.features(codes, own=True)[40:, -1]
+    assert [np.isclose(own[:4], new[0]).sum(), np.isclose(own[4:], new[1]).sum()] == [2, 1]
+
+
 def test_gaps_count_only_where_they_depend_on_something():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 400))

@@ -83,7 +83,8 @@ class Part(ABC):
         Args:
             codes: The codes.
             own: Whether these are the rows that the part was fitted on. Then a row counts for
-                nothing in its own features, so that it looks as a new row would.
+                nothing in its own features, or half of the rows do, so that they look as new rows
+                would.
         """
         return codes[:, None]
 

@@ -32,6 +32,10 @@ class Category(Part):
     value, and else the logarithm of how many times rarer than the rarest common one it is. The
     counts are shrunken by a half, so that a value which training did not have is the rarest.
 
+    Of a value that n rows of training have, each of these knows n - 1 others, and a new row n.
+    What compares column by column would find n nowhere in training, so every second row of a value
+    counts itself.
+
     Attributes:
         levels: The values, the most common first.
         counts: How often each was there.
@@ -84,7 +88,8 @@ class Category(Part):
         gaps, counts = np.isnan(codes), np.array([*self.counts, 0.0])
         places = np.where(gaps, 0, codes).astype(np.int64)
         least = counts[max(self.common, 1) - 1]
-        rarity = np.log((least + 0.5) / ((counts[places] - own).clip(min=0) + 0.5))
+        seen = counts[places] - (own & (_turns(places) % 2 == 0))
+        rarity = np.log((least + 0.5) / (seen.clip(min=0) + 0.5))
         rarity[places < self.common] = 0.0
         shown = self.common if self.common > 2 else min(self.common, 1)
         features = np.column_stack([places[:, None] == np.arange(shown), rarity])
@@ -104,6 +109,14 @@ class Category(Part):
         rare = len(self.levels) - self.common
         what = "words among numbers" if self.words else "category"
         return f"{what}: {len(self.levels)} values" + (f", {rare} of them rare" * (rare > 0))
+
+
+def _turns(places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many rows before each row have the same value, ``(N,)``."""
+    order = places.argsort(kind="stable")
+    turns = np.empty_like(places)
+    turns[order] = np.arange(len(places)) - np.searchsorted(places[order], places[order])
+    return turns
 
 
 def _values(column: pa.Array, words: bool) -> pa.LargeStringArray:
