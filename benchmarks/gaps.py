@@ -1,14 +1,15 @@
-"""AUROC with cells missing at random: ``python -m benchmarks.gaps FOLDER SET ...``.
+"""AUROC with cells missing at random: ``python -m benchmarks.gaps FOLDER > docs/tables/gaps.csv``.
 
 Trains on half of the inliers and tests on all other rows, gaps in both. The peers are an isolation
 forest and the mean distance to five neighbours, on standardised columns, after scikit-learn's
-`KNNImputer`; we take the table as it is. Prints a table in Markdown.
+`KNNImputer`; we take the table as it is. Seed 0.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import compactflow
+from benchmarks.results import show
+from compactflow.experiments.benchmark.datasets import find
+from compactflow.experiments.datasets import load_npz
+from compactflow.experiments.rows import Row
 
 Array = NDArray[np.float64]
 
@@ -60,8 +65,7 @@ DETECTORS = {"compactflow": ours, "KNN": neighbours, "IForest": forest}
 
 def split(path: Path, share: float, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Training rows, test rows and their labels, with a share of the cells missing."""
-    data = np.load(path)
-    X, y = data["X"].astype(np.float64), data["y"].ravel() == 1
+    X, y = load_npz(path)
     X = X[:, X.std(axis=0) > 0]
     inliers = rng.permutation(np.flatnonzero(~y))
     train, rest = inliers[: len(inliers) // 2], inliers[len(inliers) // 2 :]
@@ -70,25 +74,24 @@ def split(path: Path, share: float, rng: np.random.Generator) -> tuple[Array, Ar
     return X[train[:_ROWS]], X[test], y[test]
 
 
-def main(folder: str, *names: str) -> None:
+def measure(path: Path) -> Iterator[Row]:
+    """The AUROC of each detector on a set, at each share."""
+    for share in _SHARES:
+        train, test, outlier = split(path, share, np.random.default_rng(0))
+        for name, score in DETECTORS.items():
+            auroc = float(roc_auc_score(outlier, score(train, test)))
+            yield {"set": path.stem, "missing": share, "detector": name, "auroc": auroc}
+
+
+def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--every", type=int, default=1, help="Take every so many-th set only.")
+    given = parser.parse_args()
     warnings.simplefilter("ignore")
-    print("| set | missing | " + " | ".join(DETECTORS) + " |\n" + "|---" * 5 + "|")
-    total: dict[float, list[list[float]]] = {}
-    for name in names:
-        for share in _SHARES:
-            train, test, y = split(Path(folder, f"{name}.npz"), share, np.random.default_rng(0))
-            scores = [float(roc_auc_score(y, f(train, test))) for f in DETECTORS.values()]
-            total.setdefault(share, []).append(scores)
-            _print(name, share, scores)
-    for share, rows in total.items():
-        _print("mean", share, np.mean(rows, axis=0).tolist())
-
-
-def _print(name: str, share: float, scores: list[float]) -> None:
-    cells = [name, f"{share:.0%}", *(f"{score:.3f}" for score in scores)]
-    print("| " + " | ".join(cells) + " |", flush=True)
+    show(row for path in find([given.folder])[:: given.every] for row in measure(path))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

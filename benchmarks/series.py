@@ -25,6 +25,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import StandardScaler
 
 import compactflow
+from benchmarks.results import show
 from compactflow.detector.following import Following
 
 Array = NDArray[np.float64]
@@ -68,7 +69,7 @@ def _knn(known: Array) -> Callable[[Array], Array]:
     return lambda X: nearest.kneighbors(scaler.transform(X))[0].mean(axis=1)
 
 
-_JUDGES: dict[str, Judge] = {"default": _own, "IForest": _peer(_forest), "KNN": _peer(_knn)}
+_JUDGES: dict[str, Judge] = {"compactflow": _own, "IForest": _peer(_forest), "KNN": _peer(_knn)}
 
 
 def _skab(path: Path) -> Iterator[tuple[str, int, pd.DataFrame, Marks, int]]:
@@ -107,13 +108,14 @@ def measure(path: Path) -> list[dict[str, Any]]:
                 alarm = distances > 0
                 found.append(
                     {
+                        "file": f"{path.parent.name}/{path.stem}",
                         "sensors": sensors,
                         "window": size or "none",
                         "detector": name,
                         "boundary": boundary,
-                        "AUROC": roc_auc_score(outlier, distances),
-                        "false alarms": alarm[~outlier].mean(),
-                        "outliers found": alarm[outlier].mean(),
+                        "auroc": float(roc_auc_score(outlier, distances)),
+                        "false alarms": float(alarm[~outlier].mean()),
+                        "outliers found": float(alarm[outlier].mean()),
                     }
                 )
     return found
@@ -126,7 +128,7 @@ def _follow(distances: Array, known: Array, outlier: Marks) -> Array:
 
 
 def main() -> None:
-    """Print the means over the files."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--every", type=int, default=1, help="Take every so many-th file only.")
@@ -134,10 +136,7 @@ def main() -> None:
     files = sorted(given.folder.glob("[vo]*/*.csv")) or sorted(
         given.folder.glob("data/realKnownCause/*.csv")
     )
-    rows = [row for path in files[:: given.every] for row in measure(path)]
-    by = ["sensors", "window", "detector", "boundary"]
-    means = pd.DataFrame(rows).groupby(by, sort=False).mean()
-    print(f"{len(files[:: given.every])} files\n{means.round(3).to_string()}")
+    show(row for path in files[:: given.every] for row in measure(path))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import measured_guide
 import measured_timings
 from measured import Benchmark, Figures, Supports, read
 from measured_paper import Samples, Table1
@@ -20,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
-    ROOT / "docs/howto/calibrate.md",
+    *sorted((ROOT / "docs/howto").glob("*.md")),
 ]
 
 _NUMBER = re.compile(r"(?P<shown>[^\s(\[*|]+)<!-- (?P<name>[^>]+) -->")
@@ -35,7 +36,7 @@ def collect() -> tuple[Figures, dict[str, str]]:
     supports = Supports(read("tables/supports.csv"), peers.rows)
     table1 = Table1(read("reproduction-table1.csv"))
     samples = Samples(read("tables/samples.csv"))
-    figures: Figures = {}
+    figures: Figures = measured_guide.figures()
     for part in (seeds, peers, deep, supports, table1, samples):
         figures |= part.figures()
     tables = {
@@ -48,6 +49,7 @@ def collect() -> tuple[Figures, dict[str, str]]:
         "pairs": table1.pairs(),
         "inside": table1.inside(),
         "samples": samples.table(),
+        **measured_guide.tables(),
         "aims": measured_timings.table(measured_timings.read()),
     }
     return figures, tables

@@ -32,11 +32,11 @@ Array = NDArray[np.float64]
 
 
 def read(name: str) -> list[Row]:
-    """A file's rows, numbers as such, and what is empty as none."""
+    """A file's rows, numbers as such, and what is empty as none; without lines on how it came."""
     with (FOLDER / name).open(encoding="utf-8") as file:
         return [
             {key: _value(text) for key, text in row.items()} | {"error": row.get("error") or None}
-            for row in csv.DictReader(file)
+            for row in csv.DictReader(line for line in file if not line.startswith("#"))
         ]
 
 

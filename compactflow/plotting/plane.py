@@ -45,7 +45,7 @@ def plot_decision(
     X: ArrayLike,
     ax: Axes | None = None,
     *,
-    colour: str = "tab:orange",
+    colour: str = "#b45309",
 ) -> Axes:
     """Draw rows, the signed distance around them, and the line where decisions change.
 

@@ -32,7 +32,7 @@ distance = detector.signed_distance(np.c_[x.ravel(), y.ravel()]).reshape(x.shape
 figure, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
 shades = axes.contourf(x, y, distance.clip(max=15), 16, cmap="Blues")
 axes.contour(x, y, distance, [0], colors="black")
-axes.scatter(*new.T, s=8, color="tab:orange", label="new rows")
+axes.scatter(*new.T, s=8, color="#b45309", label="new rows")
 axes.legend()
 figure.colorbar(shades, label="signed distance (15 and above: one shade)")
 plt.show()

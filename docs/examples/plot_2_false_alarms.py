@@ -36,8 +36,9 @@ for level in (0.8, 0.9, 0.95):
 
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
 bins = np.linspace(0, 1, 21)
-for rows, label in ((new, "new benign rows"), (malignant, "malignant rows")):
-    axes.hist(detector.p_values(rows), bins, density=True, alpha=0.7, label=label)
+groups = {"new benign rows": (new, "tab:blue"), "malignant rows": (malignant, "tab:red")}
+for label, (rows, colour) in groups.items():
+    axes.hist(detector.p_values(rows), bins, density=True, alpha=0.8, color=colour, label=label)
 axes.axhline(1, color="black", linestyle="--", label="evenly spread")
 axes.set(xlabel="p-value", ylabel="density")
 axes.legend()

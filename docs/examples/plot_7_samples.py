@@ -27,7 +27,7 @@ figure, (left, right) = plt.subplots(
 )
 left.scatter(*held_out.T, s=6, color="tab:blue")
 left.set_title("held-out rows")
-right.scatter(*samples.T, s=6, color="tab:orange")
+right.scatter(*samples.T, s=6, color="#b45309")
 right.set_title("samples")
 plt.show()
 

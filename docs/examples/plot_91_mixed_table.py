@@ -60,8 +60,8 @@ for ax, x, y, fault in (
     (axes[0], "speed [rpm]", "torque [Nm]", 1),
     (axes[1], "wear [min]", "heat [K]", 2),
 ):
-    ax.scatter(new[x], new[y], s=8, color="lightgray", label="inside")
-    ax.scatter(new[x][outside], new[y][outside], s=14, color="C1", label="outside")
+    ax.scatter(new[x], new[y], s=8, color="0.55", label="inside")
+    ax.scatter(new[x][outside], new[y][outside], s=14, color="#b45309", label="outside")
     ax.scatter(new[x][fault], new[y][fault], s=120, facecolors="none", edgecolors="black")
     ax.annotate("fault", (new[x][fault], new[y][fault]), (9, -4), textcoords="offset points")
     ax.set(xlabel=x, ylabel=y)

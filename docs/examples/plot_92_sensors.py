@@ -56,8 +56,9 @@ new.loc[tower[130:160], "heat"] = 71.0
 outside = detector.predict(new) == -1
 
 figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+colours = {"north": "tab:blue", "south": "#b45309", "tower": "tab:green"}
 for pump, rows in new.groupby("pump"):
-    axes.plot(rows["hour"], rows["heat"], label=pump, linewidth=1)
+    axes.plot(rows["hour"], rows["heat"], label=pump, color=colours[pump], linewidth=1)
 axes.plot(new["hour"][outside], new["heat"][outside], "k.", markersize=4, label="outside")
 axes.set(xlabel="hour", ylabel="heat")
 axes.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, 1.15))

@@ -65,8 +65,9 @@ distances = {name: -way.fit(train).decision_function(rows) for name, way in ways
 figure, axes = plt.subplots(1, len(ways), figsize=(10, 3), layout="constrained", sharey=True)
 bins = np.linspace(-2, 6, 41)
 for ax, (name, distance) in zip(axes, distances.items(), strict=True):
-    ax.hist(distance[truth == 0].clip(-2, 6), bins, alpha=0.7, label="orders")
-    ax.hist(distance[truth == 1].clip(-2, 6), bins, alpha=0.7, label="odd orders")
+    shown = distance.clip(-2, 6)
+    ax.hist(shown[truth == 0], bins, alpha=0.8, color="tab:blue", label="orders")
+    ax.hist(shown[truth == 1], bins, alpha=0.8, color="tab:red", label="odd orders")
     ax.axvline(0, color="black", linestyle="--")
     alarms = (distance[truth == 0] > 0).mean()
     ax.set_title(f"{name}\nAUROC {roc_auc_score(truth, distance):.3f}, {alarms:.1%} outside")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -29,7 +30,7 @@ from compactflow.pushes.base import Push
 from compactflow.randomness import seeded
 from compactflow.training.monitors import energy_distance
 
-__all__ = ["PUSHES", "gradients", "measure", "run"]
+__all__ = ["HEAD", "PUSHES", "gradients", "measure", "run", "summary"]
 
 #: The pushes, with the learning rate of each: the mirror push is stable at a small one only.
 PUSHES = {
@@ -45,13 +46,9 @@ _STEPS, _FEW_STEPS = 400, 40
 _SEEDS = 3
 _DRAWS = 30  # of a push's random numbers, for one batch
 _BATCH = 128
-_COLUMNS = {
-    "noise": 2,
-    "milliseconds": 0,
-    "energy_distance": 3,
-    "in_support": 2,
-    "auroc": 3,
-}  # digits
+_DIGITS = {"noise": 2, "milliseconds": 0, "energy_distance": 3, "in_support": 2, "auroc": 3}
+#: What `summary` gives.
+HEAD = ("push", "noise", "ms", "energy distance", "in support", "AUROC")
 
 
 def run(out: Path, *, quick: bool, seed: int) -> Table:
@@ -67,7 +64,10 @@ def run(out: Path, *, quick: bool, seed: int) -> Table:
     tasks = [(push, each, steps) for each in seeds for push in PUSHES]
     rows = run_all(measure, tasks, "pushes")
     write_atomically(out / "pushes.csv", lambda path: write_csv(path, rows))
-    return _table(rows)
+    table = Table(*HEAD)
+    for line in summary(rows):
+        table.add_row(*line)
+    return table
 
 
 def measure(push: str, seed: int, steps: int) -> Row:
@@ -136,16 +136,14 @@ def _cost(name: str, dim: int, seed: int) -> tuple[float, float]:
     return noise, 1e3 * elapsed / _DRAWS
 
 
-def _table(rows: list[Row]) -> Table:
-    """The mean over the seeds, with the lowest and the highest where there are several."""
-    table = Table("push", "noise", "ms", "energy distance", "in support", "AUROC")
+def summary(rows: Sequence[Row]) -> list[list[str]]:
+    """A line for each push: the mean over the seeds, the lowest and the highest of several."""
+    lines = []
     for push in PUSHES:
         own = [row for row in rows if row["push"] == push]
-        table.add_row(
-            push,
-            *(_spread([row[name] for row in own], digits) for name, digits in _COLUMNS.items()),
-        )
-    return table
+        cells = ([row[name] for row in own] for name in _DIGITS)
+        lines.append([push, *map(_spread, cells, _DIGITS.values())])
+    return lines
 
 
 def _spread(values: list[float], digits: int) -> str:
