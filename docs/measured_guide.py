@@ -56,6 +56,10 @@ def figures() -> Figures:
         found[f"mixed {row['detector']}"] = row["auroc"]
         if row["inliers outside"] is not None:
             found["mixed outside"] = 100 * row["inliers outside"]
+    for row in read("tables/known.csv"):
+        found[f"known {row['known']:.0f}"] = row["auroc"]
+        if row["largest loss"] is not None:
+            found["known largest loss"] = row["largest loss"]
     means = pd.DataFrame(read("tables/pushes.csv")).groupby("push")["auroc"].mean()
     found["pushes differ"] = float(means.max() - means.min())
     return found | _gpu()[0]
