@@ -98,7 +98,7 @@ def _table(group: str, rows: dict[str, Row]) -> list[str]:
     has_products = len(shown) < len(rows)
     columns += ["ratio to its products alone"] if has_products else []
     columns += [key.replace("_", " ") for key in extras]
-    lines = [f"### {group}", "", _line(columns), _line(["---"] * len(columns))]
+    lines = [f"**{group}**", "", _line(columns), _line(["---"] * len(columns))]
     for name, row in sorted(shown.items(), key=lambda item: item[1].milliseconds):
         cells = [name]
         if timed:

@@ -13,6 +13,16 @@ from compactflow.experiments.reproduce import pushes
 _MEASURES = ("auroc", "false alarms", "outliers found")
 
 
+def _gaps() -> tuple[Figures, str]:
+    """``python -m benchmarks.gaps``: the AUROC with cells missing, the mean over the sets."""
+    rows = pd.DataFrame(read("tables/gaps.csv"))
+    means = rows.pivot_table("auroc", "missing", "detector", sort=False)
+    lines = [
+        [f"{100 * share:.0f} %", *map(_in_thousandths, line)] for share, line in means.iterrows()
+    ]
+    return {"gaps sets": rows["set"].nunique()}, table(["missing", *means.columns], lines)
+
+
 def series(name: str) -> str:
     """``python -m benchmarks.series``: means over files, by a boundary that stays or follows."""
     rows = pd.DataFrame(read(f"tables/series-{name}.csv"))
@@ -62,7 +72,7 @@ def figures() -> Figures:
             found["known largest loss"] = row["largest loss"]
     means = pd.DataFrame(read("tables/pushes.csv")).groupby("push")["auroc"].mean()
     found["pushes differ"] = float(means.max() - means.min())
-    return found | _gpu()[0]
+    return found | _gaps()[0] | _gpu()[0]
 
 
 def _gpu() -> tuple[Figures, str]:
@@ -79,6 +89,7 @@ def _gpu() -> tuple[Figures, str]:
 def tables() -> dict[str, str]:
     """The tables by name."""
     return {
+        "gaps": _gaps()[1],
         "series-skab": series("skab"),
         "series-nab": series("nab"),
         "pushes": pushes_table(),
