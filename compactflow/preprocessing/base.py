@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["Preprocessing", "fence", "finite", "spread"]
+__all__ = ["Preprocessing", "fence", "finite", "is_constant", "spread"]
 
 Array = NDArray[np.float64]
 
 _TRIM = 0.01  # the share of rows on either side that may be anything
 _REACH = 3.0  # how far beyond the other rows a fence stands, in their ranges
+_ROUNDING = 1e-12  # of a column's centre: as much as its values differ by, if they are all one
 
 
 class Preprocessing(nn.Module, ABC):
@@ -29,6 +30,16 @@ class Preprocessing(nn.Module, ABC):
 
     Raises:
         ValueError: If `dim` is smaller than 1.
+
+    Examples:
+        >>> class Halve(Preprocessing):
+        ...     def fit(self, X, *, member=0): ...
+        ...     def forward(self, x): return x / 2
+        ...     def inverse(self, y): return 2 * y
+        ...     def log_abs_det(self, x): return torch.full(x.shape[:1], -self.dim * np.log(2))
+        >>> layer, x = Halve(2), torch.ones(5, 2)
+        >>> layer(x)[0], layer.log_abs_det(x).shape
+        (tensor([0.5000, 0.5000]), torch.Size([5]))
     """
 
     def __init__(self, dim: int) -> None:
@@ -93,10 +104,15 @@ def finite(r: Tensor) -> Tensor:
     return r.clamp(-most, most)
 
 
-def spread(deviation: Array, centre: Array) -> Array:
-    """Deviations of columns ``(D,)``, with 1 for those that are constant up to rounding.
+def is_constant(deviation: Array, centre: Array) -> NDArray[np.bool_]:
+    """Which columns ``(D,)`` are constant up to rounding, by their deviations and centres."""
+    return deviation <= _ROUNDING * np.abs(centre)
 
-    Where 1 is less than that rounding, as beside 1e20, it is as much as can be told apart.
+
+def spread(deviation: Array, centre: Array) -> Array:
+    """Deviations of columns ``(D,)``, with 1 for those that are constant.
+
+    Where 1 is less than their rounding, as beside 1e20, it is as much as can be told apart.
     """
-    least = 1e-12 * np.abs(centre)
-    return np.where(deviation <= least, np.maximum(1.0, least), deviation)
+    instead = np.maximum(1.0, _ROUNDING * np.abs(centre))
+    return np.where(is_constant(deviation, centre), instead, deviation)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 from torch import Tensor
 
-from compactflow.preprocessing.base import Preprocessing, fence, finite, spread
+from compactflow.preprocessing.base import Preprocessing, fence, finite, is_constant, spread
 from compactflow.preprocessing.decorrelation import Decorrelation
 from compactflow.preprocessing.joined import JoinedColumns, join_decorrelations
 from compactflow.preprocessing.linear import bend
@@ -62,6 +62,14 @@ class Marginal(Preprocessing):
         Van der Waerden (1952), *Order tests for the two-sample problem and their power* (normal
         scores); Ledoit and Wolf (2004), *A well-conditioned estimator for large-dimensional
         covariance matrices*.
+
+    Examples:
+        >>> counts = np.random.default_rng(0).poisson(1.0, size=(500, 2))
+        >>> layer = Marginal(2)
+        >>> layer.fit(counts)
+        >>> x = torch.tensor(counts[:5]).double()
+        >>> bool(torch.allclose(layer.inverse(layer(x)), x))
+        True
     """
 
     knots: Tensor  # (D, K), ascending, in data units; infinite where a column has fewer
@@ -172,7 +180,7 @@ def _find_common_unit(X: Array) -> tuple[Array, Array] | None:
         In data units, ``(D,)``; and the columns' deviations in it, 1 for a constant one, ``(D,)``.
     """
     deviation = X.std(axis=0)
-    varying = deviation > 1e-12 * np.abs(X.mean(axis=0))
+    varying = ~is_constant(deviation, X.mean(axis=0))
     some = deviation[varying]
     if len(some) < _WIDE or np.log(some).std() >= _ALIKE:
         return None
