@@ -5,6 +5,7 @@ from __future__ import annotations
 import reprlib
 import shlex
 from collections.abc import Sequence
+from typing import NoReturn
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -147,27 +148,15 @@ def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str
 
 def _refuse_odd_numbers(name: str, texts: pa.Array, odd: pa.Array) -> None:
     """Refuse, among numbers, text with digits: more likely a number that was spelled otherwise."""
-    row = pc.index(odd, True).as_py()
-    if row >= 0:
-        cell = reprlib.repr(texts[row].as_py())
-        what = (
-            f"{cell} among numbers; mend it, leave out the column (--drop {shlex.quote(name)}), "
-            f"or take it as a category (--categorical {shlex.quote(name)})"
-        )
-        raise UnfitCellError(name, row + 1, what)
+    if pc.any(odd).as_py():
+        _refuse(name, texts, odd, " among numbers; mend it")
 
 
 def _refuse_decimal_commas(name: str, texts: pa.Array) -> None:
     """Refuse text of which most has a decimal comma: it was read with a decimal point."""
     comma = pc.fill_null(pc.match_substring_regex(texts, r"^[+-]?\d*,\d+$"), False)
     if pc.mean(comma).as_py() > _MIXED:
-        row = pc.index(comma, True).as_py()
-        what = (
-            f"{reprlib.repr(texts[row].as_py())}; if the comma is the decimal mark, give "
-            f"--decimal , and else take the column as a category (--categorical "
-            f"{shlex.quote(name)})"
-        )
-        raise UnfitCellError(name, row + 1, what)
+        _refuse(name, texts, comma, "; if the comma is the decimal mark, give '--decimal ,'")
 
 
 def _refuse_dressed_numbers(name: str, texts: pa.Array) -> None:
@@ -175,13 +164,19 @@ def _refuse_dressed_numbers(name: str, texts: pa.Array) -> None:
     like = pc.fill_null(pc.match_substring_regex(texts, _DRESSED), False)
     dressed = pc.and_(like, pc.is_null(to_numbers(texts)))
     if pc.any(dressed).as_py() and pc.mean(like).as_py() > _MIXED:
-        row = pc.index(dressed, True).as_py()
-        what = (
-            f"{reprlib.repr(texts[row].as_py())}; write plain numbers, such as 1234.5, leave out "
-            f"the column (--drop {shlex.quote(name)}), or take it as a category (--categorical "
-            f"{shlex.quote(name)})"
-        )
-        raise UnfitCellError(name, row + 1, what)
+        _refuse(name, texts, dressed, "; write plain numbers, such as 1234.5")
+
+
+def _refuse(name: str, texts: pa.Array, wrong: pa.Array, what_to_do: str) -> NoReturn:
+    """Raise for the first wrong cell, and say, too, what may be done with the whole column."""
+    row = pc.index(wrong, True).as_py()
+    column = shlex.quote(name)
+    raise UnfitCellError(
+        name,
+        row + 1,
+        f"{reprlib.repr(texts[row].as_py())}{what_to_do}, leave out the column (--drop {column}), "
+        f"or take it as a category (--categorical {column})",
+    )
 
 
 def _form(type_: pa.DataType) -> str:
