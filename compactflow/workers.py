@@ -19,6 +19,13 @@ class Workers(ABC):
     """Calls a function on tasks, in other processes or on other machines.
 
     What it runs depends on its arguments alone, so a task whose worker died is run again.
+
+    Examples:
+        >>> class Here(Workers):
+        ...     def run(self, function, shared, tasks):
+        ...         return (function(shared, task) for task in tasks)
+        >>> list(Here().run(pow, 2, [1, 2, 3]))
+        [2, 4, 8]
     """
 
     @abstractmethod

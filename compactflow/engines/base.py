@@ -16,6 +16,15 @@ class Engine(Workers):
 
     It has one method to write, `run`: see `compactflow.workers.Workers`. An engine that has
     a better way to files than a task for each row group overrides `score` too.
+
+    Examples:
+        >>> from concurrent.futures import ProcessPoolExecutor
+        >>> class Processes(Engine):
+        ...     def run(self, function, shared, tasks):
+        ...         with ProcessPoolExecutor() as pool:
+        ...             yield from pool.map(function, [shared] * len(tasks), tasks)
+        >>> list(Processes().run(pow, 2, []))
+        []
     """
 
     def score(self, scorer: ArrowScorer, source: Path, target: Path) -> None:

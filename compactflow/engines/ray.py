@@ -31,6 +31,10 @@ class Ray(Engine):
 
     It joins the cluster of ``RAY_ADDRESS``, or starts Ray on this machine's cores. A task whose
     worker died is run again, three times at most.
+
+    Examples:
+        >>> from compactflow import OneClassFlow
+        >>> OneClassFlow().fit(X, engine=Ray())  # doctest: +SKIP
     """
 
     def run(

@@ -24,6 +24,10 @@ class Spark(Engine):
 
     It takes the session that there is, or starts one as Spark's own settings say. For data frames
     see `score`.
+
+    Examples:
+        >>> from compactflow import OneClassFlow
+        >>> OneClassFlow().fit(X, engine=Spark())  # doctest: +SKIP
     """
 
     def run(

@@ -62,6 +62,11 @@ class ComponentSpec:
         summary: One line for listings.
         tags: Free keywords for listings.
         reference: Author, year and title of the source, if it has one.
+
+    Examples:
+        >>> spec = LatentSpec(name="torus", target="torus.latent:Torus", summary="A ring")
+        >>> isinstance(spec, ComponentSpec), spec.kind, spec.target
+        (True, 'latent', 'torus.latent:Torus')
     """
 
     kind: ClassVar[Kind]
@@ -78,7 +83,12 @@ class ComponentSpec:
 @final
 @dataclass(frozen=True, kw_only=True)
 class BackboneSpec(ComponentSpec):
-    """Names a `compactflow.backbones.base.Backbone`."""
+    """Names a `compactflow.backbones.base.Backbone`.
+
+    Examples:
+        >>> BackboneSpec(name="glow", target="images.glow:Glow").kind
+        'backbone'
+    """
 
     kind: ClassVar[Kind] = "backbone"
 
@@ -86,7 +96,12 @@ class BackboneSpec(ComponentSpec):
 @final
 @dataclass(frozen=True, kw_only=True)
 class LatentSpec(ComponentSpec):
-    """Names a `compactflow.latents.base.Latent`."""
+    """Names a `compactflow.latents.base.Latent`.
+
+    Examples:
+        >>> LatentSpec(name="torus", target="torus.latent:Torus").kind
+        'latent'
+    """
 
     kind: ClassVar[Kind] = "latent"
 
@@ -94,7 +109,12 @@ class LatentSpec(ComponentSpec):
 @final
 @dataclass(frozen=True, kw_only=True)
 class PullSpec(ComponentSpec):
-    """Names a `compactflow.pulls.base.Pull`."""
+    """Names a `compactflow.pulls.base.Pull`.
+
+    Examples:
+        >>> PullSpec(name="huber", target="huber.pull:Huber").kind
+        'pull'
+    """
 
     kind: ClassVar[Kind] = "pull"
 
@@ -102,7 +122,12 @@ class PullSpec(ComponentSpec):
 @final
 @dataclass(frozen=True, kw_only=True)
 class PushSpec(ComponentSpec):
-    """Names a `compactflow.pushes.base.Push`."""
+    """Names a `compactflow.pushes.base.Push`.
+
+    Examples:
+        >>> PushSpec(name="sliced", target="sliced.push:Sliced").kind
+        'push'
+    """
 
     kind: ClassVar[Kind] = "push"
 
@@ -110,7 +135,12 @@ class PushSpec(ComponentSpec):
 @final
 @dataclass(frozen=True, kw_only=True)
 class PreprocessingSpec(ComponentSpec):
-    """Names a first layer, which prepares rows for the backbone."""
+    """Names a first layer, which prepares rows for the backbone.
+
+    Examples:
+        >>> PreprocessingSpec(name="ranks", target="ranks.layer:Ranks").kind
+        'preprocessing'
+    """
 
     kind: ClassVar[Kind] = "preprocessing"
 
@@ -118,7 +148,12 @@ class PreprocessingSpec(ComponentSpec):
 @final
 @dataclass(frozen=True, kw_only=True)
 class ScoreSpec(ComponentSpec):
-    """Names a `compactflow.flows.scores.Score`."""
+    """Names a `compactflow.flows.scores.Score`.
+
+    Examples:
+        >>> ScoreSpec(name="depth", target="depth.score:Depth").kind
+        'score'
+    """
 
     kind: ClassVar[Kind] = "score"
 
@@ -126,14 +161,25 @@ class ScoreSpec(ComponentSpec):
 @final
 @dataclass(frozen=True, kw_only=True)
 class EngineSpec(ComponentSpec):
-    """Names a `compactflow.engines.base.Engine`."""
+    """Names a `compactflow.engines.base.Engine`.
+
+    Examples:
+        >>> EngineSpec(name="slurm", target="slurm_jobs.engine:Slurm").kind
+        'engine'
+    """
 
     kind: ClassVar[Kind] = "engine"
 
 
 @final
 class Hookspecs:
-    """The hooks a plugin may implement: the first. The others are older and will go."""
+    """The hooks a plugin may implement: the first. The others are older and will go.
+
+    Examples:
+        >>> @hookimpl
+        ... def compactflow_components():
+        ...     return [LatentSpec(name="torus", target="torus.latent:Torus")]
+    """
 
     @hookspec
     def compactflow_components(self) -> Iterable[ComponentSpec]:  # type: ignore[empty-body]

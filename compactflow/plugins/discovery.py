@@ -54,6 +54,12 @@ class Component:
         summary: One line from its spec.
         error: Why it failed, if it did.
         spec: The spec; ``None`` for a plugin that failed or is disabled.
+
+    Examples:
+        >>> spec = plugins.LatentSpec(name="torus", target="torus.latent:Torus")
+        >>> made = Component.of(spec, "compactflow-torus", "1.0", "plugin")
+        >>> made.kind, made.name, made.version
+        ('latent', 'torus', '1.0')
     """
 
     kind: str

@@ -112,6 +112,15 @@ class HalfWhiten(_Whitening):
     References:
         Ledoit and Wolf (2004), *A well-conditioned estimator for large-dimensional covariance
         matrices*.
+
+    Examples:
+        >>> X = np.random.default_rng(0).normal(size=(500, 2)) @ [[1.0, 0.9], [0.0, 0.4]]
+        >>> layer = HalfWhiten(2)
+        >>> layer.fit(X)
+        >>> both = X, layer(torch.tensor(X)).numpy()
+        >>> before, after = (abs(np.corrcoef(rows.T)[0, 1]) for rows in both)
+        >>> bool(0.1 < after < before)
+        True
     """
 
     share: ClassVar[float] = 0.5
@@ -127,6 +136,15 @@ class Whiten(_Whitening):
     References:
         Ledoit and Wolf (2004), *A well-conditioned estimator for large-dimensional covariance
         matrices*.
+
+    Examples:
+        >>> X = np.random.default_rng(0).normal(size=(500, 2)) @ [[1.0, 0.9], [0.0, 0.4]]
+        >>> layer = Whiten(2)
+        >>> layer.fit(X)
+        >>> both = X, layer(torch.tensor(X)).numpy()
+        >>> before, after = (abs(np.corrcoef(rows.T)[0, 1]) for rows in both)
+        >>> bool(after < 0.1 * before)
+        True
     """
 
     share: ClassVar[float] = 1.0
@@ -141,6 +159,12 @@ class Standardise(Linear):
 
     Args:
         dim: The number of features D.
+
+    Examples:
+        >>> layer = Standardise(2)
+        >>> layer.fit(np.array([[0.0, 7.0], [4.0, 7.0]]))
+        >>> layer(torch.tensor([[4.0, 8.0]]))
+        tensor([[1., 1.]], dtype=torch.float64)
     """
 
     def fit(self, X: Array, *, member: int = 0) -> None:
@@ -187,6 +211,10 @@ class Identity(Linear):
 
     Args:
         dim: The number of features D.
+
+    Examples:
+        >>> Identity(2)(torch.tensor([[1.0, 20.0]]))
+        tensor([[ 1., 20.]], dtype=torch.float64)
     """
 
     def fit(self, X: Array, *, member: int = 0) -> None:

@@ -29,6 +29,11 @@ class CheckResult:
         status: ``"passed"``, ``"failed"``, ``"skipped"`` or ``"expected failure"``.
         message: What was found, or why it was skipped; empty if it passed.
         error: What the component raised, with its traceback, if that is why it failed.
+
+    Examples:
+        >>> from compactflow.testing import check_pull
+        >>> [result.name for result in check_pull("squared") if result.status == "failed"]
+        []
     """
 
     name: str

@@ -26,6 +26,18 @@ class TrainingState:
         losses: What the last step's loss was made of, by name, as scalars without a graph:
             ``loss``, and ``pull`` (weighed) and ``push``, or ``anchors`` in a warm-up.
         history: What was found at each check so far: see `compactflow.training.monitors.monitor`.
+
+    Examples:
+        >>> class Weights(Callback):
+        ...     def on_step(self, state):
+        ...         weights = list(state.flows[0].backbone.parameters())
+        ...         print(state.step, float(state.losses["loss"]) > 0, len(weights) > 0)
+        >>> import numpy as np
+        >>> from compactflow import OneClassFlow
+        >>> X = np.random.default_rng(0).normal(size=(60, 2))
+        >>> detector = OneClassFlow(max_steps=1, members=1, random_state=0)
+        >>> _ = detector.fit(X, callbacks=[Weights()])
+        1 True True
     """
 
     def __init__(
@@ -109,6 +121,11 @@ class TensorBoard(Callback):
     Raises:
         ImportError: If the package ``tensorboard`` is not installed.
         ValueError: If `every` is smaller than 1.
+
+    Examples:
+        >>> from compactflow import OneClassFlow
+        >>> board = TensorBoard("runs/pump", every=5)  # doctest: +SKIP
+        >>> OneClassFlow().fit(X, callbacks=[board])  # doctest: +SKIP
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, every: int = 10) -> None:
