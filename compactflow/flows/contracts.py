@@ -208,6 +208,8 @@ def _maps(flow: CompactFlow, x: Tensor) -> Iterator[_Call]:
     yield layer, "forward", lambda: layer(features), (n, dim)
     yield layer, "inverse", lambda: layer.inverse(layer(features)), (n, dim)
     yield layer, "log_abs_det", lambda: layer.log_abs_det(features), (n,)
+    if is_own(flow.backbone):  # and a copy of it takes long
+        return
     # A copy, as the first batch that it sees may decide how a network starts.
     backbone, y = bind(copy.deepcopy(flow.backbone), flow.preprocess(x))
     yield flow.backbone, "forward", lambda: backbone(y), (n, dim)

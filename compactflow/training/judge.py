@@ -62,9 +62,9 @@ class Judge:
         each = -(-self._rows // hold_out.members)
         self._judging = in_turn(rows, hold_out.judging_rows()[:each])
         self._trained = in_turn(rows, hold_out.training_rows()[:each])
-        # A copy, as checks in other shapes than the steps' would be compiled anew.
-        self._stack = flow.backbone
-        self._flow = CompactFlow(copy.deepcopy(flow.backbone), flow.latent)
+        self._stack, self._flow = flow.backbone, flow
+        if options.compile:  # a copy, as checks in other shapes than the steps' would be, too
+            self._flow = CompactFlow(copy.deepcopy(flow.backbone), flow.latent)
         self._reference, settled = self._settle(2 * self._rows).chunk(2)
         self._within = within(self._reference)
         self.history: History = {}
@@ -112,7 +112,8 @@ class Judge:
 
     def _measure(self) -> dict[str, float]:
         """What the monitors find of the weights as they are."""
-        self._flow.backbone.load_state_dict(self._stack.state_dict())
+        if self._flow.backbone is not self._stack:
+            self._flow.backbone.load_state_dict(self._stack.state_dict())
         if self._objective.trained():
             self._reference = self._settle(self._rows)
             self._within = within(self._reference)

@@ -47,8 +47,8 @@ class Stack(Backbone):
         self.networks = nn.ModuleList(
             [stack_modules(networks)] if self.parallel_networks else copy.deepcopy(list(networks))
         )
-        # In tuples, as they are no networks of their own.
-        self._model = (copy.deepcopy(networks[0]),)
+        # In tuples, as they are no networks of the stack's own.
+        self._model = (networks[0],)
         self._singles: tuple[Backbone, ...] = ()
 
     def unstack(self, networks: Sequence[Backbone]) -> None:
