@@ -11,12 +11,10 @@ from sklearn.metrics import roc_auc_score
 from compactflow import OneClassFlow
 from compactflow.backbones.base import Backbone
 from compactflow.backbones.coupling import Coupling
-from compactflow.devices import can_compile
 from compactflow.flows.flow import CompactFlow
 from compactflow.latents.cube import Cube
 from compactflow.pulls.barriers import Barrier
 from compactflow.pulls.norms import MaxAbs
-from compactflow.pushes.base import Push
 from compactflow.pushes.mirror import Mirror
 from compactflow.pushes.stein import Stein
 from compactflow.training.holdout import HoldOut
@@ -235,68 +233,3 @@ def test_trained_beats_untrained(options, steps):
     # Neighbours rank well in the untrained network's eyes too.
     assert auroc[1] > auroc[0] + (0.005 if options else 0.002)
     assert auroc[1] > 0.8
-
-
-def test_small_batches_compute_with_one_thread_and_leave_the_setting():
-    threads = []
-
-    class Spy(Push):
-        entropic = True
-        rowwise = True
-
-        def forward(self, backbone, pull, x, generator=None):
-            threads.append(torch.get_num_threads())
-            return Stein()(backbone, pull, x, generator)
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        X = np.random.default_rng(0).normal(size=(50, 2))
-        small = {"max_steps": 1, "members": 1, "backbone_options": {"blocks": 1, "width": 4}}
-        OneClassFlow(push=Spy(), **small).fit(X)
-        OneClassFlow(push=Spy(), **small, batch_size=1 << 15).fit(X)
-        assert threads == [1, 2]
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.fixture
-def forget_compiled():
-    torch.compiler.reset()
-    yield
-    torch.compiler.reset()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("push", ["stein", "likelihood"])
-@pytest.mark.usefixtures("forget_compiled")
-def test_compiled_steps_train_alike(push):
-    if not can_compile(torch.device("cpu")):
-        pytest.skip("there is no compiler here")
-    before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    X = moons().numpy()
-    options = {"push": push, "max_steps": 20, "backbone_options": {"blocks": 2}, "members": 2}
-    scores = [
-        OneClassFlow(compile=compiled, random_state=0, **options).fit(X).signed_distance(X)
-        for compiled in (False, True)
-    ]
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > before
-    np.testing.assert_allclose(scores[1], scores[0], atol=1e-4)
-
-
-def test_without_a_compiler_steps_run_as_they_are(monkeypatch, caplog):
-    def fail(function):
-        def call(*args):
-            raise RuntimeError("no compiler\nand many lines")
-
-        return call
-
-    monkeypatch.setattr(torch, "compile", fail)
-    X = moons().numpy()
-    scores = [
-        OneClassFlow(compile=compiled, max_steps=3, random_state=0).fit(X).signed_distance(X)
-        for compiled in (False, True)
-    ]
-    np.testing.assert_array_equal(*scores)
-    assert caplog.messages == ["not compiled, as torch.compile fails: no compiler"]
