@@ -97,6 +97,8 @@ def equal(one: Tensor, other: Tensor, tolerance: float = 1e-9) -> bool:
 
 def relative_energy_distance(one: Tensor, other: Tensor) -> float:
     """The energy distance of two samples, in units of the mean distance between them."""
+    middle = other.mean(dim=0)
+    one, other = ((rows - middle).float() for rows in (one, other))  # in half the time
     apart = float(torch.cdist(one, other).mean())
     return 2 - (within(one) + within(other)) / apart
 

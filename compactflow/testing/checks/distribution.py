@@ -27,7 +27,7 @@ _check = collect(CHECKS)
 
 _BATCHES = 100
 _INSIDE = 0.9  # share of samples; a support that holds a level of its mass leaves some outside
-_POINTS = 200_000  # with weights, to integrate over
+_POINTS = 100_000  # with weights, to integrate over
 _CENTRES = 30  # samples around which half of them lie
 _SHARE = 0.1  # of the samples that are about as near to a centre as they
 _CHANCE = 10  # what the energy distance of n samples to n others of their law stays below, times n
@@ -204,7 +204,8 @@ def _weighted(sample: Tensor, log_density: Callable[[Tensor], Tensor]) -> tuple[
     """
     n, dim = _POINTS, sample.shape[1]
     centres = sample[-_CENTRES:]
-    reach = torch.cdist(centres, sample).quantile(_SHARE, dim=1) / dim**0.5
+    near = round(_SHARE * len(sample))
+    reach = torch.cdist(centres, sample).kthvalue(near, dim=1).values / dim**0.5
     means = torch.cat([sample.mean(dim=0, keepdim=True), centres])
     stds = torch.cat([1.5 * sample.std(dim=0, keepdim=True), reach[:, None].expand(-1, dim)])
     share = torch.full((len(means),), 0.5 / len(centres)).to(sample)
