@@ -7,13 +7,9 @@ import compactflow
 from compactflow.testing import parametrize
 
 
-@parametrize("latent", "shell")
-def test_shell(check):
-    check()
-
-
 @parametrize("latent", "shell", options={"shells": 2})
 def test_two_shells(check):
+    """One shell has nothing that two have not."""
     check()
 
 
