@@ -1,9 +1,33 @@
-"""Examples run briefly, with few steps and coarse pictures: how good they are is not looked at."""
+"""What takes little time: small networks, and fits and pictures of examples made brief."""
 
 from dataclasses import replace
 
-from compactflow.detector import fitting
+from compactflow.detector import fitting, settings
+from compactflow.detector.presets import PRESETS, Preset
 from compactflow.plotting import plane
+
+# Options of components that are as large as it takes to see their methods work.
+SMALL = {
+    "coupling": {"blocks": 2, "width": 16},
+    "autoregressive": {"layers": 2, "width": 16},
+    "iresnet": {"blocks": 2, "width": 16},
+    "zuko:NICE": {"transforms": 2, "hidden_features": (16,)},
+    "zuko:MAF": {"transforms": 2, "hidden_features": (16,)},
+    "zuko:NSF": {"transforms": 1, "hidden_features": (16,)},
+    "normflows:RealNVP": {"layers": 4, "width": 16},
+    "normflows:MAF": {"layers": 2, "width": 16},
+    "normflows:NSF": {"layers": 2, "width": 16},
+    "free-form-learnt": {"width": 48},
+}
+
+
+def _small(preset: Preset) -> Preset:
+    members = 1 if preset.members == 1 else 2
+    network = preset.backbone_options["coupling"] | {"blocks": 2, "width": 16}
+    return replace(preset, members=members, backbone_options={"coupling": network})
+
+
+SMALL_PRESETS = {name: _small(preset) for name, preset in PRESETS.items()}
 
 _STEPS, _GRID = 10, 40
 _train = fitting.train
@@ -15,6 +39,10 @@ def _briefly(*args, options, **more):
 
 
 def shorten(patch=setattr):
-    """Make all fits and pictures of this process brief, by ``setattr`` or pytest's."""
+    """Make all fits and pictures of this process brief, by ``setattr`` or pytest's.
+
+    How good they are is then not looked at.
+    """
     patch(fitting, "train", _briefly)
+    patch(settings, "PRESETS", SMALL_PRESETS)
     patch(plane, "_GRID", _GRID)

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from brief import SMALL_PRESETS
 
 import compactflow
 from compactflow.plugins import registry
@@ -17,6 +18,11 @@ TINY = {
     "random_state": 0,
 }
 PLUGINS = Path(__file__).parents[1] / "plugins"
+
+
+def pytest_collection_modifyitems(items):
+    """Begun last, the longest tests would leave all workers but one idle."""
+    items.sort(key=lambda item: item.get_closest_marker("first") is None)
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +54,12 @@ def fitted(X, _trained):
         return copy.deepcopy(_trained[key])
 
     return fit
+
+
+@pytest.fixture
+def small_default(monkeypatch):
+    """The default is two small networks: for tests of what is done with a fit."""
+    monkeypatch.setattr("compactflow.detector.settings.PRESETS", SMALL_PRESETS)
 
 
 @pytest.fixture

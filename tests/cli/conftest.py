@@ -6,6 +6,11 @@ from commands import STEPS
 from compactflow.cli import main
 
 
+@pytest.fixture(autouse=True)
+def _small(small_default):
+    """Commands do not ask how large a network is."""
+
+
 @pytest.fixture
 def frame():
     rng = np.random.default_rng(0)

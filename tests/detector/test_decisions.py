@@ -161,9 +161,8 @@ def test_the_natural_boundary_of_a_normal_latent_holds_its_share():
 def test_the_sign_of_the_distance_is_the_decision(latent, members, options, scored, tmp_path):
     inliers, outliers = scored
     rows = np.concatenate([inliers[:200], outliers[:50]])
-    detector = compactflow.build(
-        members=members, max_steps=2, random_state=0, **latent, **options
-    ).fit(inliers[:200])
+    fit = {"members": members, "max_steps": 2, "backbone_options": {"blocks": 2}}
+    detector = compactflow.build(random_state=0, **fit, **latent, **options).fit(inliers[:200])
     detector.save(tmp_path / "model")
     loaded = compactflow.load(tmp_path / "model", device="cpu")
     levels = [None] if options else [None, 0.5]

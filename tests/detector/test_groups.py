@@ -5,6 +5,8 @@ import pytest
 
 import compactflow
 
+pytestmark = pytest.mark.usefixtures("small_default")
+
 SMALL = {"max_steps": 1, "members": 2, "random_state": 0}
 
 

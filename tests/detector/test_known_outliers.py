@@ -9,6 +9,8 @@ from sklearn.metrics import roc_auc_score
 import compactflow
 from compactflow.flows.neighbours import Neighbours
 
+pytestmark = pytest.mark.usefixtures("small_default")
+
 SMALL = {"max_steps": 5, "members": 2, "random_state": 0}
 
 

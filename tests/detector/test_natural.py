@@ -26,7 +26,9 @@ def rows(n, seed=0):
     return 3 * np.random.default_rng(seed).normal(size=(n, 3)) + 5
 
 
-@pytest.fixture(params=[(name, members) for name in LATENTS for members in (1, 4)], scope="module")
+@pytest.fixture(
+    params=[("cube", 1), ("gaussian", 1), ("product", 1), ("gaussian", 4)], scope="module"
+)
 def natural(request):
     name, members = request.param
     options, share = LATENTS[name]

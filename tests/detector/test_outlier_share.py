@@ -6,6 +6,8 @@ from sklearn.metrics import roc_auc_score
 
 import compactflow
 
+pytestmark = pytest.mark.usefixtures("small_default")
+
 
 @pytest.fixture(scope="module")
 def rows():

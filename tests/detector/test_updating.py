@@ -9,7 +9,12 @@ from compactflow.detector.updating import update
 
 pytestmark = pytest.mark.filterwarnings("ignore::compactflow.detector.screening.OutOfRangeWarning")
 
-SMALL = {"max_steps": 10, "members": 2, "random_state": 0}
+SMALL = {
+    "max_steps": 10,
+    "members": 2,
+    "backbone_options": {"blocks": 2, "width": 16},
+    "random_state": 0,
+}
 
 
 def rows(count, at, seed=0):

@@ -13,6 +13,8 @@ from compactflow.detector.calibration import Calibration
 from compactflow.detector.weights import gather
 from compactflow.training.holdout import HoldOut
 
+pytestmark = pytest.mark.usefixtures("small_default")
+
 SMALL = {"max_steps": 5, "members": 2, "random_state": 0, "validation_fraction": 0.25}
 
 

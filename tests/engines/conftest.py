@@ -8,6 +8,11 @@ import compactflow
 from compactflow.plugins import EngineSpec, registry
 
 
+@pytest.fixture(autouse=True)
+def _small(small_default):
+    """How large a network is makes no difference here."""
+
+
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
     """A model, and rows in a folder of two files with several row groups each."""
