@@ -28,17 +28,9 @@ LINKS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "links",
-    [
-        ["coupling", {"name": "autoregressive", "options": {"layers": 1}}],
-        [
-            {"name": "iresnet", "options": {"blocks": 2}},
-            {"name": "coupling", "options": {"blocks": 2}},
-        ],
-    ],
-)
-def test_it_conforms(links):
+def test_it_conforms():
+    small = {"blocks": 1, "width": 8}
+    links = [{"name": name, "options": small} for name in ("coupling", "iresnet")]
     results = testing.check_backbone("chain", options={"links": links})
     bad = [result for result in results if result.status not in ("passed", "skipped")]
     assert not bad

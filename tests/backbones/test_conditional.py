@@ -73,12 +73,6 @@ def test_the_kit_finds_what_is_wrong_with_a_context(wrong, check):
     assert context_checks(wrong)[check].status == "failed"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["autoregressive", "zuko:NSF", "normflows:NSF", "normflows:MAF"])
-def test_backbones_take_a_context_through_the_bridges(name):
-    assert {result.status for result in context_checks(name).values()} == {"passed"}
-
-
 def test_a_backbone_without_a_context_is_not_asked_for_one():
     results = context_checks("iresnet").values()
     assert {result.status for result in results} == {"skipped"}

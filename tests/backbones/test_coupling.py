@@ -10,7 +10,7 @@ from compactflow.testing import check_backbone
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("coupling", {"blocks": 4, "width": 16}), ("autoregressive", {"layers": 2, "width": 16})],
+    [("coupling", {"blocks": 2, "width": 8}), ("autoregressive", {"layers": 1, "width": 8})],
 )
 def test_splines_conform(name, options):
     options |= {"transform": "spline"}

@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from brief import SMALL
 from sklearn.datasets import make_blobs
 
 import compactflow
@@ -15,17 +16,8 @@ NAMES = {
     kind: [spec.name for spec in BUILTINS if spec.kind == kind and "composition" not in spec.tags]
     for kind in ("backbone", "latent", "pull", "push")
 }
-SMALL = {
-    "coupling": {"blocks": 2, "width": 16},
-    "autoregressive": {"layers": 2, "width": 16},
-    "iresnet": {"blocks": 2, "width": 16},
-    "zuko:NICE": {"transforms": 2, "hidden_features": (16,)},
-    "zuko:MAF": {"transforms": 2, "hidden_features": (16,)},
-    "zuko:NSF": {"transforms": 1, "hidden_features": (16,)},
-    "normflows:RealNVP": {"layers": 4, "width": 16},
-    "normflows:MAF": {"layers": 2, "width": 16},
-    "normflows:NSF": {"layers": 2, "width": 16},
-}
+# One of those that a bridge makes stands for the others: it gives them all the same methods.
+BACKBONES = ["coupling", "autoregressive", "iresnet", "zuko:NSF", "normflows:NSF"]
 
 
 def chosen():
@@ -40,7 +32,7 @@ def chosen():
         yield "coupling", latent, None, "likelihood"
         for j, pull in enumerate(NAMES["pull"]):
             yield "coupling", latent, pull, ("mirror", "stein")[(i + j) % 2]
-    for i, backbone in enumerate(NAMES["backbone"][1:]):
+    for i, backbone in enumerate(BACKBONES[1:]):
         turns = {"transport", "free-form-learnt"} - {("transport", "free-form-learnt")[i % 2]}
         for j, push in enumerate(name for name in NAMES["push"] if name not in turns):
             yield backbone, latents[(i + j) % len(latents)], None, push
@@ -77,8 +69,12 @@ def test_combinations_train_improve_and_decode(backbone, latent, pull, push):
     assert np.linalg.norm(decoded - X) <= 1e-9 * np.linalg.norm(X)
 
 
-@pytest.mark.slow
-def test_the_table_has_every_pair_and_tells_what_failed(tmp_path):
+def test_the_table_has_every_pair_and_tells_what_failed(tmp_path, monkeypatch):
+    for kind in ("backbone", "latent"):
+        assert set(NAMES[kind]) <= set(combinations._names(kind))
+    few = {"backbone": ["coupling", "normflows:NSF"], "latent": ["cube", "gaussian"]}
+    monkeypatch.setattr(combinations, "_names", few.get)
+    monkeypatch.setattr(combinations, "run_all", lambda call, tasks, _: [call(*t) for t in tasks])
     rng = np.random.default_rng(0)
     X = np.concatenate([rng.normal(size=(60, 1)), rng.normal(size=(10, 1)) + 8])
     np.savez(tmp_path / "line.npz", X=X, y=np.repeat([0, 1], [60, 10]))
@@ -86,10 +82,10 @@ def test_the_table_has_every_pair_and_tells_what_failed(tmp_path):
     combinations.run(tmp_path / "line.npz", out, max_steps=2)
     with out.open() as file:
         rows = list(csv.DictReader(file))
-    pairs = {(row["backbone"], row["latent"]) for row in rows}
-    assert set(itertools.product(NAMES["backbone"], NAMES["latent"])) <= pairs
+    pairs = [(row["backbone"], row["latent"]) for row in rows]
+    assert pairs == list(itertools.product(*few.values()))
     for row in rows:
-        if row["backbone"] in ("normflows:NSF", "normflows:MAF"):
+        if row["backbone"] == "normflows:NSF":
             assert "at least 2 features" in row["error"]
         else:
             assert float(row["decode_error"]) < 1e-9
