@@ -215,7 +215,7 @@ def test_no_log_det_is_ever_asked_for(push):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "steps"),
-    [({"score_by": "support", "members": 1}, 400), ({}, 1500), ({"preset": "paper"}, 400)],
+    [({"score_by": "support", "members": 1}, 100), ({"preset": "paper"}, 300)],
 )
 def test_trained_beats_untrained(options, steps):
     X = moons(1000).numpy()
@@ -230,6 +230,5 @@ def test_trained_beats_untrained(options, steps):
             scores = detector.fit(X).signed_distance(test)
         assert np.unique(scores).size > 900
         auroc.append(roc_auc_score(outlier, scores))
-    # Neighbours rank well in the untrained network's eyes too.
-    assert auroc[1] > auroc[0] + (0.005 if options else 0.002)
+    assert auroc[1] > auroc[0] + 0.005
     assert auroc[1] > 0.8
