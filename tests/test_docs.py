@@ -147,6 +147,7 @@ cli()
 
 
 @pytest.mark.slow
+@pytest.mark.first
 def test_the_site_builds_is_whole_and_loads_nothing_from_elsewhere(tmp_path):
     """One test, as the site takes long to build, and each worker would build its own."""
     source, site = tmp_path / "source", tmp_path / "site"
