@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from compactflow.detector import fitting, settings
 from compactflow.detector.presets import PRESETS, Preset
+from compactflow.flows import assembly
 from compactflow.plotting import plane
 
 # Options of components that are as large as it takes to see their methods work.
@@ -22,13 +23,12 @@ SMALL = {
 
 
 def _small(preset: Preset) -> Preset:
-    members = 1 if preset.members == 1 else 2
+    members = preset.members if preset.members in (1, "auto") else 2
     network = preset.backbone_options["coupling"] | {"blocks": 2, "width": 16}
     return replace(preset, members=members, backbone_options={"coupling": network})
 
 
-SMALL_PRESETS = {name: _small(preset) for name, preset in PRESETS.items()}
-
+_SMALL_PRESETS = {name: _small(preset) for name, preset in PRESETS.items()}
 _STEPS, _GRID = 10, 40
 _train = fitting.train
 
@@ -38,11 +38,17 @@ def _briefly(*args, options, **more):
     return _train(*args, options=few, **more)
 
 
+def shrink(patch=setattr):
+    """Make the networks of all presets small, and two of them an ensemble."""
+    patch(settings, "PRESETS", _SMALL_PRESETS)
+    patch(assembly, "_MEMBERS", 2)
+
+
 def shorten(patch=setattr):
     """Make all fits and pictures of this process brief, by ``setattr`` or pytest's.
 
     How good they are is then not looked at.
     """
+    shrink(patch)
     patch(fitting, "train", _briefly)
-    patch(settings, "PRESETS", SMALL_PRESETS)
     patch(plane, "_GRID", _GRID)

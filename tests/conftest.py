@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from brief import SMALL_PRESETS
+from brief import shrink
 
 import compactflow
 from compactflow.plugins import registry
@@ -59,7 +59,7 @@ def fitted(X, _trained):
 @pytest.fixture
 def small_default(monkeypatch):
     """The default is two small networks: for tests of what is done with a fit."""
-    monkeypatch.setattr("compactflow.detector.settings.PRESETS", SMALL_PRESETS)
+    shrink(monkeypatch.setattr)
 
 
 @pytest.fixture
