@@ -60,7 +60,7 @@ def run_shell(line):
         assert cli.main(words[1:]) == 0, line
     else:
         shell = f'python() {{ {shlex.quote(sys.executable)} "$@"; }}\n{line}'
-        subprocess.run(["bash", "-euo", "pipefail", "-c", shell], check=True, timeout=60)
+        subprocess.run(["bash", "-euo", "pipefail", "-c", shell], check=True, timeout=600)
 
 
 def parse_shell(line):
