@@ -19,7 +19,9 @@ def build(**options):
     return compactflow.build(**{"max_steps": 3, "members": 1, "random_state": 0} | options)
 
 
-@parametrize_with_checks([OneClassFlow(max_steps=3, members=2, backbone_options={"blocks": 2})])
+@parametrize_with_checks(
+    [OneClassFlow(max_steps=2, members=1, backbone_options={"blocks": 1, "width": 8})]
+)
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
