@@ -49,6 +49,5 @@ def shorten(patch=setattr):
 
     How good they are is then not looked at.
     """
-    shrink(patch)
     patch(fitting, "train", _briefly)
     patch(plane, "_GRID", _GRID)

@@ -135,13 +135,14 @@ class _Page(HTMLParser):
             self.loads += [part.split()[0] for part in given["srcset"].split(",")]
 
 
-# Builds a site whose examples run briefly.
+# Builds a site whose examples run briefly, on small networks.
 BUILD = f"""
 import sys
 sys.path.append({str(Path(__file__).parent)!r})
-from brief import shorten
+from brief import shorten, shrink
 from mkdocs.__main__ import cli
 shorten()
+shrink()
 cli()
 """
 
