@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from compactflow.detector import fitting, settings
 from compactflow.detector.presets import PRESETS, Preset
-from compactflow.flows import assembly
 from compactflow.plotting import plane
 
 # Options of components that are as large as it takes to see their methods work.
@@ -23,9 +22,8 @@ SMALL = {
 
 
 def _small(preset: Preset) -> Preset:
-    members = preset.members if preset.members in (1, "auto") else 2
     network = preset.backbone_options["coupling"] | {"blocks": 2, "width": 16}
-    return replace(preset, members=members, backbone_options={"coupling": network})
+    return replace(preset, backbone_options={"coupling": network})
 
 
 _SMALL_PRESETS = {name: _small(preset) for name, preset in PRESETS.items()}
@@ -39,9 +37,8 @@ def _briefly(*args, options, **more):
 
 
 def shrink(patch=setattr):
-    """Make the networks of all presets small, and two of them an ensemble."""
+    """Make the networks of all presets small."""
     patch(settings, "PRESETS", _SMALL_PRESETS)
-    patch(assembly, "_MEMBERS", 2)
 
 
 def shorten(patch=setattr):

@@ -58,7 +58,7 @@ def fitted(X, _trained):
 
 @pytest.fixture
 def small_default(monkeypatch):
-    """The default is two small networks: for tests of what is done with a fit."""
+    """The default is of small networks: for tests of what is done with a fit."""
     shrink(monkeypatch.setattr)
 
 
