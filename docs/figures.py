@@ -15,6 +15,7 @@ from pathlib import Path
 import measured_guide
 import measured_timings
 from measured import Benchmark, Figures, Supports, read
+from measured_dirty import Dirty
 from measured_paper import Samples, Table1
 
 ROOT = Path(__file__).parents[1]
@@ -36,8 +37,9 @@ def collect() -> tuple[Figures, dict[str, str]]:
     supports = Supports(read("tables/supports.csv"), peers.rows)
     table1 = Table1(read("reproduction-table1.csv"))
     samples = Samples(read("tables/samples.csv"))
+    dirty = Dirty(read("tables/dirty.csv"))
     figures: Figures = measured_guide.figures()
-    for part in (seeds, peers, deep, supports, table1, samples):
+    for part in (seeds, peers, deep, supports, table1, samples, dirty):
         figures |= part.figures()
     tables = {
         "detection": seeds.table(),
@@ -49,6 +51,7 @@ def collect() -> tuple[Figures, dict[str, str]]:
         "pairs": table1.pairs(),
         "inside": table1.inside(),
         "samples": samples.table(),
+        "dirty": dirty.table(),
         **measured_guide.tables(),
         "aims": measured_timings.table(measured_timings.read()),
     }

@@ -20,7 +20,6 @@ from compactflow.experiments.benchmark.ranking import Line, Ranking, rank, tabul
 FOLDER = Path(__file__).parent
 
 _OURS = "compactflow"
-_SHOWN = {_OURS: f"**{_OURS}**"}
 _PROMISED = 0.95  # share of inliers inside
 _LOSS = 0.05  # what a table may lose to the fifth neighbour before it is named
 # The tables that gain most by the columns one by one: docs/default.md.
@@ -50,6 +49,11 @@ def _value(text: str) -> float | str | None:
 def title(name: str) -> str:
     """A set's name, without the number that ADBench has before it."""
     return re.sub(r"^\d+_", "", name)
+
+
+def show(detector: str) -> str:
+    """A detector's name, ours in bold."""
+    return f"**{detector}**" if detector == _OURS else detector
 
 
 def _show_p(value: float | None) -> str:
@@ -102,7 +106,7 @@ class Benchmark:
         better, worse = self.compare(line.detector)
         counts = "" if line.p_value is None else f"{better} / {worse}"
         return [
-            _SHOWN.get(line.detector, line.detector),
+            show(line.detector),
             *(f"{line.folders[name]:.4f}" for name in ("oddbench", "adbench")),
             *(f"{line.auroc:.4f}", f"{line.rank:.2f}"),
             *(counts, _show_p(line.p_value), f"{line.median_fit:.2g}"),

@@ -114,7 +114,8 @@ def smallest(values: Tensor, count: int) -> Tensor:
     one part in ten thousand may stand for each other.
     """
     columns = values.shape[-1]
-    few, grouped = columns <= _FEW, columns > _FOLD * count  # or all groups would be looked at
+    # Of fewer columns the groups would leave as many to look at, and so on for ever.
+    few, grouped = columns <= _FEW, columns >= _FOLD * (count + 1)
     plain = torch.compiler.is_compiling() or values.device.type != "cpu"
     if plain or columns <= count or not (few or grouped) or values.numel() <= _LITTLE:
         return values.topk(count, dim=-1, largest=False, sorted=False).indices

@@ -12,11 +12,12 @@ def draw(*shape):
     return torch.randn(*shape, dtype=torch.float64, generator=RNG)
 
 
-@pytest.mark.parametrize("columns", [3, 8, 100, 300, 4096])
-def test_smallest_finds_the_smallest(columns):
+@pytest.mark.parametrize("count", [23, 90])
+@pytest.mark.parametrize("columns", [3, 8, 100, 300, 723, 727, 1001, 4096])
+def test_smallest_finds_the_smallest(columns, count):
     values = torch.rand(50, columns)
     values[0, :] = 1.0  # ties
-    count = min(columns, 23)
+    count = min(columns, count)
     found = values.gather(1, smallest(values, count)).sort(dim=1).values
     assert (smallest(values, count).sort(dim=1).values.diff(dim=1) > 0).all()
     assert torch.allclose(found, values.sort(dim=1).values[:, :count], rtol=2e-4)

@@ -109,6 +109,7 @@ _CHANGES: dict[str, dict[str, Any]] = {
     "half the steps": {"max_steps": 200},
     "twice the batch": {"batch_size": 256},
     "sharp wall": {"pull_options": {"sharpness": 10.0}},
+    "told of outliers": {"outlier_share": 0.02},
     "normal latent": {"latent": "gaussian"},
     "bare boundary": {"latent": "gaussian", "boundary": "bare", "members": 1},
     "additive coupling": {"backbone_options": {"transform": "additive"}},
