@@ -38,7 +38,8 @@ def collect() -> tuple[Figures, dict[str, str]]:
     table1 = Table1(read("reproduction-table1.csv"))
     samples = Samples(read("tables/samples.csv"))
     dirty = Dirty(read("tables/dirty.csv"))
-    figures: Figures = measured_guide.figures()
+    runs = measured_timings.read()
+    figures: Figures = measured_guide.figures() | measured_timings.figures(runs)
     for part in (seeds, peers, deep, supports, table1, samples, dirty):
         figures |= part.figures()
     tables = {
@@ -53,7 +54,7 @@ def collect() -> tuple[Figures, dict[str, str]]:
         "samples": samples.table(),
         "dirty": dirty.table(),
         **measured_guide.tables(),
-        "aims": measured_timings.table(measured_timings.read()),
+        "aims": measured_timings.table(runs),
     }
     return figures, tables
 

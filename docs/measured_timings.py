@@ -6,6 +6,7 @@ These are `tables/timings-1.json` and `tables/timings-2.json`.
 from __future__ import annotations
 
 import json
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import measured
@@ -57,6 +58,7 @@ def steps(network: str) -> list[Aim]:
     ]
 
 
+_NETWORKS = ("coupling compiled", "coupling")
 RATE, WHAT = "{:,.0f} rows/s", "score of 50,000 x 32, rows/s"
 AIMS = [
     Aim("default fit, median of nine tables", "default fit, median of 9 sets, s", 5, "{:.1f} s"),
@@ -110,6 +112,18 @@ def table(runs: list[dict[str, Any]]) -> str:
     return measured.table(
         head, [*lines, ["threads, and load of the machine", "2, 0", *machine, ""]]
     )
+
+
+def figures(runs: list[dict[str, Any]]) -> measured.Figures:
+    """Ratios of lines in per cent, by the mean of the runs."""
+    pairs = {
+        "timings compiled step": [f"{name} stein step / FrEIA's likelihood" for name in _NETWORKS],
+        "timings fast fit": [f"{name} fit, median of 9 sets, s" for name in ("fast", "default")],
+    }
+    return {
+        name: 100 * fmean(run["values"][one] / run["values"][other] for run in runs)
+        for name, (one, other) in pairs.items()
+    }
 
 
 def read() -> list[dict[str, Any]]:
