@@ -166,13 +166,17 @@ def _records(
 
     names, encoder = detector.names_, detector.encoder_
     first = 1
-    for X, table, _, kept, _ in batches:
-        explanation = explain_rows(detector.ensemble_, X, names, encoder=encoder, table=table)
+    for rows in batches:
+        explanation = explain_rows(
+            detector.ensemble_, rows.X, names, encoder=encoder, table=rows.table
+        )
         yield [
-            record | {"row": first + record["row"]} | kept.slice(record["row"], 1).to_pylist()[0]
+            record
+            | {"row": first + record["row"]}
+            | rows.kept.slice(record["row"], 1).to_pylist()[0]
             for record in explanation.records(top)
         ]
-        first += len(X)
+        first += len(rows.X)
 
 
 def _as_batches(

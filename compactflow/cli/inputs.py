@@ -78,13 +78,15 @@ class Rows(NamedTuple):
         table: The columns of the features as they came, if they took an encoder.
         labels: The label of each row, ``(N,)``, if there is one.
         kept: The columns to keep.
-        apart: Rows that share no window, in the order of time, if rows are seen with their past.
+        order: All rows in the order of time, if they are seen with their past.
+        apart: Those of them that share no window, likewise.
     """
 
     X: NDArray[np.float64]
     table: pa.Table | None
     labels: NDArray[np.float64] | None
     kept: pa.RecordBatch
+    order: NDArray[np.int64] | None = None
     apart: NDArray[np.int64] | None = None
 
 
@@ -163,7 +165,7 @@ def _watched(
     with bar as reach:
         for batch in filter(len, batches):
             labels = batch.column(0).to_numpy() if labelled else None
-            apart = None
+            order = apart = None
             if encoder is None:
                 table = None
                 X = np.column_stack([each.to_numpy() for each in batch.columns[labelled:end]])
@@ -172,12 +174,14 @@ def _watched(
                 raw = pa.Table.from_batches([batch.select(range(labelled, end))])
                 with in_file(path, done):
                     table = encoder.prepare(raw)
-                    apart = None if encoder.windows is None else encoder.windows.apart(raw)
+                    if encoder.windows is not None:
+                        order, apart = encoder.windows.order(raw), encoder.windows.apart(raw)
                     codes = encoder.codes(table)
                 X, amounts = encoder.features(codes), encoder.amounts(codes)
             if watch is not None:
                 watch.add(amounts)
-            yield Rows(X, table, labels, batch.select(range(end, batch.num_columns)), apart)
+            kept = batch.select(range(end, batch.num_columns))
+            yield Rows(X, table, labels, kept, order, apart)
             done += len(batch)
             reach(done)
     if watch is not None:

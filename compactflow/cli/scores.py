@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from compactflow.cli.app import app
 from compactflow.cli.engines import needing_a_library, score_elsewhere
+from compactflow.cli.following import follow_rows
 from compactflow.cli.inputs import Rows, check_kept, read_rows
 from compactflow.cli.labels import Labels, find_outliers
 from compactflow.cli.options import (
@@ -63,6 +64,9 @@ def score(
     top: Annotated[
         int | None, typer.Option(min=1, help="Only so many rows, the furthest out first.")
     ] = None,
+    follow: Annotated[
+        int | None, typer.Option(min=1, help="Let so many last normal rows place the boundary.")
+    ] = None,
     id: Id = None,
     keep: Keep = None,
     label: Label = None,
@@ -85,14 +89,17 @@ def score(
     decision_function (negative for outliers) and is_outlier. With --top the rows are sorted, with
     their number before them (the first is 1); without --out they come as a table on the screen.
     With --label, the AUROC and the average precision (AP) are printed, for 16 bytes of memory a
-    row. MODEL may be exported to ONNX; --json gives the SHA-256 of its file. With --engine, NEW is
-    a Parquet file or a folder of them, all its columns are carried along, and --out is a folder to
+    row. With --follow, of a series that drifts, each row is judged by a boundary that the last
+    normal rows before it place: all but those that --label calls outliers. Rows come in the order
+    of the table, or of the --time that the model knows, and the features are held in memory.
+    MODEL may be exported to ONNX; --json gives the SHA-256 of its file. With --engine, NEW is a
+    Parquet file or a folder of them, all its columns are carried along, and --out is a folder to
     make.
     """
     if out is None and top is None:
         raise ValueError("score needs --out FILE for the scores, or --top N to show the furthest")
     if engine is not None:
-        given = {"--top": top, "--id": id, "--keep": keep, "--label": label}
+        given = {"--top": top, "--follow": follow, "--id": id, "--keep": keep, "--label": label}
         given |= {"--outlier": outlier, "--sep": sep, "--decimal": decimal, "--header": header}
         given |= {"--encoding": encoding}
         summary = score_elsewhere(engine, model, new, out, given, _OUTPUTS, device)
@@ -121,8 +128,12 @@ def score(
         show=not (quiet or as_json),
         quiet=quiet,
     )
-    tally = _Tally(f"{new}: column {label!r}" if label is not None else None)
-    scored = _scores(scorer, rows, tally)
+    labelled = f"{new}: column {label!r}" if label is not None else None
+    tally = _Tally(labelled)
+    judged = (
+        _judged(scorer, rows) if follow is None else follow_rows(scorer, rows, follow, labelled)
+    )
+    scored = _scores(judged, list(scorer.types), tally)
     if top is not None:
         types = {"row": "int64", **types}
         scored = iter([_furthest(scored, top, types)])
@@ -209,17 +220,23 @@ class _Tally:
             self.summary[name] = float(measure(truth, distance)) if both else None
 
 
+def _judged(
+    scorer: ArrowScorer, batches: Iterable[Rows]
+) -> Iterator[tuple[Rows, Sequence[pa.Array]]]:
+    for rows in batches:
+        yield rows, scorer.score(rows.X)
+
+
 def _scores(
-    scorer: ArrowScorer, batches: Iterable[Rows], tally: _Tally
+    judged: Iterable[tuple[Rows, Sequence[pa.Array]]], names: Sequence[str], tally: _Tally
 ) -> Iterator[pa.RecordBatch]:
-    """Score rows; the columns to keep come first."""
+    """The scores of rows as columns of these names; the columns to keep come first."""
     import pyarrow as pa
 
-    for X, _, labels, kept, _ in batches:
-        distance, decision, outlier = scorer.score(X)
-        tally.add(distance.to_numpy(), outlier.to_numpy(zero_copy_only=False), labels)
-        columns = [*kept.columns, distance, decision, outlier]
-        yield pa.RecordBatch.from_arrays(columns, names=[*kept.schema.names, *scorer.types])
+    for rows, (distance, decision, outlier) in judged:
+        tally.add(distance.to_numpy(), outlier.to_numpy(zero_copy_only=False), rows.labels)
+        columns = [*rows.kept.columns, distance, decision, outlier]
+        yield pa.RecordBatch.from_arrays(columns, names=[*rows.kept.schema.names, *names])
     tally.judge()
 
 

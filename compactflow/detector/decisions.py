@@ -208,9 +208,7 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
             CalibrationWarning: If they are too few to keep the level.
         """
         rows = self.check_rows(X)
-        return self._place(
-            *rejudge(self.ensemble_, rows, natural_share(self._chosen, self.ensemble_))
-        )
+        return self._place(*rejudge(self.ensemble_, rows, self._chosen))
 
     def _place(self, ensemble: Ensemble, calibration: Calibration) -> Self:
         """Take flows with another calibration, by which the boundary is placed anew."""
@@ -266,6 +264,11 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
             raise ValueError(
                 f"level={level!r} is the boundary of the latent's support, and this detector "
                 "scores by something else; fit with score_by='support' or boundary='natural'"
+            )
+        if isinstance(level, str) and self.ensemble_.matched:
+            raise ValueError(
+                f"level={level!r} is one set of latents for all groups of a context, and this "
+                f"detector has a level in each; fit with boundary={level!r}"
             )
         scaled = self.ensemble_.scale != 1
         if scaled and level == "bare":

@@ -120,25 +120,29 @@ def match_groups(
     judged: Judged,
     references: Judged | None = None,
     *,
+    boundary: Boundary,
     outlier_share: float = 0.0,
 ) -> Judged:
     """Let the ensemble bring the scores of each group of a context to those of all rows.
 
     So what the calibration says of all new rows holds in each group, as far as it has rows. Where
-    the latent's support gives the scores they stay as they are, as it is one for all.
+    the boundary is that of the latent's support they stay as they are, as it is one for all.
 
     Args:
         ensemble: The flows, which know contexts or not.
         data: The rows, ``(N, D)``.
         judged: The scores of some, not yet matched.
         references: Those of more rows, by which groups are matched in their place.
+        boundary: That of the detector.
         outlier_share: The share of the furthest rows that tell nothing, as they are outliers.
 
     Returns:
         The scores of `judged`, brought.
     """
     contexts, known = ensemble.contexts, references or judged
-    if contexts is None or ensemble.natural or not len(contexts.groups) or not len(known.rows):
+    if contexts is None or not len(contexts.groups) or not len(known.rows):
+        return judged
+    if isinstance(boundary, str):
         return judged
     everyone = known.calibration().without(outlier_share).scores
     known = known.some(known.scores <= everyone[-1])

@@ -8,8 +8,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from compactflow.detector.calibration import Calibration
-from compactflow.detector.held_out import Judged, fit_scale, judge, match_groups
+from compactflow.detector.calibration import Boundary, Calibration
+from compactflow.detector.held_out import (
+    Judged,
+    fit_scale,
+    judge,
+    match_groups,
+    natural_share,
+)
 from compactflow.flows.ensemble import Ensemble
 from compactflow.training.holdout import HoldOut
 
@@ -57,9 +63,7 @@ def update(
     return updated, Calibration.of(scores, held_out=calibration.held_out)
 
 
-def rejudge(
-    ensemble: Ensemble, data: Array, natural: float | None
-) -> tuple[Ensemble, Calibration]:
+def rejudge(ensemble: Ensemble, data: Array, boundary: Boundary) -> tuple[Ensemble, Calibration]:
     """Score rows that are inliers now, and scale latents or match groups by them.
 
     Latents are scaled anew for the natural boundary, and groups of a context are matched anew.
@@ -67,11 +71,12 @@ def rejudge(
     Args:
         ensemble: The fitted flows, which stay as they are.
         data: Rows that trained none of them, ``(N, D)``.
-        natural: The share that the natural boundary is to keep, if it is the one.
+        boundary: That of the detector.
 
     Returns:
         The flows, a copy if they have changed, and what calibrates them.
     """
+    natural = natural_share(boundary, ensemble)
     if natural is not None:
         everything = HoldOut(len(data), len(ensemble.networks))
         ensemble = ensemble.at(0.0, scale=fit_scale(ensemble, data, everything, natural))
@@ -80,4 +85,4 @@ def rejudge(
         ensemble.unmatch()
     scores = ensemble.signed_distance(data) + ensemble.level
     judged = Judged(np.arange(len(data)), scores, None, held_out=True)
-    return ensemble, match_groups(ensemble, data, judged).calibration()
+    return ensemble, match_groups(ensemble, data, judged, boundary=boundary).calibration()

@@ -31,24 +31,33 @@ def as_arrow(X: Any) -> pa.Table:  # noqa: ANN401
 
     Raises:
         TypeError: If it is no table.
+        ValueError: If two columns have one name.
     """
     if isinstance(X, pa.RecordBatch):
-        return pa.Table.from_batches([X])
-    if isinstance(X, pa.Table):
-        return X
-    if library_of(X) == "pandas":
+        X = pa.Table.from_batches([X])
+    elif library_of(X) == "pandas":
         columns = [_column(X.iloc[:, j]) for j in range(X.shape[1])]
-        return pa.table(columns, names=[str(name) for name in X.columns])
-    return pa.table(X)
+        X = pa.table(columns, names=[str(name) for name in X.columns])
+    table = X if isinstance(X, pa.Table) else pa.table(X)
+    names = table.column_names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the table has several columns named {twice!r}; rename them")
+    return table
 
 
 def _column(series: Any) -> pa.Array | pa.ChunkedArray:  # noqa: ANN401
     try:
-        return pa.Array.from_pandas(series)
+        column = pa.Array.from_pandas(series)
+        type_ = column.type
+        values = type_.value_type if pa.types.is_dictionary(type_) else type_
+        if not isinstance(values, pa.BaseExtensionType):  # as of intervals, periods, UUIDs
+            return column
     except (pa.ArrowException, OverflowError):  # as of whole numbers beyond 64 bits
-        gaps = series.isna()
-        cells = [None if gap else str(v) for gap, v in zip(gaps, series, strict=True)]
-        return pa.array(cells, pa.string())
+        pass
+    gaps = series.isna()
+    cells = [None if gap else str(v) for gap, v in zip(gaps, series, strict=True)]
+    return pa.array(cells, pa.string())
 
 
 def whole(table: pa.Table, name: str) -> pa.Array:

@@ -10,7 +10,16 @@ from typing import NoReturn
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from compactflow.encoding.cells import FORMATS, is_text, to_moments, to_numbers, to_texts, to_times
+from compactflow.encoding.cells import (
+    FORMATS,
+    are_durations,
+    is_text,
+    to_hexadecimals,
+    to_moments,
+    to_numbers,
+    to_texts,
+    to_times,
+)
 from compactflow.encoding.frames import cells_of
 from compactflow.encoding.parts import Category, Moment, Number, Part, TimeOfDay, UnfitCellError
 
@@ -22,11 +31,14 @@ _MIXED = 0.5  # the share of numbers from which a column is one of numbers, with
 _MISSPELLED = 0.05  # the share of numbers among words up to which they are misspelled ones
 _GROUPS = 31  # different whole numbers at most that are groups: hours, weekdays, days of a month
 _GROUP_ROWS = 10  # rows that such a group has in the mean, at least
-# A number with a sign of money, per cent, parentheses for a minus, or parted thousands.
+# A number with a sign of money, per cent, parentheses for a minus, parted thousands, or a unit.
 _DRESSED = (
     r"^[(]?[+\-\x{2212}]?\s*\p{Sc}?\s*[+\-\x{2212}]?"
-    r"(\d{1,3}([,' ]\d{3})+|\d+)(\.\d+)?\s*[%\p{Sc}]?[)]?$"
+    r"(?:\d{1,3}(?:[,' ]\d{3})+(?:\.\d+)?|\d{1,3}(?:[. ]\d{3})+(?:,\d+)?|\d+(?:[.,]\d+)?)"
+    r"\s*(?P<sign>[^\d\s.,:/_-][^\d\s]{0,5})?$"
 )
+_UNITS = 2  # different signs behind them, one of which may be none
+_RATES = 12  # different numbers with signs, such as rates of a tax, that are categories at most
 _UNIQUE = 0.5  # the share of values that come once from which text names its row
 
 
@@ -90,7 +102,8 @@ def take(
         ValueError: If the column cannot be a feature, or a number seems to be misspelled.
     """
     type_ = column.type
-    if pa.types.is_nested(type_) or pa.types.is_binary(type_) or pa.types.is_large_binary(type_):
+    kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary)
+    if isinstance(type_, pa.BaseExtensionType) or any(is_kind(type_) for is_kind in kinds):
         raise ValueError(f"column {name!r} holds {type_}, not numbers, words or dates; drop it")
     texts = to_texts(column)
     if texts.null_count == len(texts):
@@ -127,12 +140,16 @@ def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str
         boolean = pc.all(pc.is_in(pc.utf8_lower(known), pa.array(["true", "false"]))).as_py()
         whole = pc.all(pc.match_substring_regex(known, r"^[+-]?\d+$")).as_py()
         return [Number(name=name, form="boolean" if boolean else "integer" if whole else "number")]
+    if to_hexadecimals(known).null_count == 0:
+        return [Number(name=name, form="hexadecimal")]
     for form in FORMATS:
         # Most forms fail at the first cell, so that it is not asked of all.
         if not any(to_moments(some, form).null_count for some in (known[:1], known)):
             return [Moment.of(name, column, form)]
     if to_times(known).null_count == 0:
         return [TimeOfDay(name=name)]
+    if are_durations(known):
+        return [Number(name=name, form="duration")]
     odd = pc.and_(to_numbers(texts).is_null(), pc.match_substring_regex(texts, r"\d"))
     if share >= _MIXED and pc.mean(odd).as_py() <= _MISSPELLED:  # more are codes, such as tickets
         _refuse_odd_numbers(name, texts, odd)
@@ -140,8 +157,9 @@ def _take_text(name: str, column: pa.Array, texts: pa.Array) -> list[Part] | str
         return [Number(name=name, form="number", words=True), words]
     _refuse_decimal_commas(name, texts)
     counts = pc.value_counts(known).field("counts")
-    if pc.sum(pc.equal(counts, 1)).as_py() > _UNIQUE * len(known):
+    if len(counts) > _RATES:
         _refuse_dressed_numbers(name, texts)
+    if pc.sum(pc.equal(counts, 1)).as_py() > _UNIQUE * len(known):
         return "has another text in nearly every row (an id or free text)"
     return [Category.of(name, column)]
 
@@ -160,10 +178,13 @@ def _refuse_decimal_commas(name: str, texts: pa.Array) -> None:
 
 
 def _refuse_dressed_numbers(name: str, texts: pa.Array) -> None:
-    """Refuse to leave out numbers because of signs around them, or between their thousands."""
-    like = pc.fill_null(pc.match_substring_regex(texts, _DRESSED), False)
+    """Refuse to take numbers for text because of signs, or one unit, or parted thousands."""
+    found = pc.extract_regex(texts, _DRESSED)
+    like = found.is_valid()
     dressed = pc.and_(like, pc.is_null(to_numbers(texts)))
-    if pc.any(dressed).as_py() and pc.mean(like).as_py() > _MIXED:
+    units = pc.unique(found.filter(like).field("sign"))
+    one = len(pc.drop_null(units)) <= _UNITS
+    if one and pc.any(dressed).as_py() and pc.mean(like).as_py() > _MIXED:
         _refuse(name, texts, dressed, "; write plain numbers, such as 1234.5")
 
 

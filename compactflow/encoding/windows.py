@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from numbers import Integral
 from typing import Any, final
 
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 
 from compactflow.encoding.cells import (
     FORMATS,
+    are_durations,
     floats,
     is_text,
+    to_durations,
     to_moments,
     to_numbers,
     to_texts,
@@ -127,14 +130,19 @@ class Windows:
         numbers[order] = np.cumsum(place % length == 0) - 1
         return numbers
 
+    def order(self, table: pa.Table) -> NDArray[np.int64]:
+        """The rows of all series in the order of time, ``(N,)``."""
+        if self.time is None:
+            return np.arange(len(table))
+        return np.argsort(_times(self.time, whole(table, self.time)), kind="stable")
+
     def apart(self, table: pa.Table) -> NDArray[np.int64]:
         """Rows that share no window: every size-th of each series, in the order of time."""
-        order, place = self._places(table)
-        chosen = place % self.size == self.size - 1
-        rows = order[chosen]
-        if self.time is None:
-            return np.sort(rows)
-        return rows[np.argsort(_times(self.time, whole(table, self.time))[rows], kind="stable")]
+        rows, place = self._places(table)
+        chosen = np.empty(len(rows), dtype=bool)
+        chosen[rows] = place % self.size == self.size - 1
+        order = self.order(table)
+        return order[chosen[order]]
 
     def _places(self, table: pa.Table) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The rows series by series, in order, ``(N,)``, and the place of each in its series."""
@@ -223,8 +231,9 @@ def _times(name: str, column: pa.Array) -> NDArray[np.int64]:
         elif not text:
             found = column
         else:
-            spelled = (to_moments(column, form) for form in FORMATS)
-            found = next((moments for moments in spelled if not moments.null_count), None)
+            ways = [to_durations, *(partial(to_moments, form=form) for form in FORMATS)]
+            read = (way(column) for way in ways)
+            found = next((values for values in read if not values.null_count), None)
     if found is None:
         row = 1 + (pc.index(known.is_null(), True).as_py() if known.null_count else 0)
         cell = column[row - 1].as_py()
@@ -236,8 +245,10 @@ def _times(name: str, column: pa.Array) -> NDArray[np.int64]:
 
 
 def _numbers(column: pa.Array) -> Array | None:
-    """The values of a column of numbers, ``(N,)``."""
+    """The values of a column of numbers, or of durations, ``(N,)``."""
     numbers = to_numbers(column)
+    if is_text(column.type) and are_durations(to_texts(column).drop_null()):
+        numbers = to_durations(column)
     known = to_texts(column).null_count if is_text(column.type) else column.null_count
     kind = pa.types.is_boolean(column.type) or numbers.null_count == len(numbers)
     return None if kind or numbers.null_count > known else floats(numbers)

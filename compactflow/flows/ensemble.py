@@ -79,7 +79,12 @@ class Ensemble(Members):
     @property
     def mapped(self) -> bool:
         """Whether the support is the image of a set in latent space: see `boundary`."""
-        return len(self.networks) == 1 and self.natural
+        return len(self.networks) == 1 and self._even
+
+    @property
+    def _even(self) -> bool:
+        """Whether a flow's part of the support is the latent's, grown or shrunk to the level."""
+        return self.natural and not self.matched
 
     def forward(self, x: Tensor) -> Tensor:
         """Signed distance of data ``(N, D)``, ``(N,)``: negative in the ensemble's support."""
@@ -230,9 +235,9 @@ class Ensemble(Members):
     def project(self, Z: Array) -> Array:
         """A point of the latent's support near each latent of ``(N, D)``, ``(N, D)``.
 
-        The support is grown, or shrunk, to the level, if it gives the scores.
+        The support is grown, or shrunk, to the level, if it gives the scores, alike in all groups.
         """
-        level = self.level if self.natural else 0.0
+        level = self.level if self._even else 0.0
         project = self.latent.level_project
         return self._in_chunks(lambda z: project(z.to(self.latent.like), level), Z)
 
@@ -242,7 +247,7 @@ class Ensemble(Members):
         return self._settled(score)
 
     def _settled(self, score: Callable[[Tensor], Tensor] | None = None) -> Settled:
-        level = self.level if self.natural else inf
+        level = self.level if self._even else inf
         return Settled(self.flows[0], self.pull, score, entropic=self.entropic, level=level)
 
     def _in_chunks(

@@ -98,6 +98,11 @@ class Members(nn.Module, ABC):
         return not self.scores
 
     @property
+    def matched(self) -> bool:
+        """Whether the scores of each group of a context are brought to those of all."""
+        return self.contexts is not None and len(self.contexts.common) > 0
+
+    @property
     def neighbours(self) -> list[Neighbours]:
         """For each flow its reference rows; empty if the flows do not score by them."""
         return [score.known for score in self._nearness]

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from commands import refused
 
 import compactflow
 from compactflow import windows
@@ -135,3 +136,54 @@ def test_watching_windows_keeps_its_bound():
     assert alarms <= 8  # of 4 expected at most: more has a probability below .01
     moved = detector.monitor().add(pd.DataFrame({"noise": 1.5 + rng.normal(size=300)}))
     assert moved.drifted(0.01)
+
+
+DRIFTING = course(2).assign(fault=False)
+DRIFTING["heat"] += np.tile(np.linspace(0, 3, 200), 2)
+DRIFTING.loc[300:330, ["heat", "fault"]] = 9.0, True
+FOLLOW = ["score", "model", "new.csv", "--out", "s.csv", "--follow", "60", "-q"]
+
+
+@pytest.mark.parametrize("label", [[], ["--label", "fault"]])
+def test_a_boundary_follows_rows_in_the_order_of_time(folder, label):
+    assert main([*FIT, "--drop", "mode", *QUICK]) == 0
+    mixed = DRIFTING.sample(frac=1, random_state=1)
+    mixed.to_csv("new.csv", index=False)
+    assert main([*FOLLOW, *label]) == 0
+    found = pd.read_csv("s.csv").set_index(mixed.index)
+    detector = compactflow.load("model")
+    following, distance = detector.follow(60), detector.signed_distance(DRIFTING)
+    when = pd.to_datetime(mixed["when"], format="%d.%m.%Y %H:%M")
+    for row in mixed.index[np.argsort(when, kind="stable")]:
+        mark = [label != [] and DRIFTING.fault[row]]
+        judged = following.add_distances(distance[[row]], mark)
+        np.testing.assert_allclose(found.signed_distance[row], judged[0], atol=1e-9)
+    np.testing.assert_allclose(found.decision_function, -found.signed_distance)
+    assert (found.is_outlier == (found.signed_distance > 0)).all()
+
+
+def test_rows_without_a_past_are_followed_in_their_order(folder, capsys):
+    rng = np.random.default_rng(0)
+    calm = pd.DataFrame(rng.normal(size=(300, 2)), columns=["heat", "load"])
+    calm.to_csv("train.csv", index=False)
+    assert main(["fit", "train.csv", "--out", "model", *QUICK]) == 0
+    moving = calm + np.linspace(0, 4, 300)[:, None]
+    moving.to_csv("new.csv", index=False)
+    assert main(["score", "model", "new.csv", "--out", "still.csv", "-q"]) == 0
+    assert main(FOLLOW) == 0
+    still, followed = (pd.read_csv(name).is_outlier.mean() for name in ("still.csv", "s.csv"))
+    assert still > 0.35 > 0.25 > followed
+    (folder / "s.csv").unlink()
+    refused([*FOLLOW, "--follow", "5"], capsys, folder, "--follow 5: rows == 5, must be >= 19")
+    refused([*FOLLOW, "--engine", "ray"], capsys, folder, "--follow is not for --engine")
+
+
+def test_no_exported_model_is_followed(folder, capsys):
+    pytest.importorskip("onnxruntime")
+    pd.DataFrame(np.random.default_rng(0).normal(size=(99, 2)), columns=["a", "b"]).to_csv(
+        "new.csv", index=False
+    )
+    assert main(["fit", "new.csv", "--out", "trained", *QUICK]) == 0
+    compactflow.load("trained").export("model.onnx")
+    (folder / "model.onnx").rename("model")
+    refused(FOLLOW, capsys, folder, "--follow takes a model that 'fit' wrote")

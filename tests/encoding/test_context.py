@@ -120,7 +120,17 @@ def test_an_unseen_category_and_a_gap_are_judged_as_of_no_group():
     assert scores[0] == scores[3]
 
 
-def test_the_level_of_a_group_is_in_its_signed_distance(tmp_path):
+SCORES = {
+    "neighbours": {},
+    "support": {},
+    "density": {},
+    "quantile": {"score_options": {"of": "support", "q": 0.8}},
+    "blend": {"score_options": {"of": ["neighbours", "support"]}},
+}
+
+
+@pytest.mark.parametrize("score_by", SCORES)
+def test_the_level_of_a_group_is_in_its_signed_distance(tmp_path, score_by):
     rng = np.random.default_rng(0)
 
     def rows(count):
@@ -128,7 +138,8 @@ def test_the_level_of_a_group_is_in_its_signed_distance(tmp_path):
         heat = np.where(machine, rng.standard_t(2, count), rng.uniform(-1, 1, count))
         return pd.DataFrame({"machine": np.array(["a", "b"])[machine], "heat": heat})
 
-    detector = compactflow.build(context=["machine"], max_steps=1, members=2, random_state=0)
+    small = {"max_steps": 1, "members": 2, "random_state": 0, "score_by": score_by}
+    detector = compactflow.build(context=["machine"], **small, **SCORES[score_by])
     detector.fit(rows(1000))  # of which few are held out
     new = rows(1500)
     outside = pd.Series(detector.predict(new) == -1).groupby(new["machine"]).mean()

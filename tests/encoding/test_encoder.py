@@ -1,6 +1,7 @@
 """What the columns of a table are taken for, and that cells come back."""
 
 import json
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -36,7 +37,8 @@ def frame():
             "size": [
                 "ERR" if r < 0.1 else "low" if r < 0.2 else f"{r:.3f}" for r in rng.random(N)
             ],
-            "took": pd.to_timedelta(rng.integers(0, 500, N), "s"),
+            "took": pd.to_timedelta(rng.integers(0, 200_000, N), "s"),
+            "register": [f"{n:#x}" for n in rng.integers(0, 1 << 20, N)],
         }
     )
     frame.loc[::7, "amount"] = np.nan
@@ -57,6 +59,7 @@ def test_columns_are_taken_for_what_they_hold(frame):
         "at": "time of day",
         "size": "number; words among numbers: 3 values",
         "took": "duration",
+        "register": "hexadecimal",
         "id": "left out: has another text in nearly every row",
     }
     assert said.keys() == begins.keys()
@@ -67,10 +70,11 @@ def test_columns_are_taken_for_what_they_hold(frame):
 
 def test_text_is_taken_as_a_typed_table_is(frame):
     columns = [text(frame[name].astype(object).where(frame[name].notna(), None)) for name in frame]
-    spelled = pa.table(columns, names=list(frame)).drop(["took"])
-    said = TableEncoder.fit(spelled)[0].describe()
-    typed = TableEncoder.fit(frame.drop(columns="took"))[0].describe()
-    assert said == typed
+    encoder, codes = TableEncoder.fit(pa.table(columns, names=list(frame)))
+    typed, typed_codes = TableEncoder.fit(frame)
+    assert encoder.describe() == typed.describe()
+    np.testing.assert_array_equal(codes, typed_codes)
+    np.testing.assert_array_equal(encoder.transform(frame), typed.transform(frame))
 
 
 def test_cells_come_back_from_the_features_of_a_reloaded_encoder(frame):
@@ -164,7 +168,9 @@ def test_decimal_commas_that_were_read_as_text_are_no_categories():
         TableEncoder.fit(pa.table({"x": text([f"{i},5" for i in range(20)])}))
 
 
-@pytest.mark.parametrize("form", ["${}.99", "{}%", "({})", "1,{:03d}.50", "\u2212{}", "{} €"])
+@pytest.mark.parametrize(
+    "form", ["${}.99", "{}%", "({})", "1,{:03d}.50", "\u2212{}", "{} €", "{}.5 kg", "1.{:03d},50"]
+)
 def test_numbers_with_signs_around_them_are_not_left_out_in_silence(form):
     cells = text([form.format(i) for i in range(20)])
     with pytest.raises(ValueError, match=r"column 'x', row 1 is .* write plain numbers.*--drop x"):
@@ -172,6 +178,10 @@ def test_numbers_with_signs_around_them_are_not_left_out_in_silence(form):
     assert len(TableEncoder.fit(pa.table({"x": cells}), categorical=["x"])[0].parts) == 1
     with pytest.raises(ValueError, match="write plain numbers"):  # beside plain ones
         TableEncoder.fit(pa.table({"x": text([form.format(i) for i in range(20)] + [*range(20)])}))
+    with pytest.raises(ValueError, match="write plain numbers"):  # though they repeat
+        TableEncoder.fit(pa.table({"x": text([form.format(i) for i in range(20)] * 3)}))
+    rates = pa.table({"x": text([form.format(i % 3) for i in range(60)]), "y": range(60)})
+    assert TableEncoder.fit(rates)[0].describe()["x"] == "category: 3 values"
     phones = pa.table({"x": text([f"555-01-{i}" for i in range(20)]), "y": range(20)})
     assert "left out" in TableEncoder.fit(phones)[0].describe()["x"]
 
@@ -184,6 +194,8 @@ def test_numbers_with_signs_around_them_are_not_left_out_in_silence(form):
         ("%B %d, %Y", "date"),
         ("%d %B %Y %I:%M %p", "date"),
         ("%Y-%m-%d %H:%M:%S.%f UTC", "date"),
+        ("%Y-%m-%dT%H:%M:%S.%f000Z", "date"),
+        ("%Y/%m/%d %H:%M:%S.%f", "date"),
         ("%I:%M %p", "time of day"),
     ],
 )
@@ -233,3 +245,61 @@ def test_many_words_with_digits_among_numbers_are_codes_and_no_misspelled_number
     table = pa.table({"ticket": tickets, "fare": np.arange(100.0)})
     encoder, _ = TableEncoder.fit(table)
     assert encoder.describe()["ticket"].startswith("left out: has another text in nearly every")
+
+
+@pytest.mark.parametrize(
+    ("cells", "seconds"),
+    [
+        (["1 days 02:03:04", "-1 days +23:00:00.5"], [93784, -3599.5]),  # as pandas writes them
+        (["1 day, 2:03:04", "0:00:07"], [93784, 7]),  # as Python does
+        (["P1DT2H3M4S", "PT0.5S", "-PT5M", "P2W"], [93784, 0.5, -300, 1209600]),  # as polars does
+        (["26:03:04", "02:03", "-0:01"], [93784, 7380, -60]),
+    ],
+)
+def test_durations_are_spelled_in_several_ways(cells, seconds):
+    table = pa.table({"took": [*cells, None] * 20, "size": np.arange(20 * (1 + len(cells))) % 7})
+    encoder, codes = TableEncoder.fit(table)
+    assert encoder.describe()["took"] == "duration"
+    np.testing.assert_array_equal(codes[: len(cells), 0], seconds)
+    back = encoder.cells(codes)[0].to_pylist()
+    assert back[0].total_seconds() == seconds[0]
+    assert back[len(cells)] is None
+    with pytest.raises(UnfitCellError, match="row 2 is 'soon', not a duration"):
+        encoder.transform(pa.table({"took": [cells[0], "soon"], "size": [1, 2]}))
+
+
+@pytest.mark.parametrize(
+    ("cells", "taken"),
+    [
+        (["02:03:04", "23:59:59"], "time of day"),  # no duration for certain
+        (["P1Y", "P1DT"], "category"),  # a year has no number of seconds
+        (["0x1f", "1f"], "category"),
+        (["0x1f", "0x" + 14 * "f"], "category"),  # an address is no amount
+    ],
+)
+def test_what_only_looks_like_a_duration_or_hexadecimal_is_none(cells, taken):
+    table = pa.table({"cell": cells * 20, "size": np.arange(40) % 7})
+    assert TableEncoder.fit(table)[0].describe()["cell"].startswith(taken)
+
+
+def test_hexadecimal_numbers_come_back_so():
+    table = pa.table({"register": ["0x1f", None, "0XFF"] * 20, "size": np.arange(60) % 7})
+    encoder, codes = TableEncoder.fit(table)
+    np.testing.assert_array_equal(codes[:3, 0], [31, np.nan, 255])
+    assert encoder.cells(codes[:3])[0].to_pylist() == ["0x1f", None, "0xff"]
+    with pytest.raises(UnfitCellError, match="row 1 is '31', not a hexadecimal number"):
+        encoder.transform(pa.table({"register": ["31"], "size": [1]}))
+
+
+def test_objects_of_pandas_are_words_and_names_are_there_once():
+    intervals, periods = pd.cut(np.arange(N) % 9, 3), pd.period_range("2024", periods=N, freq="D")
+    ids = [uuid4() for _ in range(N)]
+    frame = pd.DataFrame({"in": intervals, "day": periods, "id": ids, "x": np.arange(N) % 7})
+    said = TableEncoder.fit(frame)[0].describe()
+    assert said["in"] == "category: 3 values"
+    assert said["day"].startswith("date")
+    assert said["id"].startswith("left out")
+    with pytest.raises(ValueError, match="several columns named 'x'; rename them"):
+        TableEncoder.fit(pd.concat([frame, frame], axis=1)[["x", "day"]])
+    with pytest.raises(ValueError, match=r"'id' holds .*uuid.* drop it"):
+        TableEncoder.fit(pa.table({"id": pa.array(ids), "x": frame["x"]}))

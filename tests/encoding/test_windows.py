@@ -29,6 +29,15 @@ def test_the_past_is_that_of_the_same_machine():
     assert "pump" not in seen
 
 
+def test_durations_as_text_have_a_course_and_order_rows():
+    seconds = [0, 90_000, 86_400, 180_000]
+    spelled = [f"{s // 86400} days {s % 86400 // 3600:02}:00:00" for s in seconds]
+    table = pd.DataFrame({"since": spelled, "took": spelled, "heat": [0.0, 2.0, 1.0, 3.0]})
+    seen = windows(table, 2, time="since")
+    np.testing.assert_array_equal(seen["heat change"], [np.nan, 1, 1, 1])
+    np.testing.assert_array_equal(seen["took change"], [np.nan, 3600, 86400, 90000])
+
+
 def test_rows_apart_share_no_window_and_blocks_are_stretches_of_one_series():
     rng = np.random.default_rng(0)
     when, pump = rng.permutation(80), rng.permutation(np.repeat(["a", "b"], 40))

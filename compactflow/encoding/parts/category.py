@@ -108,7 +108,8 @@ class Category(Part):
         """What the column was taken for, in words."""
         rare = len(self.levels) - self.common
         what = "words among numbers" if self.words else "category"
-        return f"{what}: {len(self.levels)} values" + (f", {rare} of them rare" * (rare > 0))
+        values = f"{len(self.levels)} value{'s' * (len(self.levels) != 1)}"
+        return f"{what}: {values}" + (f", {rare} of them rare" * (rare > 0))
 
 
 def _turns(places: NDArray[np.int64]) -> NDArray[np.int64]:
