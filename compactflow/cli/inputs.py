@@ -175,7 +175,8 @@ def _watched(
                 with in_file(path, done):
                     table = encoder.prepare(raw)
                     if encoder.windows is not None:
-                        order, apart = encoder.windows.order(raw), encoder.windows.apart(raw)
+                        order = encoder.windows.order(raw)
+                        apart = encoder.windows.apart(raw)
                     codes = encoder.codes(table)
                 X, amounts = encoder.features(codes), encoder.amounts(codes)
             if watch is not None:

@@ -71,8 +71,7 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         of the inliers lie and their median distance: see
         `compactflow.flows.nearness.Nearness`.
         """
-        rows = self.check_rows(X)
-        return self.ensemble_.signed_distance(rows)
+        return self.ensemble_.signed_distance(self.check_rows(X))
 
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
@@ -80,8 +79,7 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         It is the density of the mixture of the flows, in equal shares. For a single flow its
         negative is the loss of the likelihood push.
         """
-        rows = self.check_rows(X)
-        return self.ensemble_.log_density(rows)
+        return self.ensemble_.log_density(self.check_rows(X))
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Minus the signed distance of each row, ``(N,)``: the higher, the more normal."""
@@ -207,8 +205,7 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         Warns:
             CalibrationWarning: If they are too few to keep the level.
         """
-        rows = self.check_rows(X)
-        return self._place(*rejudge(self.ensemble_, rows, self._chosen))
+        return self._place(*rejudge(self.ensemble_, self.check_rows(X), self._chosen))
 
     def _place(self, ensemble: Ensemble, calibration: Calibration) -> Self:
         """Take flows with another calibration, by which the boundary is placed anew."""

@@ -37,6 +37,7 @@ RECORD = {
 
 _SAMPLES = 2000  # inliers drawn to learn the features' ranges
 _NEAREST = 32  # of them tried in the context of a row
+_ROUNDING = 1e-9  # of the size of a feature, by which inliers that are all one may differ
 _CHANGES = 3  # features changed one by one before all are changed at once
 
 
@@ -198,7 +199,10 @@ def explain(
     if encoder is None:
         deviation = (X - near) / np.maximum(spread, np.finfo(np.float64).tiny)
     else:
-        deviation = (X - near) / np.where(spread > 0, spread, 1)
+        # Inliers that are all one differ by rounding; features of words and dates are near 1.
+        size = np.abs(typical).max(axis=0)
+        size[encoder.leaps] = np.maximum(size[encoder.leaps], 1)
+        deviation = (X - near) / np.where(spread > _ROUNDING * size, spread, 1)
         codes = encoder.restore(X) if table is None else encoder.codes(table)
         codes, given = np.split(codes, [len(encoder.parts)], axis=1)
         deviation = _of_groups(deviation, encoder.groups)

@@ -265,12 +265,7 @@ def _calibrate(
         # Rows of one group, such as a patient's, are no measure of new ones.
         references = judge_references(ensemble, hold_out) if groups is None else None
         judged = match_groups(
-            ensemble,
-            data,
-            judged,
-            references,
-            boundary=settings.boundary,
-            outlier_share=outlying,
+            ensemble, data, judged, references, boundary=settings.boundary, outlier_share=outlying
         )
     calibration = judged.calibration().without(outlying)
     ensemble.level = calibration.threshold(settings.boundary)

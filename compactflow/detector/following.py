@@ -26,6 +26,10 @@ class Following:
     outliers: let them be marked, as they else pull the boundary after them. Marks may come late:
     a batch is what is judged before they are known.
 
+    While nothing drifts, a normal row is outside with a probability of 1 minus the share at most,
+    if its batch is judged by normal rows alone. In a drift it is more by no more than how the row
+    differs, in total variation, from those that place the boundary in the mean.
+
     Args:
         distance: Gives the signed distances ``(N,)`` of rows ``(N, D)``.
         known: Those of inliers that were held out of training, ``(M,)``.
@@ -38,6 +42,10 @@ class Following:
 
     Raises:
         ValueError: If the boundary is none of a share, or there are too few rows for it.
+
+    References:
+        Barber, Candès, Ramdas, Tibshirani (2023), *Conformal prediction beyond exchangeability*,
+        theorem 2.
 
     Examples:
         >>> import numpy as np

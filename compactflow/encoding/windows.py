@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from itertools import chain
 from numbers import Integral
 from typing import Any, final
 
@@ -231,8 +231,8 @@ def _times(name: str, column: pa.Array) -> NDArray[np.int64]:
         elif not text:
             found = column
         else:
-            ways = [to_durations, *(partial(to_moments, form=form) for form in FORMATS)]
-            read = (way(column) for way in ways)
+            dates = (to_moments(column, form) for form in FORMATS)
+            read = chain([to_durations(column)], dates)
             found = next((values for values in read if not values.null_count), None)
     if found is None:
         row = 1 + (pc.index(known.is_null(), True).as_py() if known.null_count else 0)

@@ -132,9 +132,8 @@ class Contexts(Resizable):
         The distribution in a group is taken to be ``n / (n + m)`` times that of its n rows and the
         rest that of all rows. Here m is large where groups differ by no more than chance: the
         share of a group's rows beyond a quantile of all is taken to be drawn from a beta
-        distribution, and m is its sum of parameters, by the method of moments, as a mean over some
-        quantiles. By how much groups differ is taken half a standard deviation too low: few
-        groups of few rows seem to differ as often as not.
+        distribution, and m is its sum of parameters, by the method of moments, at that of some
+        quantiles at which the groups differ most.
 
         Args:
             known: Scores of the rows of each of `groups`, ``(n,)``, ascending.
@@ -195,16 +194,14 @@ def _alike(known: Sequence[Array], everyone: Array) -> float:
     degrees = (counts - 1).sum()
     if not degrees or len(counts) < 2:
         return inf
-    excess = []
+    excess = 0.0
     for end in _quantiles(everyone, np.array(_TESTED)):
         beyond = np.array([(rows > end).sum() for rows in known if len(rows)])
         share = beyond.sum() / counts.sum()
         if 0 < share < 1:
             off = (beyond - share * counts) ** 2 / counts
-            excess.append(off.sum() / (share * (1 - share)) - len(counts) + 1)
-    # Of a chi-squared number, which each would be by chance, the variance is twice the mean.
-    beyond_chance = np.mean(excess or [0.0]) - 0.5 * np.sqrt(2 * (len(counts) - 1))
-    return max(float(degrees / beyond_chance) - 1, 0.0) if beyond_chance > 0 else inf
+            excess = max(excess, off.sum() / (share * (1 - share)) - len(counts) + 1)
+    return max(float(degrees / excess) - 1, 0.0) if excess > 0 else inf
 
 
 def _quantiles(ascending: Array, shares: Array) -> Array:

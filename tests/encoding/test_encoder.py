@@ -1,7 +1,6 @@
 """What the columns of a table are taken for, and that cells come back."""
 
 import json
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -289,17 +288,3 @@ def test_hexadecimal_numbers_come_back_so():
     assert encoder.cells(codes[:3])[0].to_pylist() == ["0x1f", None, "0xff"]
     with pytest.raises(UnfitCellError, match="row 1 is '31', not a hexadecimal number"):
         encoder.transform(pa.table({"register": ["31"], "size": [1]}))
-
-
-def test_objects_of_pandas_are_words_and_names_are_there_once():
-    intervals, periods = pd.cut(np.arange(N) % 9, 3), pd.period_range("2024", periods=N, freq="D")
-    ids = [uuid4() for _ in range(N)]
-    frame = pd.DataFrame({"in": intervals, "day": periods, "id": ids, "x": np.arange(N) % 7})
-    said = TableEncoder.fit(frame)[0].describe()
-    assert said["in"] == "category: 3 values"
-    assert said["day"].startswith("date")
-    assert said["id"].startswith("left out")
-    with pytest.raises(ValueError, match="several columns named 'x'; rename them"):
-        TableEncoder.fit(pd.concat([frame, frame], axis=1)[["x", "day"]])
-    with pytest.raises(ValueError, match=r"'id' holds .*uuid.* drop it"):
-        TableEncoder.fit(pa.table({"id": pa.array(ids), "x": frame["x"]}))
