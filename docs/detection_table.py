@@ -60,7 +60,7 @@ def main() -> None:
     for part in sys.argv[1:]:
         name, journal = part.split("=")
         rows = read(Path(journal))
-        if name != "supports":
+        if name not in ("supports", "dirty"):
             rows = drop_incomplete(rows)
         write(rows, FOLDER / "tables" / f"{name}.csv")
         if name == "detection-peers":
