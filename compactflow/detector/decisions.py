@@ -16,7 +16,7 @@ from compactflow.detector.calibration import Boundary, Calibration
 from compactflow.detector.drift import Monitor
 from compactflow.detector.explanation import Explanation, explain
 from compactflow.detector.following import Following
-from compactflow.detector.held_out import natural_share
+from compactflow.detector.held_out import natural_share, require_support
 from compactflow.detector.saving import export_graph
 from compactflow.detector.settings import Settings, check_share
 from compactflow.detector.transforming import EnsembleTransformer
@@ -71,7 +71,8 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         of the inliers lie and their median distance: see
         `compactflow.flows.nearness.Nearness`.
         """
-        return self.ensemble_.signed_distance(self.check_rows(X))
+        rows = self.check_rows(X)  # asks first whether it is fitted
+        return self.ensemble_.signed_distance(rows)
 
     def log_density(self, X: ArrayLike) -> Array:
         """Log-density of each row in nats, up to a constant of the pull, ``(N,)``.
@@ -79,7 +80,8 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         It is the density of the mixture of the flows, in equal shares. For a single flow its
         negative is the loss of the likelihood push.
         """
-        return self.ensemble_.log_density(self.check_rows(X))
+        rows = self.check_rows(X)
+        return self.ensemble_.log_density(rows)
 
     def score_samples(self, X: ArrayLike) -> Array:
         """Minus the signed distance of each row, ``(N,)``: the higher, the more normal."""
@@ -205,7 +207,8 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         Warns:
             CalibrationWarning: If they are too few to keep the level.
         """
-        return self._place(*rejudge(self.ensemble_, self.check_rows(X), self._chosen))
+        rows = self.check_rows(X)
+        return self._place(*rejudge(self.ensemble_, rows, self._chosen))
 
     def _place(self, ensemble: Ensemble, calibration: Calibration) -> Self:
         """Take flows with another calibration, by which the boundary is placed anew."""
@@ -257,27 +260,8 @@ class EnsembleDetector(OutlierMixin, EnsembleTransformer):
         elif level not in ("natural", "bare"):
             level = check_share("level", level)
         assert level is not None
-        if isinstance(level, str) and not self.ensemble_.natural:
-            raise ValueError(
-                f"level={level!r} is the boundary of the latent's support, and this detector "
-                "scores by something else; fit with score_by='support' or boundary='natural'"
-            )
-        if isinstance(level, str) and self.ensemble_.matched:
-            raise ValueError(
-                f"level={level!r} is one set of latents for all groups of a context, and this "
-                f"detector has a level in each; fit with boundary={level!r}"
-            )
-        scaled = self.ensemble_.scale != 1
-        if scaled and level == "bare":
-            raise ValueError(
-                "level='bare' is for latents as training left them, and those of this detector "
-                "are scaled; fit with boundary='bare'"
-            )
-        if not scaled and natural_share(level, self.ensemble_) is not None:
-            raise ValueError(
-                "level='natural' takes latents that a fit has scaled for it; fit with "
-                "boundary='natural', or take 'bare', the support of latents as they are"
-            )
+        if isinstance(level, str):
+            require_support(self.ensemble_, level)
         moved = self.ensemble_.at(self.calibration_.threshold(level))
         self.__dict__.update(boundary=level, ensemble_=moved)
         self.calibration_.warn(level)

@@ -22,6 +22,7 @@ __all__ = [
     "judge_references",
     "match_groups",
     "natural_share",
+    "require_support",
 ]
 
 Array = NDArray[np.float64]
@@ -166,6 +167,31 @@ def natural_share(boundary: Boundary, ensemble: Ensemble) -> float | None:
     latent = ensemble.latent
     scales = boundary == "natural" and ensemble.natural and latent.has_gauge()
     return latent.share if scales else None
+
+
+def require_support(ensemble: Ensemble, level: Boundary) -> None:
+    """Raise a `ValueError` if fitted flows cannot have the boundary of the latent's support."""
+    if not ensemble.natural:
+        raise ValueError(
+            f"level={level!r} is the boundary of the latent's support, and this detector "
+            "scores by something else; fit with score_by='support' or boundary='natural'"
+        )
+    if ensemble.matched:
+        raise ValueError(
+            f"level={level!r} is one set of latents for all groups of a context, and this "
+            f"detector has a level in each; fit with boundary={level!r}"
+        )
+    scaled = ensemble.scale != 1
+    if scaled and level == "bare":
+        raise ValueError(
+            "level='bare' is for latents as training left them, and those of this detector "
+            "are scaled; fit with boundary='bare'"
+        )
+    if not scaled and natural_share(level, ensemble) is not None:
+        raise ValueError(
+            "level='natural' takes latents that a fit has scaled for it; fit with "
+            "boundary='natural', or take 'bare', the support of latents as they are"
+        )
 
 
 def fit_scale(

@@ -105,7 +105,8 @@ class Neighbours(Resizable):
             rows: Preprocessed rows that trained the flow, ``(R, D + P)``.
             encode: Maps them to latents, ``(R, D)``.
         """
-        self.rows = rows.float().to(rows)  # a model file has them in single precision
+        # As a model file has them, in single precision and row by row: products round by layout.
+        self.rows = rows.float().to(rows).contiguous()
         features = self.rows[:, : self.dim]
         trust = min(1, len(rows) / _ROWS)
         self.gain = (trust * _size(features) / _size(encode(self.rows))).to(self.rows)

@@ -23,7 +23,7 @@ def test_outliers_among_the_rows_do_not_say_how_their_group_is_scored():
             contexts=contexts, natural=False, dim=1, bring=lambda scores, rows: scores
         )
         data = np.column_stack([np.zeros(600), codes])
-        match_groups(ensemble, data, judged, outlier_share=share)
+        match_groups(ensemble, data, judged, boundary=0.95, outlier_share=share)
         return contexts.own
 
     assert len(matched(1e3, 0.05)) == 3
