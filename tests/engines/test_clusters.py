@@ -44,6 +44,18 @@ def spark():
     session.stop()
 
 
+# Before workers are killed: Ray 2.60 may abort the driver some time after.
+def fail(shared, task):
+    raise ValueError(f"{shared} and {task}")
+
+
+def test_an_error_in_a_worker_of_ray_is_raised_as_it_was(ray):
+    from compactflow.engines.ray import Ray
+
+    with pytest.raises(ValueError, match=r"^this and that$"):
+        list(Ray().run(fail, "this", ["that"]))
+
+
 @pytest.mark.parametrize("cluster", ["ray", "spark"])
 def test_a_cluster_scores_as_one_process_does(cluster, request, folder, tmp_path):
     request.getfixturevalue(cluster)
@@ -130,14 +142,3 @@ def test_workers_of_ray_that_are_killed_change_nothing_in_a_fit(ray, tmp_path):
 
 def test_spark_fits_as_one_process_does(spark):
     check_fit("spark")
-
-
-def fail(shared, task):
-    raise ValueError(f"{shared} and {task}")
-
-
-def test_an_error_in_a_worker_of_ray_is_raised_as_it_was(ray):
-    from compactflow.engines.ray import Ray
-
-    with pytest.raises(ValueError, match=r"^this and that$"):
-        list(Ray().run(fail, "this", ["that"]))
