@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from compactflow.cli.labels import Labels
 from compactflow.terminal import progress
@@ -18,17 +18,16 @@ if TYPE_CHECKING:
     from compactflow.detector.estimator import OneClassFlow
     from compactflow.detector.screening import Ranges, Watch
     from compactflow.encoding.encoder import TableEncoder
+    from compactflow.encoding.windows import Windows
     from compactflow.tables import Dialect
 
 __all__ = [
     "Rows",
-    "Training",
     "check_kept",
     "columns_of",
     "in_file",
     "open_model",
     "read_rows",
-    "read_training",
 ]
 
 
@@ -78,8 +77,8 @@ class Rows(NamedTuple):
         table: The columns of the features as they came, if they took an encoder.
         labels: The label of each row, ``(N,)``, if there is one.
         kept: The columns to keep.
-        order: All rows in the order of time, if they are seen with their past.
-        apart: Those of them that share no window, likewise.
+        order: The rows that the command wants, in the order of time, if they are seen with their
+            past.
     """
 
     X: NDArray[np.float64]
@@ -87,7 +86,6 @@ class Rows(NamedTuple):
     labels: NDArray[np.float64] | None
     kept: pa.RecordBatch
     order: NDArray[np.int64] | None = None
-    apart: NDArray[np.int64] | None = None
 
 
 def read_rows(
@@ -99,6 +97,7 @@ def read_rows(
     encoder: TableEncoder | None,
     labels: Labels | None = None,
     keep: Sequence[str] = (),
+    order: Callable[[Windows, pa.Table], NDArray[np.int64]] | None = None,
     dialect: Dialect,
     show: bool,
     quiet: bool,
@@ -115,6 +114,7 @@ def read_rows(
         encoder: What makes features of the columns; ``None`` if they are numbers.
         labels: A column of labels.
         keep: Columns to carry along.
+        order: Which rows of a table are wanted and when, if they are seen with those before them.
         dialect: How the table is spelled.
         show: Whether to show progress.
         quiet: Whether to say nothing of ranges.
@@ -144,13 +144,16 @@ def read_rows(
     titles = features if encoder is None else encoder.titles
     watch = None if quiet or ranges is None else ranges.watch(titles)
     bar = progress(title, total, show=show)
-    return _watched(batches, str(path), encoder, watch, labels is not None, len(features), bar)
+    return _watched(
+        batches, str(path), encoder, order, watch, labels is not None, len(features), bar
+    )
 
 
 def _watched(
     batches: Iterable[pa.RecordBatch],
     path: str,
     encoder: TableEncoder | None,
+    order: Callable[[Windows, pa.Table], NDArray[np.int64]] | None,
     watch: Watch | None,
     labelled: bool,
     features: int,
@@ -165,7 +168,7 @@ def _watched(
     with bar as reach:
         for batch in filter(len, batches):
             labels = batch.column(0).to_numpy() if labelled else None
-            order = apart = None
+            wanted = None
             if encoder is None:
                 table = None
                 X = np.column_stack([each.to_numpy() for each in batch.columns[labelled:end]])
@@ -174,92 +177,18 @@ def _watched(
                 raw = pa.Table.from_batches([batch.select(range(labelled, end))])
                 with in_file(path, done):
                     table = encoder.prepare(raw)
-                    if encoder.windows is not None:
-                        order = encoder.windows.order(raw)
-                        apart = encoder.windows.apart(raw)
+                    if encoder.windows is not None and order is not None:
+                        wanted = order(encoder.windows, raw)
                     codes = encoder.codes(table)
                 X, amounts = encoder.features(codes), encoder.amounts(codes)
             if watch is not None:
                 watch.add(amounts)
             kept = batch.select(range(end, batch.num_columns))
-            yield Rows(X, table, labels, kept, order, apart)
+            yield Rows(X, table, labels, kept, wanted)
             done += len(batch)
             reach(done)
     if watch is not None:
         watch.warn()
-
-
-class Training(NamedTuple):
-    """A table to train on.
-
-    Attributes:
-        table: The columns of the features: of numbers, if it has nothing else and no cells are
-            wanted.
-        outlier: Which rows a column of labels calls outliers, ``(N,)``.
-        weights: How much each row counts, ``(N,)``, if a column says so.
-    """
-
-    table: pa.Table
-    outlier: NDArray[np.bool_]
-    weights: NDArray[np.float64] | None
-
-
-def read_training(
-    path: Path,
-    drop: Sequence[str],
-    labels: Labels | None,
-    weight: str | None,
-    dialect: Dialect,
-    *,
-    cells: bool,
-    most: int,
-    seed: int,
-) -> Training:
-    """Read a training table; of more than `most` rows so many are drawn.
-
-    Raises:
-        ValueError: As `compactflow.tables.read_table`, or if labels or weights are none.
-        OSError: If the table cannot be read.
-    """
-    import numpy as np
-
-    from compactflow import tables
-    from compactflow.detector.weights import check_weights
-    from compactflow.encoding.inference import FEWEST_ROWS
-
-    own = [*([] if labels is None else [labels.column]), *([] if weight is None else [weight])]
-    how: dict[str, Any] = {
-        "without": list(dict.fromkeys([*drop, *own])),
-        "dialect": dialect,
-        "most": most,
-        "seed": seed,
-    }
-    try:
-        table = tables.read_table(path, **how)
-        if cells:
-            table = tables.read_cells(path, **how)
-    except tables.CellError:
-        table = tables.read_cells(path, **how)
-        if len(table) < FEWEST_ROWS:  # too few to say what the column is
-            raise
-
-    def drawn(numbers: Sequence[str], words: Sequence[str] = ()) -> list[pa.RecordBatch]:
-        batches = tables.read_batches(path, numbers, keep=words, dialect=dialect)
-        return tables.sample(batches, most, seed)[0]  # the same rows
-
-    if len(table) < 2:
-        rows = f"{len(table)} sample{'s' * (len(table) != 1)}"
-        raise ValueError(f"{path} has {rows}, and training takes a minimum of 2 rows, better 100s")
-    outlier, weights = np.zeros(len(table), dtype=bool), None
-    if labels is not None:
-        with labels.explaining():
-            column = [labels.column]
-            outlier = labels.read(path, drawn([], column) if labels.outliers else drawn(column))
-    if weight is not None:
-        parts = [np.empty(0), *(batch.column(0).to_numpy() for batch in drawn([weight]))]
-        name = f"{path}: the column {weight!r}"
-        weights = check_weights(np.concatenate(parts), len(table), name)
-    return Training(table, outlier, weights)
 
 
 def _labelled(

@@ -11,7 +11,7 @@ import typer
 
 from compactflow.cli.app import app
 from compactflow.cli.engines import drawn_elsewhere, needing_a_library
-from compactflow.cli.inputs import Training, in_file, read_training
+from compactflow.cli.inputs import in_file
 from compactflow.cli.labels import Labels
 from compactflow.cli.options import (
     AsJson,
@@ -40,6 +40,7 @@ from compactflow.cli.options import (
     option,
 )
 from compactflow.cli.output import check_out, print_json, print_line
+from compactflow.cli.training import Training, read_training
 
 if TYPE_CHECKING:
     import pyarrow as pa

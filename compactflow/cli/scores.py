@@ -109,6 +109,7 @@ def score(
     if out is not None:
         check_out(out, force=force, inputs=[model, new])
     from compactflow import tables
+    from compactflow.encoding.windows import Windows
 
     if out is not None:
         tables.check_output(out)
@@ -124,6 +125,7 @@ def score(
         encoder=scorer.model.encoder,
         labels=labels,
         keep=kept,
+        order=None if follow is None else Windows.order,
         dialect=dialect,
         show=not (quiet or as_json),
         quiet=quiet,

@@ -53,6 +53,7 @@ def watch(
 
     from compactflow import tables
     from compactflow.detector.settings import check_share
+    from compactflow.encoding.windows import Windows
 
     check_share("--alpha", alpha)
     dialect = tables.Dialect(separator=sep, decimal=decimal, encoding=encoding, header=header)
@@ -65,12 +66,13 @@ def watch(
         *columns_of(detector),
         "watching",
         encoder=detector.encoder_,
+        order=Windows.apart,
         dialect=dialect,
         show=not (quiet or as_json),
         quiet=quiet,
     ):
         scores = ensemble.signed_distance(rows.X) + ensemble.level
-        order = np.arange(len(scores)) if rows.apart is None else rows.apart
+        order = np.arange(len(scores)) if rows.order is None else rows.order
         for row in order:
             monitor.add_scores(scores[[row]])
             if changed is None and monitor.drifted(alpha):
