@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 import zuko
+from brief import SMALL
 from torch import nn
 
 import compactflow
@@ -49,8 +50,9 @@ class DrawsGlobally(Push):
 
 
 def fit(backbone="coupling", push="stein"):
+    network = SMALL.get(backbone) if isinstance(backbone, str) else None
     options = {"max_steps": 2, "members": 1, "random_state": 0, "push": push}
-    detector = compactflow.build(backbone, **options).fit(X)
+    detector = compactflow.build(backbone, backbone_options=network, **options).fit(X)
     return np.append(detector.signed_distance(X), detector.history_["loss"])
 
 

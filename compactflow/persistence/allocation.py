@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -44,9 +46,14 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.alive: dict[StorageWeakRef, int] = {}
         self.size = 0  # of what is alive, and of what has died since it was last looked at
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """False, or the first call would import torch's compiler, which takes seconds."""
+        return False
+
     def __torch_dispatch__(
         self,
-        func: Callable[..., object],
+        func: OpOverload,
         types: object,
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
@@ -76,8 +83,15 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise MemoryError(f"it asks for more than {self.at_a_time:.0e} numbers")
 
 
-def _size(func: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
+def _size(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     """How many numbers the tensors have that a function makes of other arguments."""
+    names = [argument.name for argument in func._schema.arguments]
+    given = dict(zip(names, args, strict=False)) | kwargs
+    # Asking the function itself would import torch's compiler for some of these.
+    if "size" in given:
+        return math.prod(given["size"])
+    if func.overloadpacket is torch.ops.aten.eye:
+        return int(given["n"]) * int(given.get("m", given["n"]))
     try:
         made = func(*args, **kwargs | {"device": torch.device("meta")})
     except (RuntimeError, NotImplementedError):  # it makes none, or is for another device only

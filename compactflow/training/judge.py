@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
@@ -70,7 +71,7 @@ class Judge:
         self.history: History = {}
         self._best, self._checks_since_best = math.inf, 0
         self._noise = self._measure_noise(settled)
-        self._kept = copy.deepcopy(model.state_dict())
+        self._kept = _copied(model.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that later decisions depend on."""
@@ -134,13 +135,13 @@ class Judge:
         energies = self.history["training_energy_distance"]
         first, energy = energies[0], energies[-1]
         self._best = min(self._best, energy)
-        floor = _NOISE_FLOOR * float(torch.pdist(self._reference).mean())
+        floor = _NOISE_FLOOR * self._within
         runaway = energy > 4 * max(first, floor)
         # The longest trained weights detect best, even where their latents are not nearest. An
         # entropic push is stable, and goes on.
         entropic = self._objective.push.entropic
         if not runaway:
-            self._kept = copy.deepcopy(self._model.state_dict())
+            self._kept = _copied(self._model.state_dict())
         if energy <= self._best + self._noise or (entropic and not runaway):
             self._checks_since_best = 0
         else:
@@ -172,3 +173,11 @@ class Judge:
             )
             draws.append(self._energy(settled[rows]))
         return float(np.std(draws))
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a module's state; tensors are cloned, which is faster than a deep copy."""
+    return {
+        name: value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+        for name, value in state.items()
+    }

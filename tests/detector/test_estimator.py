@@ -69,6 +69,7 @@ def test_round_trips_after_training(X, fitted, latent, push):
 
 
 @pytest.mark.slow  # the grid must be fine, as columns are mapped piece by piece
+@pytest.mark.usefixtures("small_default")
 def test_log_density_integrates_to_one():
     X = np.random.default_rng(0).normal(size=(1000, 2)) * [1, 5]
     detector = build(latent="gaussian", push="likelihood", members=2, max_steps=10).fit(X)
@@ -86,6 +87,7 @@ def test_samples_are_inliers(fitted):
     np.testing.assert_array_equal(sample, detector.sample(100, random_state=1))
 
 
+@pytest.mark.usefixtures("small_default")
 def test_same_seed_same_scores_and_global_generators_untouched(X):
     state = torch.random.get_rng_state()
     one, other = (build(members=2).fit(X).signed_distance(X) for _ in range(2))
@@ -120,17 +122,20 @@ def test_rows_do_not_influence_each_other(fitted):
         lambda X: 1e90 * X,
     ],
 )
+@pytest.mark.usefixtures("small_default")
 def test_odd_but_sound_data(X, convert):
     X = convert(X)
     scores = build().fit(X).signed_distance(X)
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.usefixtures("small_default")
 def test_read_only_data(X):
     X.setflags(write=False)
     assert build().fit(X).predict(X).shape == (300,)
 
 
+@pytest.mark.usefixtures("small_default")
 def test_data_frame_columns_are_checked(X):
     frame = pd.DataFrame(X, columns=list("abcd"))
     detector = build().fit(frame)
@@ -246,6 +251,7 @@ def test_an_entropic_push_does_without_convexity():
     compactflow.build(pull=Hollow, push="stein")
 
 
+@pytest.mark.usefixtures("small_default")
 def test_members_score_by_their_mean_and_the_first_encodes(X):
     detector = build(members=2, boundary="bare").fit(X)
     first, second = detector.flows_

@@ -17,7 +17,7 @@ NAMES = {
     for kind in ("backbone", "latent", "pull", "push")
 }
 # One of those that a bridge makes stands for the others: it gives them all the same methods.
-BACKBONES = ["coupling", "autoregressive", "iresnet", "zuko:NSF", "normflows:NSF"]
+BACKBONES = ["coupling", "autoregressive", "iresnet", "zuko:NSF", "normflows:RealNVP"]
 
 
 def chosen():
@@ -33,7 +33,7 @@ def chosen():
         for j, pull in enumerate(NAMES["pull"]):
             yield "coupling", latent, pull, ("mirror", "stein")[(i + j) % 2]
     for i, backbone in enumerate(BACKBONES[1:]):
-        turns = {"transport", "free-form-learnt"} - {("transport", "free-form-learnt")[i % 2]}
+        turns = {"transport", "free-form-learnt"} - {("free-form-learnt", "transport")[i % 2]}
         for j, push in enumerate(name for name in NAMES["push"] if name not in turns):
             yield backbone, latents[(i + j) % len(latents)], None, push
 

@@ -132,30 +132,33 @@ def test_latents_are_projected_onto_the_support_at_its_level(level):
 class Setting:
     """A caller's setting of torch, put back afterwards."""
 
-    def __init__(self, put, get, value):
-        self.put, self.get, self.value = put, get, value
+    def __init__(self, put, get, value, usual):
+        self.put, self.get, self.value, self.usual = put, get, value, usual
 
     def __enter__(self):
-        self.before = self.get()
         self.put(self.value)
 
     def __exit__(self, *_):
         kept = self.get() == self.value
-        self.put(self.before)
+        self.put(self.usual)
         assert kept
 
 
+DTYPE = torch.set_default_dtype, torch.get_default_dtype
 SETTINGS = {
     "no_grad": torch.no_grad,
     "inference_mode": torch.inference_mode,
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
     "meta": lambda: torch.device("meta"),
     "default device": lambda: Setting(
-        torch.set_default_device, torch.get_default_device, torch.device("meta")
+        torch.set_default_device,
+        torch.get_default_device,
+        torch.device("meta"),
+        None,  # the CPU as default would cost time in each call of torch from then on
     ),
-    "float64": lambda: Setting(torch.set_default_dtype, torch.get_default_dtype, torch.float64),
-    "float16": lambda: Setting(torch.set_default_dtype, torch.get_default_dtype, torch.float16),
-    "gradients off": lambda: Setting(torch.set_grad_enabled, torch.is_grad_enabled, False),
+    "float64": lambda: Setting(*DTYPE, torch.float64, torch.float32),
+    "float16": lambda: Setting(*DTYPE, torch.float16, torch.float32),
+    "gradients off": lambda: Setting(torch.set_grad_enabled, torch.is_grad_enabled, False, True),
 }
 
 

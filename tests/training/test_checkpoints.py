@@ -80,7 +80,7 @@ def child(*args):
 out = Path(sys.argv[1])
 never = ("step", -1)
 for event in ("replace", "replaced", "step"):
-    for number in (1, 3, 8):
+    for number in (1, 8):
         folder = out / f"{event}-{number}"
         assert child(folder, 0, (event, number)) == signal.SIGKILL
         assert not (folder / "model").exists()
@@ -110,7 +110,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(undisturbed, tmp_path)
     )
     assert done.returncode == 0, done.stderr
     folders = [folder for folder in tmp_path.iterdir() if folder.name != "unseeded"]
-    assert len(folders) == 10
+    assert len(folders) == 7
     for folder in folders:
         detector = compactflow.load(folder / "model", device="cpu")
         assert same(detector, undisturbed), folder.name
@@ -134,7 +134,7 @@ def test_keeping_a_checkpoint_changes_nothing(tmp_path, undisturbed):
 
 @pytest.mark.parametrize("options", [{"backbone": "iresnet", "push": "mirror"}, {"latent": Ball}])
 def test_other_parts_go_on_too(options, tmp_path):
-    options = options | {"backbone_options": {"width": 4}}
+    options = options | {"backbone_options": {"blocks": 2, "width": 4}}
     whole = build(**options).fit(X, checkpoint=tmp_path)
     assert same(build(**options).fit(X, checkpoint=tmp_path), whole)
 

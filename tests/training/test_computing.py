@@ -50,7 +50,8 @@ def test_compiled_steps_train_alike(push):
     if not can_compile(torch.device("cpu")):
         pytest.skip("there is no compiler here")
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    options = {"push": push, "max_steps": 20, "backbone_options": {"blocks": 2}, "members": 2}
+    network = {"blocks": 1, "width": 8}  # as each of its parts takes the compiler seconds
+    options = {"push": push, "max_steps": 20, "backbone_options": network, "members": 2}
     scores = [
         OneClassFlow(compile=compiled, random_state=0, **options).fit(X).signed_distance(X)
         for compiled in (False, True)

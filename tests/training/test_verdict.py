@@ -46,19 +46,20 @@ def test_without_a_history_it_says_so():
         (400, 3, {"max_steps": 40}, "Converged"),
         (
             *(400, 3),
-            PAPER | {"max_steps": 60, "learning_rate": 1e-3},
+            PAPER | {"max_steps": 60, "learning_rate": 1e-2},
             "Still moving",
         ),
         (12, 3, {"max_steps": 5}, "Too few rows"),
         (40, 40, {"max_steps": 40}, "Too few rows"),
         (
             *(400, 8),
-            {"max_steps": 60, "push": "mirror", "pull": "max-abs", "learning_rate": 0.3},
+            {"max_steps": 60, "push": "mirror", "pull": "max-abs", "learning_rate": 3.0},
             "Ran away",
         ),
     ],
 )
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.usefixtures("small_default")
 def test_real_histories(rows, dim, options, verdict):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(rows, dim)) @ rng.normal(size=(dim, dim))

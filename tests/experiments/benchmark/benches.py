@@ -6,7 +6,7 @@ import numpy as np
 
 from compactflow.experiments.benchmark import run
 
-CHEAP = ["KNN", "IForest", "PCA"]
+CHEAP = ["KNN", "LOF", "PCA"]
 
 
 def save(path, dim=3, inliers=60, outliers=10, seed=0):

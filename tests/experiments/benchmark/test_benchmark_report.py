@@ -26,7 +26,7 @@ def test_folders_have_their_means(data, out, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     save(other / "three.npz", seed=3)
-    start([data, other], out, ["KNN", "PCA", "IForest"], seeds=1)
+    start([data, other], out, ["KNN", "PCA", "LOF"], seeds=1)
     text = (out / "benchmark.md").read_text()
     assert "--data data --data other" in text
     header, _, first = text[text.index("| detector |") :].splitlines()[:3]
@@ -51,7 +51,7 @@ def test_mixed_in_outliers_are_said_and_measured_apart(data, out):
 def test_report_states_command_and_seeds_but_no_path(data, out):
     start(data, out)
     text = (out / "benchmark.md").read_text()
-    assert "compactflow benchmark --data data --detectors KNN,IForest,PCA --seeds 2" in text
+    assert "compactflow benchmark --data data --detectors KNN,LOF,PCA --seeds 2" in text
     assert "Seeds 0, 1" in text
     assert str(data.parent) not in text
     assert (out / "critical-difference.png").read_bytes().startswith(b"\x89PNG")
