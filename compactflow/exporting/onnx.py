@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from compactflow._version import __version__
-from compactflow.exporting.program import ExportError, quietly
+from compactflow.exporting.program import PLAIN, ExportError, quietly
 from compactflow.text import cause_of
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def to_onnx(
             f"the export to ONNX needs {error.name}, which is not installed: "
             "pip install 'compactflow[onnx]'"
         ) from error
+    _decompose_into_plain(program)
     said = io.StringIO()
     with quietly(), redirect_stdout(said), redirect_stderr(said):
         try:
@@ -79,6 +80,16 @@ def to_onnx(
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString()
     return data
+
+
+def _decompose_into_plain(program: ExportedProgram) -> None:
+    """Have what runtimes lack replaced where torch decomposes the program, which takes seconds."""
+    decompose = program.run_decompositions
+
+    def run(table: Mapping[Any, Any] | None = None) -> ExportedProgram:
+        return decompose({**(table or {}), **PLAIN})
+
+    program.run_decompositions = run  # type: ignore[method-assign, assignment]
 
 
 def _scalar(s: float, dtype: int, **_: object) -> Any:  # noqa: ANN401 - a value of onnxscript

@@ -18,7 +18,7 @@ from compactflow.devices import fresh_defaults
 from compactflow.flows.ensemble import Ensemble
 from compactflow.text import cause_of
 
-__all__ = ["ExportError", "quietly", "trace"]
+__all__ = ["PLAIN", "ExportError", "quietly", "trace"]
 
 Array = NDArray[np.float64]
 
@@ -49,10 +49,9 @@ def trace(ensemble: Ensemble, known: Array | None) -> ExportedProgram:
     rows = {0: Dim("rows", min=1)}
     with quietly():
         try:
-            program = torch.export.export(
+            return torch.export.export(
                 module, (example, threshold), dynamic_shapes={"X": rows, "threshold": None}
             )
-            return program.run_decompositions(_PLAIN)
         except Exception as error:  # whatever a component does that a graph cannot
             raise ExportError(
                 f"{_culprit(ensemble, example)} cannot be exported: {cause_of(error)}"
@@ -151,8 +150,7 @@ def _addmm(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1
     return beta * x + alpha * (a @ b)
 
 
-# What runtimes lack in float64, in terms of what they have.
-_PLAIN: dict[Any, Callable[..., Tensor]] = {
+PLAIN: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.addmm.default: _addmm,
     torch.ops.aten.full.default: _full,
     torch.ops.aten.full_like.default: _full_like,
@@ -161,6 +159,7 @@ _PLAIN: dict[Any, Callable[..., Tensor]] = {
     torch.ops.aten.searchsorted.Tensor: _search,
     torch.ops.aten.softplus.default: _softplus,
 }
+"""What runtimes lack in float64, in terms of what they have."""
 
 
 def _culprit(ensemble: Ensemble, x: Tensor) -> str:

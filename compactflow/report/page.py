@@ -33,7 +33,6 @@ Draw = Callable[[], Figure]
 
 _DRAWN = 3000  # rows in scatter plots
 _TOP = 6  # features shown of each
-_STYLES = {"light": "default", "dark": "dark_background"}
 
 
 def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) -> str:
@@ -46,8 +45,8 @@ def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) ->
         table: The table's name, for the title.
 
     Returns:
-        An HTML page with its pictures inside, for a light and a dark screen, and without
-        scripts.
+        An HTML page with its pictures inside, and without scripts. On a dark screen its style
+        turns light and dark of the pictures round.
 
     Raises:
         ValueError: If the table has no rows.
@@ -189,17 +188,11 @@ def _picture(title: str, text: str, draw: Draw) -> str:
 
 
 def _image(alternative: str, draw: Draw) -> str:
-    """A picture drawn twice, once for each colour scheme."""
-    data = {}
-    for scheme, name in _STYLES.items():
-        with style.context(name):
-            buffer = io.BytesIO()
-            draw().savefig(buffer, format="png", dpi=130)
-        data[scheme] = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{data["dark"]}">'
-        f'<img src="{data["light"]}" alt="{escape(alternative)}"></picture>'
-    )
+    buffer = io.BytesIO()
+    with style.context("default"):  # whatever the caller's pictures are to look like
+        draw().savefig(buffer, format="png", dpi=130)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{escape(alternative)}">'
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -176,14 +176,3 @@ def test_rows_without_a_past_are_followed_in_their_order(folder, capsys):
     (folder / "s.csv").unlink()
     refused([*FOLLOW, "--follow", "5"], capsys, folder, "--follow 5: rows == 5, must be >= 19")
     refused([*FOLLOW, "--engine", "ray"], capsys, folder, "--follow is not for --engine")
-
-
-def test_no_exported_model_is_followed(folder, capsys):
-    pytest.importorskip("onnxruntime")
-    pd.DataFrame(np.random.default_rng(0).normal(size=(99, 2)), columns=["a", "b"]).to_csv(
-        "new.csv", index=False
-    )
-    assert main(["fit", "new.csv", "--out", "trained", *QUICK]) == 0
-    compactflow.load("trained").export("model.onnx")
-    (folder / "model.onnx").rename("model")
-    refused(FOLLOW, capsys, folder, "--follow takes a model that 'fit' wrote")

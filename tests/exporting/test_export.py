@@ -134,6 +134,17 @@ def test_the_command_line_scores_by_it(detector, onnx_file, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_it_is_not_followed(onnx_file, tmp_path, capsys):
+    pd = pytest.importorskip("pandas")
+    pd.DataFrame(fresh(), columns=list("abcd")).to_csv(tmp_path / "new.csv", index=False)
+    paths = [str(tmp_path / "new.csv"), "--out", str(tmp_path / "scores.csv")]
+    assert cli.main(["score", str(onnx_file), *paths, "--follow", "60", "-q"]) == 2
+    said = "error: --follow takes a model that 'fit' wrote, and not an exported one\n"
+    assert capsys.readouterr().err == said
+    assert [path.name for path in tmp_path.iterdir()] == ["new.csv"]
+
+
+@pytest.mark.slow
 def test_a_program_of_torch_is_the_same_graph(tmp_path):
     X = rows()
     detector = compactflow.build(members=1, score_by="support", **TINY).fit(X)
