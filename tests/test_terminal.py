@@ -63,6 +63,7 @@ def test_progress_is_lines_elsewhere_now_and_then(monkeypatch, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+@pytest.mark.usefixtures("small_default", "unrendered")
 def test_every_long_command_shows_progress(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(terminal, "_SECONDS", 0)
     monkeypatch.chdir(tmp_path)
@@ -88,13 +89,11 @@ def test_every_long_command_shows_progress(tmp_path, monkeypatch, capsys):
     assert "benchmark: 1 of 1" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_a_fault_of_the_program_cannot_steer_the_terminal(tmp_path):
     program = (
         "import sys; from compactflow.cli import main, scores\n"
-        "from compactflow.detector import loading\n"
-        f"def load(*a, **k): raise RuntimeError({EVIL!r})\n"
-        "loading.load = load; sys.argv = ['compactflow', 'score', 'm', 'n', '-o', 'o.csv']\n"
+        f"def check(*a, **k): raise RuntimeError({EVIL!r})\n"
+        "scores.check_out = check; sys.argv = ['compactflow', 'score', 'm', 'n', '-o', 'o.csv']\n"
         "main()"
     )
     run = subprocess.run(
