@@ -89,7 +89,7 @@ def _decompose_into_plain(program: ExportedProgram) -> None:
     def run(table: Mapping[Any, Any] | None = None) -> ExportedProgram:
         return decompose({**(table or {}), **PLAIN})
 
-    program.run_decompositions = run  # type: ignore[method-assign, assignment]
+    program.run_decompositions = run
 
 
 def _scalar(s: float, dtype: int, **_: object) -> Any:  # noqa: ANN401 - a value of onnxscript
