@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import cache
 from types import TracebackType
 from typing import Annotated, Any
 
@@ -55,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stack.enter_context(logs_shown())
         warnings.showwarning = _show_warning
         try:
-            run = typer.main.get_command(app).main
-            code = run(arguments, prog_name="compactflow", standalone_mode=False)
+            code = _command().main(arguments, prog_name="compactflow", standalone_mode=False)
             return int(code or 0)
         except typer.Abort:
             return 130
@@ -71,6 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 1
     _say("error", message)
     return 2
+
+
+@cache
+def _command() -> Any:  # noqa: ANN401 - typer's, of a library that it has changed
+    """All commands, which typer takes a while to make."""
+    return typer.main.get_command(app)
 
 
 def _print_version(wanted: bool) -> None:
