@@ -1,14 +1,14 @@
+"""Fixtures of all tests.
+
+They import what they need themselves: the process that only hands out tests reads this file too,
+and would import torch before the first of them begins.
+"""
+
 import copy
 import importlib
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from brief import shrink
-
-import compactflow
-from compactflow.plugins import registry
 
 # A network and a fit for tests of all that is around them.
 TINY = {
@@ -27,6 +27,8 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _repeatable():
+    import torch
+
     torch.set_num_threads(1)
     torch.manual_seed(0)
 
@@ -34,6 +36,8 @@ def _repeatable():
 @pytest.fixture
 def X():
     """Inliers in columns of different units."""
+    import numpy as np
+
     return np.random.default_rng(0).normal(size=(300, 4)) * [1, 10, 0.1, 5] + 3
 
 
@@ -45,6 +49,7 @@ def _trained():
 @pytest.fixture
 def fitted(X, _trained):
     """Gives a detector of such options fitted to X, which trains but once for all tests."""
+    import compactflow
 
     def fit(**options):
         chosen = TINY | options
@@ -59,6 +64,8 @@ def fitted(X, _trained):
 @pytest.fixture
 def small_default(monkeypatch):
     """The default is of small networks: for tests of what is done with a fit."""
+    from brief import shrink
+
     shrink(monkeypatch.setattr)
 
 
@@ -77,6 +84,9 @@ def unrendered(monkeypatch, coarse):
 @pytest.fixture
 def first_party_plugins(monkeypatch):
     """Registers the plugins of this repository from their sources, installed or not."""
+    import compactflow
+    from compactflow.plugins import registry
+
     with registry.isolated():
         for folder in sorted(PLUGINS.iterdir()):
             monkeypatch.syspath_prepend(folder / "src")
