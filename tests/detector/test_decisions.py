@@ -66,7 +66,7 @@ def test_few_rows_calibrate_an_ensemble_even_in_many_dimensions(rows, features):
     for seed in range(4):
         X, new = rng.normal(size=(rows, features)), rng.normal(size=(500, features))
         fitted = compactflow.build(
-            boundary=0.8, max_steps=10, backbone_options={"blocks": 2}, random_state=seed
+            boundary=0.8, max_steps=2, backbone_options={"blocks": 2}, random_state=seed
         ).fit(X)
         assert len(fitted.calibration_.scores) == 40
         scores = np.stack([fitted.ensemble_.member_scores(new, m) for m in range(4)])
@@ -142,7 +142,7 @@ def test_the_natural_boundary_of_a_normal_latent_holds_its_share():
             latent_options={"alpha": alpha},
             boundary="natural",
             members=1,
-            max_steps=40,
+            max_steps=5,
             random_state=0,
         ).fit(X)
         assert (detector.predict(new) == 1).mean() == pytest.approx(1 - alpha, abs=0.05)

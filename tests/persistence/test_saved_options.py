@@ -11,6 +11,8 @@ import compactflow
 from compactflow.latents.cube import Cube
 from compactflow.plugins import LatentSpec, registry
 
+pytestmark = pytest.mark.usefixtures("small_default")
+
 
 class Stretched(Cube):
     """A cube with an option of any type."""

@@ -53,7 +53,7 @@ def run(push="stein", *, backbone=None, x=None, latent=Cube, **options):
 
 @pytest.mark.parametrize("push", PUSHES)
 def test_same_seed_gives_identical_weights(push):
-    one, other = (run(push, max_steps=30)[0].state_dict() for _ in range(2))
+    one, other = (run(push, max_steps=10)[0].state_dict() for _ in range(2))
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
