@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, cast, final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -124,14 +124,21 @@ class LearntFreeForm(Push):
         x = x.detach().requires_grad_()
         z = backbone(x)
         v = _signs(z, generator)
-        decoded, slope = cast(
-            "tuple[Tensor, Tensor]", torch.func.jvp(self._decode, (z.detach(),), (v,))
-        )
+        decoded, slope = self._decode(z.detach(), v)
         error = (decoded - x.detach()).square().sum(dim=1).mean()
-        return z, _trace(z, x, v, slope.detach()) + error
+        return z, _trace(z, x, v, slope) + error
 
-    def _decode(self, z: Tensor) -> Tensor:
-        return z + self.correction(z)
+    def _decode(self, z: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """What latents decode to, and the slope of that along v, without a graph."""
+        value, slope = z, v
+        for part in self.correction:
+            with torch.no_grad():
+                if isinstance(part, nn.Linear):
+                    slope = slope @ part.weight.T
+                else:
+                    slope = torch.ops.aten.silu_backward(slope, value)
+            value = part(value)
+        return z + value, v + slope
 
 
 def _signs(z: Tensor, generator: torch.Generator | None) -> Tensor:

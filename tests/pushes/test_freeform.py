@@ -35,10 +35,17 @@ def test_its_mean_gradient_is_that_of_the_log_det(setting):
     assert (found - exact).norm() < 0.1 * exact.norm()
 
 
+def test_the_slope_of_what_is_learnt_is_that_of_its_values():
+    push = perturb(LearntFreeForm(dim=3, width=8).double())
+    z, v = torch.randn(2, 6, 3).double()
+    ahead, behind = (push._decode(z + step * v, v)[0] for step in (1e-5, -1e-5))
+    assert torch.allclose(push._decode(z, v)[1], (ahead - behind) / 2e-5)
+
+
 def test_a_learnt_inverse_gives_that_force_once_it_has_learned(setting):
     backbone, pull, x = setting
     push = LearntFreeForm(dim=2, width=32).double()
-    assert torch.equal(push._decode(x), x)  # it begins as the identity
+    assert torch.equal(push._decode(x, x)[0], x)  # it begins as the identity
     optimizer = torch.optim.Adam(push.parameters(), lr=1e-2)
     before = backbone.state_dict()
     for step in range(200):
