@@ -67,10 +67,10 @@ def inverse_undoes_forward(make: Make) -> None:
 
 @_check
 def inverse_undoes_forward_after_training(make: Make) -> None:
-    """The same after 30 steps of training with the Stein push."""
+    """The same after 10 steps of training with the Stein push."""
     latent, x = Cube(_DIM), torch.randn(256, _DIM)
     flow = CompactFlow(make(_DIM), latent)
-    short_training([flow], x, Barrier(latent), Stein(), steps=30)
+    short_training([flow], x, Barrier(latent), Stein(), steps=10)
     for dtype in _TOLERANCE:
         _require_round_trip(flow.backbone.to(dtype), f"in {dtype} after training")
 

@@ -91,16 +91,16 @@ def samples_are_independent(make: Make) -> None:
 
 @_check
 def samples_follow_density(make: Make) -> None:
-    """Samples have the moments and distribution that log_prob says, in 1, 2, 3, 5 and 8 D."""
-    for dim in (1, 2, 3, 5, 8):
+    """Samples have the moments and distribution that log_prob says, in 1, 2, 3 and 8 D."""
+    for dim in (1, 2, 3, 8):
         latent = make(dim).double()
         require_law(latent.sample(20_000), latent.log_prob, f"in D = {dim} the samples")
 
 
 @_check
 def density_integrates_to_one(make: Make) -> None:
-    """The integral of exp(log_prob) is 1, in 1, 2, 3, 5 and 8 dimensions."""
-    for dim in (1, 2, 3, 5, 8):
+    """The integral of exp(log_prob) is 1, in 1, 2, 3 and 8 dimensions."""
+    for dim in (1, 2, 3, 8):
         require_density(make(dim).double(), f"in D = {dim}")
 
 
