@@ -41,8 +41,11 @@ def test_light_work_imports_nothing_heavy(code):
 
 
 @pytest.mark.slow
-def test_a_detector_imports_what_it_always_needs():
-    loaded = heavy_modules_after("import compactflow; compactflow.build('coupling', 'cube')")
+def test_a_detector_and_the_kit_import_what_they_always_need_and_no_pytest():
+    loaded = heavy_modules_after(
+        "import sys; sys.modules['pytest'] = None; import compactflow\n"
+        "compactflow.build('coupling', 'cube'); import compactflow.testing"
+    )
     assert set(loaded) == {"torch", "numpy", "scipy", "sklearn"}
 
 

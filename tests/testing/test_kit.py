@@ -1,7 +1,5 @@
 """The built-ins pass the kit, and what it makes of what a check finds."""
 
-import subprocess
-import sys
 import traceback
 
 import pytest
@@ -126,9 +124,3 @@ def test_checks_leave_the_random_state():
     before = torch.get_rng_state()
     testing.check_pull("max-abs")
     assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.slow
-def test_the_kit_needs_no_pytest():
-    code = "import sys; sys.modules['pytest'] = None; import compactflow.testing"
-    subprocess.run([sys.executable, "-c", code], check=True)
