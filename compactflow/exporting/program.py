@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch._decomp import get_decompositions
 from torch.export import Dim, ExportedProgram
 
 from compactflow.devices import fresh_defaults
@@ -136,6 +137,15 @@ def _full(
     return _filled(value, size, dtype or torch.get_default_dtype())
 
 
+def _fill(x: Tensor, value: Any) -> Tensor:  # noqa: ANN401
+    return _filled(value, x.shape, x.dtype)
+
+
+def _power(base: Any, x: Tensor) -> Tensor:  # noqa: ANN401
+    """`torch.pow` of a constant, in its own precision."""
+    return torch.pow(torch.scalar_tensor(base, dtype=x.dtype), x)
+
+
 def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:  # noqa: ANN401
     """`torch.masked_fill` by a constant in its own precision, as `_filled`."""
     if not isinstance(value, float):
@@ -143,23 +153,58 @@ def _masked_fill(x: Tensor, mask: Tensor, value: Any) -> Tensor:  # noqa: ANN401
     return torch.where(mask, torch.scalar_tensor(value, dtype=x.dtype), x)
 
 
-def _addmm(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """`torch.addmm`, whose factors ONNX has in float32, where these are not exact there."""
-    if all(factor == float(np.float32(factor)) for factor in (beta, alpha)):
-        return NotImplemented
-    return beta * x + alpha * (a @ b)
+def _exact(*factors: float) -> bool:
+    """Whether ONNX has such factors of an operation, which it keeps in float32, as they are."""
+    return all(factor == float(np.float32(factor)) for factor in factors)
 
+
+def _add(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
+    return NotImplemented if _exact(alpha) else x + alpha * y
+
+
+def _sub(x: Tensor, y: Tensor, *, alpha: float = 1) -> Tensor:
+    return NotImplemented if _exact(alpha) else x - alpha * y
+
+
+def _rsub(x: Tensor, y: Any, alpha: float = 1) -> Tensor:  # noqa: ANN401
+    return y + -alpha * x
+
+
+def _addmm(x: Tensor, a: Tensor, b: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    return NotImplemented if _exact(beta, alpha) else beta * x + alpha * (a @ b)
+
+
+_ATEN = torch.ops.aten
 
 PLAIN: dict[Any, Callable[..., Tensor]] = {
-    torch.ops.aten.addmm.default: _addmm,
-    torch.ops.aten.full.default: _full,
-    torch.ops.aten.full_like.default: _full_like,
-    torch.ops.aten.masked_fill.Scalar: _masked_fill,
-    torch.ops.aten.new_full.default: _new_full,
-    torch.ops.aten.searchsorted.Tensor: _search,
-    torch.ops.aten.softplus.default: _softplus,
+    **get_decompositions(
+        [
+            _ATEN.addcdiv.default,
+            _ATEN.addcmul.default,
+            _ATEN.celu.default,
+            _ATEN.elu.default,
+            _ATEN.hardsigmoid.default,
+            _ATEN.hardswish.default,
+            _ATEN.hardtanh.default,
+            _ATEN.leaky_relu.default,
+            _ATEN.selu.default,
+        ]
+    ),
+    _ATEN.add.Tensor: _add,
+    _ATEN.addmm.default: _addmm,
+    _ATEN.baddbmm.default: _addmm,
+    _ATEN.fill.Scalar: _fill,
+    _ATEN.full.default: _full,
+    _ATEN.full_like.default: _full_like,
+    _ATEN.masked_fill.Scalar: _masked_fill,
+    _ATEN.new_full.default: _new_full,
+    _ATEN.pow.Scalar: _power,
+    _ATEN.rsub.Scalar: _rsub,
+    _ATEN.searchsorted.Tensor: _search,
+    _ATEN.softplus.default: _softplus,
+    _ATEN.sub.Tensor: _sub,
 }
-"""What runtimes lack in float64, in terms of what they have."""
+"""What runtimes lack in float64, or have with constants of float32, in terms of what they have."""
 
 
 def _culprit(ensemble: Ensemble, x: Tensor) -> str:

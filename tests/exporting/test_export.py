@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 import compactflow
 from compactflow import cli
 from compactflow.backbones.base import Backbone
+from compactflow.exporting.onnx import to_onnx
 from compactflow.exporting.program import ExportError, trace
 
 ROOT = Path(__file__).parents[2]
@@ -156,6 +158,52 @@ def test_a_program_of_torch_is_the_same_graph(tmp_path):
     wanted = detector.ensemble_.signed_distance(fresh())
     np.testing.assert_allclose(score, wanted, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(p, detector.p_values(fresh()))
+
+
+C = 0.1234567891234  # of which float32 keeps seven digits
+CONSTANTS = {
+    "add": lambda x: torch.add(x, x * x, alpha=C),
+    "addcdiv": lambda x: torch.addcdiv(x, x, x.abs() + 1, value=C),
+    "addcmul": lambda x: torch.addcmul(x, x, x, value=C),
+    "addmm": lambda x: torch.addmm(x, x, torch.eye(2).to(x), alpha=C),
+    "baddbmm": lambda x: torch.baddbmm(x[None], x[None], torch.eye(2).to(x)[None], alpha=C)[0],
+    "celu": lambda x: functional.celu(x, C),
+    "clamp": lambda x: x.clamp(-C, C),
+    "elu": lambda x: functional.elu(x, C),
+    "fill": lambda x: torch.fill(x, C),
+    "full": lambda x: torch.full_like(x, C),
+    "hardsigmoid": functional.hardsigmoid,
+    "hardswish": functional.hardswish,
+    "hardtanh": lambda x: functional.hardtanh(x, -C, C),
+    "leaky_relu": lambda x: functional.leaky_relu(x, C),
+    "masked_fill": lambda x: x.masked_fill(x > 0, C),
+    "multiply": lambda x: (x * C - C) / C,
+    "power": lambda x: C**x,
+    "rsub": lambda x: torch.rsub(x, C, alpha=C),
+    "selu": functional.selu,
+    "softplus": lambda x: functional.softplus(x, C),
+    "sub": lambda x: torch.sub(x, x * x, alpha=C),
+    "where": lambda x: torch.where(x > 0, C, x),
+}
+
+
+class Constants(torch.nn.Module):
+    def forward(self, X, threshold):
+        return torch.stack([function(X) for function in CONSTANTS.values()])
+
+
+@pytest.mark.slow
+def test_constants_keep_their_precision():
+    runtime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    X = torch.linspace(-3, 3, 10, dtype=torch.float64).view(5, 2)
+    program = torch.export.export(Constants(), (X, torch.zeros((), dtype=torch.float64)))
+    model = to_onnx(program, ["all"], 0.0, {})
+    session = runtime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    (found,) = session.run(["all"], {"X": X.numpy()})
+    wanted = Constants()(X, 0.0).numpy()
+    for name, one, other in zip(CONSTANTS, found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13, atol=1e-13, err_msg=name)
 
 
 class Branching(Backbone):
