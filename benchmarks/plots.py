@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 if TYPE_CHECKING:
     from benchmarks.report import Groups
 
-__all__ = ["plot"]
+__all__ = ["PRODUCTS", "plot"]
+
+PRODUCTS = ", products alone"
+"""How the name of what only multiplies the matrices of another ends."""
 
 _LABELS = {"dim": "dimension D", "batch": "batch N", "blocks": "blocks"}
 # A line changes one property and keeps the others.
@@ -39,11 +43,14 @@ def plot(groups: Groups, path: Path) -> None:
             for name, i in drawn.items():
                 line = dict(_points(groups, operation, name, varied))
                 sizes = sorted(line)
-                ax.plot(sizes, [line[size] for size in sizes], f"C{i}o-", label=name)
+                style = f"C{i}o{'--' if name.endswith(PRODUCTS) else '-'}"
+                ax.plot(sizes, [line[size] for size in sizes], style, label=name)
             ax.set(xscale="log", yscale="log", xlabel=_LABELS[varied])
             ticks = sorted({size for line in ax.lines for size in line.get_xdata()})
             ax.set_xticks(ticks, [str(size) for size in ticks])
-            ax.minorticks_off()
+            ax.xaxis.minorticks_off()
+            ax.yaxis.set_major_formatter("{x:g}")
+            ax.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
         row[0].set_ylabel(f"{operation}, ms")
         # The names of a row are the same in all its panels.
         row[-1].legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)

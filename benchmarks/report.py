@@ -10,11 +10,10 @@ from typing import Annotated, Any, final
 
 import typer
 
-from benchmarks.plots import plot
+from benchmarks.plots import PRODUCTS, plot
 
 __all__ = ["Row", "read", "report"]
 
-_PRODUCTS = ", products alone"
 # What else is measured, and how it is written.
 _EXTRAS = {
     "error": ".1e",
@@ -88,7 +87,7 @@ def report(record: dict[str, Any]) -> str:
 
 
 def _table(group: str, rows: dict[str, Row]) -> list[str]:
-    shown = {name: row for name, row in rows.items() if not name.endswith(_PRODUCTS)}
+    shown = {name: row for name, row in rows.items() if not name.endswith(PRODUCTS)}
     extras = [key for key in _EXTRAS if any(key in row.extras for row in shown.values())]
     # What a memory measurement takes is not of interest.
     timed = "peak_mib" not in extras
@@ -106,7 +105,7 @@ def _table(group: str, rows: dict[str, Row]) -> list[str]:
             cells += [f"{row.milliseconds:.2f}", f"{low:.2f} to {high:.2f}"]
             cells.append(_ratio(row, rows.get(reference)))
         if has_products:
-            cells.append(_ratio(row, rows.get(name + _PRODUCTS)))
+            cells.append(_ratio(row, rows.get(name + PRODUCTS)))
         cells += [
             format(row.extras[key], _EXTRAS[key]) if key in row.extras else "" for key in extras
         ]

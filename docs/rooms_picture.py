@@ -42,19 +42,25 @@ def render() -> str:
 
 
 def _row(rooms: list[str], y: float) -> Iterator[str]:
-    width = (_NAMES - 6 * (len(rooms) - 1)) / len(rooms)
-    for k, name in enumerate(rooms):
-        x = 1 + k * (width + 6)
-        size = 13 if len(rooms) < 4 else 10.5
+    few = len(rooms) < 3
+    shares = [1 if few else len(name) + 3 for name in rooms]  # many are as wide as their names
+    free, x = _NAMES - 6 * (len(rooms) - 1), 1.0
+    for name, share in zip(rooms, shares, strict=True):
+        width = free * share / sum(shares)
         yield (
-            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{_HEIGHT}" rx="5" '
+            f'<rect x="{x:.5g}" y="{y:g}" width="{width:.5g}" height="{_HEIGHT}" rx="5" '
             f'fill="{_FILL}" stroke="{_LINE}"/>\n'
-            f'<text x="{x + width / 2:g}" y="{y + 19:g}" text-anchor="middle" fill="{_INK}" '
-            f'font-size="{size}">{name}</text>\n'
+            f'<text x="{x + width / 2:.5g}" y="{y + 19:g}" text-anchor="middle" fill="{_INK}" '
+            f'font-size="{13 if few else 10}">{name}</text>\n'
         )
-    if len(rooms) == 1:
-        text = escape(_first_sentence(rooms[0]))
-        yield f'<text x="{_NAMES + 16}" y="{y + 19:g}" fill="{_FAINT}">{text}</text>\n'
+        x += width + 6
+    if few:
+        for name, below in zip(rooms, [19] if len(rooms) == 1 else [12, 27], strict=True):
+            yield (
+                f'<text x="{_NAMES + 16}" y="{y + below:g}" fill="{_FAINT}" '
+                f'font-size="{13 if len(rooms) == 1 else 11}">'
+                f"{escape(_first_sentence(name))}</text>\n"
+            )
 
 
 def _first_sentence(room: str) -> str:
