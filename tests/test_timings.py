@@ -1,7 +1,7 @@
 """The report of the benchmarks, on records that pytest-benchmark would have written."""
 
 import json
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -41,12 +41,20 @@ def written(tmp_path):
     return write
 
 
-def report(path, *options):
-    command = [sys.executable, "-m", "benchmarks.report", path, *options]
-    return subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+@pytest.fixture
+def report(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(ROOT)
+
+    def run(path, *options):
+        monkeypatch.setattr(sys, "argv", ["report", str(path), *map(str, options)])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            runpy.run_module("benchmarks.report", run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_a_ratio_is_the_median_over_passes_of_what_ran_side_by_side(written):
+def test_a_ratio_is_the_median_over_passes_of_what_ran_side_by_side(written, report):
     path = written(
         timing("decode", "ours", "peer", 0, 0.002),
         timing("decode", "peer", "peer", 0, 0.001),
@@ -63,7 +71,7 @@ def test_a_ratio_is_the_median_over_passes_of_what_ran_side_by_side(written):
     assert text.index("| peer |") < text.index("| ours |")
 
 
-def test_the_floor_and_what_else_was_measured_get_columns(written):
+def test_the_floor_and_what_else_was_measured_get_columns(written, report):
     path = written(
         timing("step", "ours", "absent", 0, 0.006, error=1.25e-7),
         timing("step", "ours, products alone", "absent", 0, 0.002),
@@ -81,7 +89,7 @@ def test_the_floor_and_what_else_was_measured_get_columns(written):
     assert "failed" not in text
 
 
-def test_the_plot_shows_the_sizes(written, tmp_path):
+def test_the_plot_shows_the_sizes(written, report, tmp_path):
     rows = [
         timing(f"{what} D={d} N={n}, cpu", "ours", "ours", 0, d * n, dim=d, batch=n, blocks=12)
         for what in ("step", "encode", "decode")
