@@ -9,13 +9,15 @@ from compactflow.scoring import ArrowScorer
 pytest.importorskip("dask")
 pd = pytest.importorskip("pandas")
 
+SMALL = {"max_steps": 2, "backbone_options": {"blocks": 1}, "random_state": 0}
+
 
 def test_row_groups_are_scored_in_order(tmp_path):
     from compactflow_dask.engine import Dask
 
     rng = np.random.default_rng(0)
     X = pd.DataFrame(rng.normal(size=(99, 2)), columns=["heat", "rpm"])
-    compactflow.build(max_steps=2, members=1, random_state=0).fit(X).save(tmp_path / "model")
+    compactflow.build(**SMALL, members=1).fit(X).save(tmp_path / "model")
     scorer = ArrowScorer(tmp_path / "model")
     new = pa.Table.from_pandas(X.assign(id=range(99)), preserve_index=False)
     (tmp_path / "new").mkdir()
@@ -32,8 +34,8 @@ def test_a_fit_is_that_of_one_process_bit_for_bit():
     from compactflow_dask import engine
 
     X = np.random.default_rng(0).normal(size=(300, 2))
-    options = {"members": 2, "max_steps": 2, "random_state": 0}
-    here = compactflow.build(**options).fit(X)
-    there = compactflow.build(**options).fit(X, engine=engine.Dask())
+    here, there = (compactflow.build(**SMALL, members=2) for _ in range(2))
+    here.fit(X)
+    there.fit(X, engine=engine.Dask())
     np.testing.assert_array_equal(here.signed_distance(X), there.signed_distance(X))
     np.testing.assert_array_equal(here.calibration_.scores, there.calibration_.scores)

@@ -41,7 +41,8 @@ def test_few_rows_are_one_shell(rows):
 
 def test_a_fitted_detector_is_saved_with_its_shells(tmp_path):
     x = make_circles(300, noise=0.03, factor=0.5, random_state=0)[0]
-    detector = compactflow.build(latent="shell", max_steps=40, random_state=0).fit(x)
+    small = {"members": 1, "max_steps": 3, "backbone_options": {"blocks": 1}, "random_state": 0}
+    detector = compactflow.build(latent="shell", **small).fit(x)
     detector.save(tmp_path / "model")
     loaded = compactflow.load(tmp_path / "model")
     assert len(loaded.flow_.latent.weights) == 2

@@ -58,7 +58,8 @@ def test_few_rows_are_one_component(rows):
 
 def test_a_fitted_detector_is_saved_with_its_parts(tmp_path):
     x = make_moons(300, noise=0.05, random_state=0)[0]
-    detector = compactflow.build(latent="union", max_steps=40, random_state=0).fit(x)
+    small = {"members": 1, "max_steps": 3, "backbone_options": {"blocks": 1}, "random_state": 0}
+    detector = compactflow.build(latent="union", **small).fit(x)
     detector.save(tmp_path / "model")
     loaded = compactflow.load(tmp_path / "model")
     assert (loaded.signed_distance(x) == detector.signed_distance(x)).all()
