@@ -113,22 +113,23 @@ def sample(
     def uniform() -> Tensor:
         return torch.rand(n, generator=generator, dtype=z.dtype, device=z.device)
 
-    for _ in range(_MOVES):
+    direction = torch.zeros_like(z)
+    low = high = torch.zeros_like(z[:, 0])
+    begins = torch.ones_like(low, dtype=torch.bool)
+    left = _MOVES * begins.long()  # moves of each chain, which waits for no other
+    for _ in range(_MOVES * _HALVINGS):
         normal = torch.randn(z.shape, generator=generator, dtype=z.dtype, device=z.device)
-        direction = torch.nn.functional.normalize(normal)
-        low = -width * uniform()
-        high, moved = low + width, z
-        pending = torch.ones(n, dtype=torch.bool, device=z.device)
-        for _ in range(_HALVINGS):
-            step = low + (high - low) * uniform()
-            tried = z + step[:, None] * direction
-            hit = pending & (latent.signed_distance(tried) <= level)
-            moved = torch.where(hit[:, None], tried, moved)
-            pending = pending & ~hit
-            low, high = torch.where(step < 0, step, low), torch.where(step >= 0, step, high)
-            if not pending.any():
-                break
-        z = moved
+        direction = torch.where(begins[:, None], torch.nn.functional.normalize(normal), direction)
+        first = -width * uniform()
+        low, high = torch.where(begins, first, low), torch.where(begins, first + width, high)
+        step = low + (high - low) * uniform()
+        tried = z + step[:, None] * direction
+        begins = latent.signed_distance(tried) <= level
+        z = torch.where((begins & (left > 0))[:, None], tried, z)
+        left = left - begins.long()
+        if not (left > 0).any():
+            break
+        low, high = torch.where(step < 0, step, low), torch.where(step >= 0, step, high)
     return z
 
 
