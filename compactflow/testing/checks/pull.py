@@ -103,7 +103,7 @@ def settled_latents_follow_the_pull(make: Make) -> None:
         require(torch.equal(one, other), "settle draws others from the same generator")
         require(torch.equal(torch.get_rng_state(), before), "settle draws from torch's, too")
         require_law(
-            pull.settle(20_000, seeded(1)),
+            pull.settle(10_000, seeded(1)),
             lambda z: -pull.weight * pull(z),  # noqa: B023
             f"{_on(pull)} settled latents",
         )
