@@ -72,8 +72,6 @@ def level_samples_are_uniform(make: Make) -> None:
         # Samples of a latent's own making are looked at more closely; those of the base class
         # are chains, which take long.
         own = type(latent).level_sample is not Latent.level_sample
-        if not own and latent.dim > 2:
-            continue
         z = latent.level_sample(50 * _SAMPLES if own else _SAMPLES, level)
         worst = float(latent.signed_distance(z).max()) - level
         require(worst < 1e-9, f"a sample is {worst:.2g} beyond the level {level:.2g}")
