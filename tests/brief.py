@@ -27,7 +27,7 @@ def _small(preset: Preset) -> Preset:
 
 
 _SMALL_PRESETS = {name: _small(preset) for name, preset in PRESETS.items()}
-_STEPS, _GRID = 10, 40
+_STEPS, _GRID = 4, 40
 _train = fitting.train
 
 

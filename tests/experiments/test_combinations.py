@@ -42,9 +42,9 @@ def chosen():
 @pytest.mark.parametrize(("backbone", "latent", "pull", "push"), list(chosen()))
 def test_combinations_train_improve_and_decode(backbone, latent, pull, push):
     centres = [[0, -1], [0, 1], [2, -1]]
-    X = make_blobs(300, 2, centers=centres, cluster_std=0.1, random_state=0)[0] * [1, 3] + 5
+    X = make_blobs(200, 2, centers=centres, cluster_std=0.1, random_state=0)[0] * [1, 3] + 5
     # The coupling's own rate is larger; of the others' a few steps would show nothing.
-    steps, rate = (40, None) if backbone == "coupling" else (25, 1e-2)
+    steps, rate = (25, None) if backbone == "coupling" else (16, 2e-2)
     detector = compactflow.build(
         backbone,
         latent,

@@ -4,7 +4,7 @@ from matplotlib.figure import Figure
 
 import compactflow
 from compactflow.experiments.reproduce import gaps, reproduce, shapes
-from compactflow.plotting import plot_boundary, plot_signed_distance
+from compactflow.plotting import plane, plot_boundary, plot_signed_distance
 
 
 @pytest.fixture(scope="module")
@@ -97,11 +97,12 @@ def test_gap_is_measured_at_equal_coverage():
         assert row["gap_volume"] <= row["gap_volume_1_percent"]
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("small_default")
 def test_a_failing_picture_leaves_the_old_one(tmp_path, monkeypatch):
     (tmp_path / "fig1.png").write_bytes(b"old")
     monkeypatch.setattr(shapes, "SHAPES", {"two moons": shapes.SHAPES["two moons"]})
     monkeypatch.setattr(shapes, "_QUICK_STEPS", 2)
+    monkeypatch.setattr(plane, "_GRID", 40)
     # Other processes would not see the steps.
     monkeypatch.setattr(
         shapes, "run_all", lambda function, tasks, title: [function(*task) for task in tasks]

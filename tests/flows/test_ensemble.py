@@ -168,9 +168,7 @@ def answers(detector, X):
 
 def small(backbone):
     deep = "layers" if backbone == "autoregressive" else "blocks"
-    return compactflow.build(
-        backbone, **TINY | {"backbone_options": {deep: 2, "width": 8}, "members": 2}
-    )
+    return compactflow.build(backbone, **TINY | {"backbone_options": {deep: 2, "width": 8}})
 
 
 @functools.cache

@@ -45,6 +45,7 @@ def drawings(detector, X):
     }
 
 
+@pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("name", sorted(drawings(None, None)))
 def test_draws_on_the_axes_it_is_given_or_makes_its_own(detector, X, ax, name):
     draw = drawings(detector, X)[name]
