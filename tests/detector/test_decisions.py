@@ -63,7 +63,7 @@ def test_p_values_from_the_fit_itself(detector, scored):
 def test_few_rows_calibrate_an_ensemble_even_in_many_dimensions(rows, features):
     rng = np.random.default_rng(0)
     of_a_pair, of_the_mean = [], []
-    for seed in range(4):
+    for seed in range(3):
         X, new = rng.normal(size=(rows, features)), rng.normal(size=(500, features))
         fitted = compactflow.build(
             boundary=0.8, max_steps=2, backbone_options={"blocks": 2}, random_state=seed

@@ -79,12 +79,11 @@ def child(*args):
 
 out = Path(sys.argv[1])
 never = ("step", -1)
-for event in ("replace", "replaced", "step"):
-    for number in (1, 8):
-        folder = out / f"{event}-{number}"
-        assert child(folder, 0, (event, number)) == signal.SIGKILL
-        assert not (folder / "model").exists()
-        assert child(folder, 0, never) == 0
+for event, number in (("replace", 1), ("replaced", 1), ("replace", 8), ("step", 8)):
+    folder = out / f"{event}-{number}"
+    assert child(folder, 0, (event, number)) == signal.SIGKILL
+    assert not (folder / "model").exists()
+    assert child(folder, 0, never) == 0
 folder = out / "often"
 for event, number in (("replace", 2), ("replaced", 3), ("step", 2), ("replace", 1), ("step", 1)):
     assert child(folder, 0, (event, number)) == signal.SIGKILL
@@ -110,7 +109,7 @@ def test_a_run_that_was_killed_ends_with_the_same_weights(undisturbed, tmp_path)
     )
     assert done.returncode == 0, done.stderr
     folders = [folder for folder in tmp_path.iterdir() if folder.name != "unseeded"]
-    assert len(folders) == 7
+    assert len(folders) == 5
     for folder in folders:
         detector = compactflow.load(folder / "model", device="cpu")
         assert same(detector, undisturbed), folder.name
