@@ -41,7 +41,7 @@ PAGES = [
     *sorted((ROOT / "plugins").glob("*/README.md")),
 ]
 # What they train, draw and export takes seconds.
-LONG = {"start.md", "choosing.md", "data.md", "save.md", "torch.md"}
+LONG = {"README.md", "migrate.md", "start.md", "choosing.md", "data.md", "save.md", "torch.md"}
 EXEMPT = re.compile(r"<!-- not run: \w.*-->", re.DOTALL)
 OUTPUT = re.compile(r"<!-- output(?P<loose>, other digits elsewhere)? -->")
 # Their Python is that of generated packages: see test_guide.py.

@@ -186,6 +186,7 @@ def test_what_lies_inside_the_boundary_is_counted(file, monkeypatch):
     assert (row["inside"], row["missed"]) == (0.0, 0.5)
 
 
+@pytest.mark.slow
 def test_experiments_share_what_is_measured(file, tmp_path, serial):
     study = Study(features=file, seeds=(0, 1))
     table1.run(tmp_path, study, ["KNN", "IOCN", "ours"])

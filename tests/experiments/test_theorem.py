@@ -18,7 +18,7 @@ def test_the_solution_is_the_identity_until_it_is_disturbed(latent, dim):
 
 
 def test_descent_returns_to_the_disturbed_solution():
-    rows = theorem.measure("gaussian", "squared", "mirror", 4, 150, 0)
+    rows = theorem.measure("gaussian", "squared", "mirror", 3, 100, 0)
     itself, start, *_, end = (row["energy_distance"] for row in rows)
     assert start > 10 * abs(itself)
     assert end < start / 4
@@ -55,7 +55,7 @@ def test_descent_yields_before_and_after_every_step():
 
 def test_one_dimension_comes_nearer_to_the_uniform():
     torch.manual_seed(0)
-    before, after = fig2.train(fig2.mixture(2000), 100, (0, 100))
+    before, after = fig2.train(fig2.mixture(2000), 60, (0, 60))
     outside = [(np.abs(shot.latents) > 1).mean() for shot in (before, after)]
     assert outside[1] < outside[0] / 2
     cell = 2 * fig2._EDGE / (fig2._GRID - 1)

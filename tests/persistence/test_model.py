@@ -15,6 +15,7 @@ from compactflow.persistence.archive import ArchiveError
 from compactflow.plugins import LatentSpec, registry
 
 
+@pytest.mark.slow
 def test_a_wide_model_is_small_and_scores_identically(tmp_path):
     X = np.random.default_rng(0).normal(size=(1110, 400))
     detector = compactflow.build(members=1, max_steps=1, random_state=0).fit(X)
