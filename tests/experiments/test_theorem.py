@@ -17,6 +17,7 @@ def test_the_solution_is_the_identity_until_it_is_disturbed(latent, dim):
     assert (flow.encode(z) - z).abs().mean() > 0.05
 
 
+@pytest.mark.slow
 def test_descent_returns_to_the_disturbed_solution():
     rows = theorem.measure("gaussian", "squared", "mirror", 3, 100, 0)
     itself, start, *_, end = (row["energy_distance"] for row in rows)
@@ -53,6 +54,7 @@ def test_descent_yields_before_and_after_every_step():
     )
 
 
+@pytest.mark.slow
 def test_one_dimension_comes_nearer_to_the_uniform():
     torch.manual_seed(0)
     before, after = fig2.train(fig2.mixture(2000), 60, (0, 60))

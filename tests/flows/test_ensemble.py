@@ -260,6 +260,7 @@ def test_numpy_numbers_are_numbers(X, tmp_path):
     np.testing.assert_array_equal(loaded.fit(X).signed_distance(X), detector.signed_distance(X))
 
 
+@pytest.mark.slow
 def test_samples_take_bounded_memory(detector):
     n = 100_000
     tracemalloc.start()

@@ -59,8 +59,9 @@ def test_letters_of_no_installed_font_are_escapes(monkeypatch):
     assert drawable("回転 ü") == "\\u56de\\u8ee2 ü"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("coarse")
-@pytest.mark.parametrize("names", [NAMES[:2], pytest.param(NAMES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("names", [NAMES[:2], NAMES])
 def test_a_report_of_any_names(names):
     X = np.random.default_rng(0).normal(size=(60, len(names)))
     frame = pd.DataFrame(X, columns=names)

@@ -31,6 +31,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("coarse")
 @pytest.mark.parametrize("names", [["<i>a</i>", "b"], ["a", "b", "c"]])
 def test_the_page_stands_alone(names):

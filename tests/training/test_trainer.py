@@ -64,6 +64,7 @@ def test_training_lowers_the_energy_distance(push):
     assert min(energy) < 0.7 * energy[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("anchored", [True, False])
 def test_warm_up_decides_where_rows_go(anchored):
     class Turned(Cube):

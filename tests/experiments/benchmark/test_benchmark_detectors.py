@@ -27,7 +27,7 @@ from compactflow.experiments.benchmark.detectors import Fitted
     ],
 )
 def test_higher_scores_are_more_outlying(name, monkeypatch):
-    monkeypatch.setattr(rivals, "_STEPS", 300)
+    monkeypatch.setattr(rivals, "_STEPS", 100)
     rng = np.random.default_rng(0)
     train = rng.normal(size=(200, 3)) @ np.diag([10, 1, 0.05])
     score = detectors.load(name)(train, 0).score
