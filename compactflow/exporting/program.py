@@ -143,6 +143,8 @@ def _fill(x: Tensor, value: Any) -> Tensor:  # noqa: ANN401
 
 def _power(base: Any, x: Tensor) -> Tensor:  # noqa: ANN401
     """`torch.pow` of a constant, in its own precision."""
+    if not x.is_floating_point():
+        return NotImplemented
     return torch.pow(torch.scalar_tensor(base, dtype=x.dtype), x)
 
 

@@ -172,6 +172,7 @@ CONSTANTS = {
     "masked_fill": lambda x: x.masked_fill(x > 0, C),
     "multiply": lambda x: (x * C - C) / C,
     "power": lambda x: C**x,
+    "power of integers": lambda x: (1.5 ** x.long()).to(x),
     "rsub": lambda x: torch.rsub(x, C, alpha=C),
     "selu": functional.selu,
     "softplus": lambda x: functional.softplus(x, C),
