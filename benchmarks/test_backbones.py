@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from benchmarks.sizes import Size
 from benchmarks.steps import make_step
 from compactflow.flows.flow import CompactFlow
 from compactflow.plugins import registry
+from compactflow.pushes.base import Push
 
 PUSHES = [row.name for row in registry.available("push") if row.spec is not None]
 
@@ -31,6 +33,8 @@ def test_step(
         pytest.skip("it has no log-det but by D backward passes")
     if name == COMPILED and part == "products":
         pytest.skip("they cannot be told apart in compiled code")
+    if name == COMPILED and cast("type[Push]", registry.load("push", push)).double_backward:
+        pytest.skip("compiled passes have no double backward")
     call = make_step(name, push, size, device)
     if part == "products":
         call = products(call)

@@ -20,6 +20,14 @@ TINY = {
 PLUGINS = Path(__file__).parents[1] / "plugins"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Idle workers take over tests; an option for that would stop all benchmarks."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
+
+
 def pytest_collection_modifyitems(items):
     """Begun last, the longest tests would leave all workers but one idle."""
     items.sort(key=lambda item: item.get_closest_marker("first") is None)

@@ -32,6 +32,8 @@ class Push(nn.Module, ABC):
             Such a push is called once for all flows of an ensemble: the batch then has rows of
             all, and the backbone takes each row through its own flow's network. Of any other push
             each flow has a copy, with a state of its own, that sees its rows alone.
+        double_backward: Whether it differentiates a gradient of the backbone (``create_graph``).
+            Compiled passes have no such gradient, so a fit with ``compile=True`` is not compiled.
 
     Examples:
         >>> class Spread(Push):
@@ -47,6 +49,7 @@ class Push(nn.Module, ABC):
     entropic: ClassVar[bool]
     pulled: ClassVar[bool] = True
     rowwise: ClassVar[bool] = False
+    double_backward: ClassVar[bool] = False
 
     def __call__(
         self,

@@ -40,6 +40,7 @@ class FreeForm(Push):
 
     entropic: ClassVar[bool] = True
     rowwise: ClassVar[bool] = True
+    double_backward: ClassVar[bool] = True
 
     def forward(
         self,
@@ -88,6 +89,7 @@ class LearntFreeForm(Push):
     """
 
     entropic: ClassVar[bool] = True
+    double_backward: ClassVar[bool] = True
 
     def __init__(self, *, dim: int, width: int = 128) -> None:
         super().__init__()

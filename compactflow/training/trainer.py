@@ -179,7 +179,7 @@ class _Run:
         self.schedule = make_schedule(options.schedule, self.optimizer, options.max_steps)
         flow = CompactFlow(self.stack, flows[0].latent)
         self.judge = Judge(self.model, flow, objective, self.rows, hold_out, options, generator)
-        compiled = options.compile and can_compile(x.device)
+        compiled = options.compile and _compiles(objective.push, x.device)
         if compiled:
             self.stack.compile_passes()
         # Others' code may draw from torch's generator; ours does not, and is spared the cost.
@@ -278,3 +278,12 @@ class _Run:
 def _is_own(component: nn.Module) -> bool:
     """Whether a component's class is of this package."""
     return type(component).__module__.startswith("compactflow.")
+
+
+def _compiles(push: Push, device: torch.device) -> bool:
+    """Whether steps with this push can be compiled; if not, one line of the log says why."""
+    if push.double_backward:
+        name = type(push).__name__
+        _log.warning("not compiled, as %s takes gradients of gradients", name)
+        return False
+    return can_compile(device)

@@ -76,3 +76,13 @@ def test_the_learnt_inverse_has_the_datas_dimension():
         detector.fit(np.random.default_rng(0).normal(size=(80, 2)))
     with pytest.raises(ValueError, match="dim and width"):
         LearntFreeForm(dim=0)
+
+
+@pytest.mark.parametrize("push", ["free-form", "free-form-learnt"])
+def test_asked_to_compile_they_train_as_they_are_and_say_why(push, X, caplog):
+    options = {"push": push, "max_steps": 3, "random_state": 0}
+    options |= {"members": 1, "backbone_options": {"blocks": 2, "width": 8}}
+    plain = compactflow.build(**options).fit(X)
+    asked = compactflow.build(compile=True, **options).fit(X)
+    assert "gradients of gradients" in caplog.text
+    np.testing.assert_array_equal(asked.signed_distance(X), plain.signed_distance(X))
