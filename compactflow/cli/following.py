@@ -53,7 +53,6 @@ def follow_rows(
         outliers = np.split(find_outliers(labels, labelled), ends)
     for rows, marks in zip(every, outliers, strict=True):
         distance = np.array(scorer.score(rows.X)[0])
-        order = np.arange(len(distance)) if rows.order is None else rows.order
-        for i in order:
+        for i in rows.sequence:
             distance[i] = following.add_distances(distance[[i]], marks[[i]])[0]
         yield rows, [pa.array(distance), pa.array(-distance), pa.array(distance > 0)]

@@ -87,6 +87,13 @@ class Rows(NamedTuple):
     kept: pa.RecordBatch
     order: NDArray[np.int64] | None = None
 
+    @property
+    def sequence(self) -> NDArray[np.int64]:
+        """The rows one after another: by `order`, or all as they came."""
+        import numpy as np
+
+        return np.arange(len(self.X)) if self.order is None else self.order
+
 
 def read_rows(
     path: Path,

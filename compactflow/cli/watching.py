@@ -49,8 +49,6 @@ def watch(
     Of rows that are seen with their past, those count that share no window. The stake is told, and
     the first row by which it was reached (the first is 1).
     """
-    import numpy as np
-
     from compactflow import tables
     from compactflow.detector.settings import check_share
     from compactflow.encoding.windows import Windows
@@ -72,8 +70,7 @@ def watch(
         quiet=quiet,
     ):
         scores = ensemble.signed_distance(rows.X) + ensemble.level
-        order = np.arange(len(scores)) if rows.order is None else rows.order
-        for row in order:
+        for row in rows.sequence:
             monitor.add_scores(scores[[row]])
             if changed is None and monitor.drifted(alpha):
                 changed = seen + int(row) + 1
