@@ -8,7 +8,7 @@ import pytest
 import compactflow
 
 HEAVY = (
-    *("torch", "numpy", "scipy", "sklearn", "sklearn.covariance"),
+    *("torch", "torch._dynamo", "numpy", "scipy", "sklearn", "sklearn.covariance"),
     *("matplotlib", "zuko", "normflows"),
 )
 
@@ -41,12 +41,15 @@ def test_light_work_imports_nothing_heavy(code):
 
 
 @pytest.mark.slow
-def test_a_detector_and_the_kit_import_what_they_always_need_and_no_pytest():
+def test_a_fit_and_the_kit_import_what_they_always_need_and_neither_pytest_nor_a_compiler():
     loaded = heavy_modules_after(
         "import sys; sys.modules['pytest'] = None; import compactflow\n"
-        "compactflow.build('coupling', 'cube'); import compactflow.testing"
+        "detector = compactflow.build('coupling', 'cube', max_steps=2)\n"
+        f"import compactflow.testing; early = set(sys.modules) & set({HEAVY!r})\n"
+        "assert early == {'torch', 'numpy', 'scipy', 'sklearn'}, early\n"
+        "detector.fit([[row % 7, row % 5] for row in range(60)])"
     )
-    assert set(loaded) == {"torch", "numpy", "scipy", "sklearn"}
+    assert set(loaded) == {"torch", "numpy", "scipy", "sklearn", "sklearn.covariance"}
 
 
 @pytest.mark.parametrize("name", compactflow.__all__)

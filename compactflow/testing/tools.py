@@ -18,6 +18,7 @@ from compactflow.pushes.base import Push
 from compactflow.randomness import seeded
 from compactflow.testing.results import SkipCheck, require
 from compactflow.training.holdout import HoldOut
+from compactflow.training.optimisation import make_optimizer
 from compactflow.training.trainer import TrainingDivergedWarning, TrainingOptions, train
 
 __all__ = [
@@ -208,7 +209,7 @@ def reloaded(module: nn.Module, make: Callable[[], _Module]) -> _Module:
     file = io.BytesIO()
     torch.save(module.state_dict(), file)
     file.seek(0)
-    torch.manual_seed(1)
+    torch.default_generator.manual_seed(1)
     fresh = make()
     fresh.load_state_dict(torch.load(file))
     return fresh
@@ -252,7 +253,7 @@ def learn(push: Push, backbone: Backbone, pull: Pull, rows: Callable[[], Tensor]
     own = trained(push)
     if not own:
         return
-    optimizer = torch.optim.Adam(own, lr=1e-2)
+    optimizer = make_optimizer("adam", own, 1e-2)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0.01, _LEARNING)
     for step in range(_LEARNING):
         parts = torch.autograd.grad(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
+import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, AdamW, NAdam, Optimizer, RAdam, RMSprop
 from torch.optim.lr_scheduler import (
@@ -28,14 +29,27 @@ __all__ = [
 
 OptimizerChoice: TypeAlias = str | Callable[..., Optimizer]
 ScheduleChoice: TypeAlias = str | Callable[..., LRScheduler]
+_Class = TypeVar("_Class", bound=type[Optimizer])
+
+
+def _light(kind: _Class) -> _Class:
+    """The class without what keeps torch's compiler away from it.
+
+    That imports the compiler, which takes two seconds of each process that trains.
+    """
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    bare["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return cast(_Class, type(kind.__name__, (kind,), bare))
+
 
 _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "adam": partial(Adam, fused=True),
-    "adamw": partial(AdamW, fused=True),
-    "nadam": NAdam,
-    "radam": RAdam,
-    "rmsprop": RMSprop,
-    "sgd": partial(SGD, momentum=0.9),
+    "adam": partial(_light(Adam), fused=True),
+    "adamw": partial(_light(AdamW), fused=True),
+    "nadam": _light(NAdam),
+    "radam": _light(RAdam),
+    "rmsprop": _light(RMSprop),
+    "sgd": partial(_light(SGD), momentum=0.9),
 }
 _SCHEDULES: dict[str, Callable[[Optimizer, int], LRScheduler]] = {
     "one-cycle": lambda optimizer, steps: OneCycleLR(

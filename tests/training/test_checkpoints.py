@@ -43,15 +43,18 @@ _KILLS = """
 import os, signal, sys
 from pathlib import Path
 import numpy as np, torch
-import torch._dynamo  # loaded at the first step of an optimizer
+import sklearn.covariance  # loaded at the first fit
 import compactflow, compactflow.detector.estimator
+from compactflow.training.optimisation import find_optimizer
 sys.path.insert(0, sys.argv[2])
 from test_checkpoints import X, build
+
+Adam = find_optimizer("adam").func
 
 def fit(folder, random_state, die):
     torch.set_num_threads(1)
     calls = {"replace": 0, "replaced": 0, "step": 0}
-    replace, step = os.replace, torch.optim.Adam.step
+    replace, step = os.replace, Adam.step
     def count(event):
         calls[event] += 1
         if die == (event, calls[event]):
@@ -63,9 +66,9 @@ def fit(folder, random_state, die):
     def counted_step(self, *args, **kwargs):
         count("step")
         return step(self, *args, **kwargs)
-    os.replace, torch.optim.Adam.step = counted_replace, counted_step
+    os.replace, Adam.step = counted_replace, counted_step
     detector = build(random_state=random_state).fit(X, checkpoint=folder)
-    os.replace, torch.optim.Adam.step = replace, step
+    os.replace, Adam.step = replace, step
     detector.save(folder / "model")
 
 def child(*args):

@@ -29,6 +29,7 @@ from compactflow.testing.tools import (
     started,
     trained,
 )
+from compactflow.training.optimisation import make_optimizer
 from compactflow.training.stack import Stack
 
 __all__ = ["CHECKS"]
@@ -242,7 +243,7 @@ def trains_side_by_side(make: Make) -> None:
     frozen = [[p.clone() for p in one.parameters() if not p.requires_grad] for one in networks]
     stack = Stack(networks)
     require(trained(stack), "it has no parameters to train")
-    optimizer = torch.optim.SGD(trained(stack), lr=1e-2)
+    optimizer = make_optimizer("sgd", trained(stack), 1e-2)
     for _ in range(5):
         optimizer.zero_grad()
         stack(torch.randn(32, _DIM)).square().mean().backward()

@@ -118,7 +118,7 @@ def adapts_to_data(make: Make) -> None:
     x = torch.cat([torch.randn(60, 3), 0.5 * torch.randn(60, 3) + 4])
 
     def adapted(to: Latent) -> Tensor | None:
-        torch.manual_seed(1)
+        torch.default_generator.manual_seed(1)
         return to.adapt(x)
 
     require_untouched({"the data": x}, lambda: adapted(latent))
