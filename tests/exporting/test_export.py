@@ -39,7 +39,7 @@ def test_an_exported_file_does_what_the_detector_does(tmp_path, capsys):
     pd = pytest.importorskip("pandas")
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
-    detector = compactflow.build(members=2, **TINY).fit(pd.DataFrame(rows(), columns=list("abcd")))
+    detector = compactflow.build(members=1, **TINY).fit(pd.DataFrame(rows(), columns=list("abcd")))
     onnx_file = tmp_path / "pump.onnx"
     detector.export(onnx_file)
     session = runtime.InferenceSession(onnx_file, providers=["CPUExecutionProvider"])
@@ -142,7 +142,7 @@ def check_it_is_not_followed(onnx_file, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_program_of_torch_is_the_same_graph(tmp_path):
     X = rows()
-    detector = compactflow.build(members=1, score_by="support", **TINY).fit(X)
+    detector = compactflow.build(members=2, score_by="support", **TINY).fit(X)
     detector.export(tmp_path / "pump.pt2")
     told = {"compactflow.json": ""}
     program = torch.export.load(tmp_path / "pump.pt2", extra_files=told).module()
