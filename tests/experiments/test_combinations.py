@@ -44,7 +44,7 @@ def test_combinations_train_improve_and_decode(backbone, latent, pull, push):
     centres = [[0, -1], [0, 1], [2, -1]]
     X = make_blobs(200, 2, centers=centres, cluster_std=0.1, random_state=0)[0] * [1, 3] + 5
     # The coupling's own rate is larger; of the others' a few steps would show nothing.
-    steps, rate = (25, None) if backbone == "coupling" else (16, 2e-2)
+    steps, rate = (25, None) if backbone == "coupling" else (10, 2e-2)
     detector = compactflow.build(
         backbone,
         latent,
