@@ -35,12 +35,13 @@ def collect() -> tuple[Figures, dict[str, str]]:
     peers = Benchmark("peers", read("tables/detection-peers.csv"))
     deep = Benchmark("deep", read("tables/detection-deep.csv"))
     supports = Supports(read("tables/supports.csv"), peers.rows)
-    table1 = Table1(read("reproduction-table1.csv"))
+    table1 = Table1("table1", read("reproduction-table1.csv"))
+    moco = Table1("moco", read("tables/table1-moco.csv"))
     samples = Samples(read("tables/samples.csv"))
     dirty = Dirty(read("tables/dirty.csv"))
     runs = measured_timings.read()
     figures: Figures = measured_guide.figures() | measured_timings.figures(runs)
-    for part in (seeds, peers, deep, supports, table1, samples, dirty):
+    for part in (seeds, peers, deep, supports, table1, moco, samples, dirty):
         figures |= part.figures()
     tables = {
         "detection": seeds.table(),
@@ -49,6 +50,7 @@ def collect() -> tuple[Figures, dict[str, str]]:
         "losses": seeds.losses(),
         "supports": supports.table(),
         "table1": table1.table(),
+        "moco": moco.table(),
         "pairs": table1.pairs(),
         "inside": table1.inside(),
         "samples": samples.table(),

@@ -24,10 +24,12 @@ class Table1:
     """AUROC of one class against the rest, in per cent, by the mean of the seeds.
 
     Args:
+        name: What begins the names of its figures.
         rows: Of its file.
     """
 
-    def __init__(self, rows: Sequence[Row]) -> None:
+    def __init__(self, name: str, rows: Sequence[Row]) -> None:
+        self.name = name
         self.classes = list(dict.fromkeys(row["class"] for row in rows))
         self.rows = defaultdict(list)
         for row in rows:
@@ -86,9 +88,10 @@ class Table1:
         paper = self._percent("IOCN").mean()
         for name in self.detectors:
             mean = float(self._percent(name).mean())
-            found |= {f"table1 {name}": mean, f"table1 {name} ahead of IOCN": mean - float(paper)}
+            figure = f"{self.name} {name}"
+            found |= {figure: mean, f"{figure} ahead of IOCN": mean - float(paper)}
         for name in _OURS:
-            found[f"table1 {name} inside"] = float(self._percent(name, "inside").mean())
+            found[f"{self.name} {name} inside"] = float(self._percent(name, "inside").mean())
         return found
 
 
