@@ -212,6 +212,22 @@ class Affine(Latent):
         """Points on the boundary, in the other latent's order, ``(n, D)``."""
         return self._move(self.of.boundary(n, generator))
 
+    def level_project(self, z: Tensor, level: float) -> Tensor:
+        """As the other latent's, ``(N, D)``."""
+        return self._move(self.of.level_project(self._back(z), level / self.scale))
+
+    def level_boundary(
+        self, n: int, level: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Points of the other latent's level, in its order, ``(n, D)``."""
+        return self._move(self.of.level_boundary(n, level / self.scale, generator))
+
+    def level_sample(
+        self, n: int, level: float, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """Draw `n` points of the other latent's level, ``(n, D)``."""
+        return self._move(self.of.level_sample(n, level / self.scale, generator))
+
     def log_prob(self, z: Tensor) -> Tensor:
         """That of the other latent, minus ``D log scale``, ``(N,)``."""
         return self.of.log_prob(self._back(z)) - self.dim * log(self.scale)

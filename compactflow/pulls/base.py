@@ -74,16 +74,16 @@ class Pull(nn.Module, ABC):
         step = 0.1 * float(z.std(correction=0)) ** 2
         energy, gradient = (self.weight * part for part in self.value_and_gradient(z))
         for _ in range(_STEPS):
-            moved = z - step * gradient + (2 * step) ** 0.5 * normal_like(z, generator)
+            noise = (2 * step) ** 0.5 * normal_like(z, generator)
+            moved = z - step * gradient + noise
             moved_energy, moved_gradient = (
                 self.weight * part for part in self.value_and_gradient(moved)
             )
-            log_ratio = (
-                energy
-                - moved_energy
-                + _log_proposal(z, moved, moved_gradient, step)
-                - _log_proposal(moved, z, gradient, step)
-            )
+            # What the proposals of the way back and of the way there add, with their squares
+            # written out.
+            both = gradient + moved_gradient
+            proposals = (both * (noise - step / 2 * both)).sum(dim=1) / 2
+            log_ratio = energy - moved_energy + proposals
             uniform = torch.rand(n, generator=generator, dtype=z.dtype, device=z.device)
             accepted = uniform.log() < log_ratio
             if bounded:
@@ -97,8 +97,3 @@ class Pull(nn.Module, ABC):
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
         """Value at each row of ``(N, D)``, ``(N,)``."""
-
-
-def _log_proposal(to: Tensor, start: Tensor, gradient: Tensor, step: float) -> Tensor:
-    """Log-density of a proposal, up to a constant, ``(N,)``."""
-    return -(to - start + step * gradient).square().sum(dim=1) / (4 * step)

@@ -41,6 +41,7 @@ __all__ = [
 ]
 
 _LEARNING = 200  # steps of a push's own parameters
+_PART = 500
 
 _Module = TypeVar("_Module", bound=nn.Module)
 
@@ -99,14 +100,20 @@ def relative_energy_distance(one: Tensor, other: Tensor) -> float:
     """The energy distance of two samples, in units of the mean distance between them."""
     middle = other.mean(dim=0)
     one, other = ((rows - middle).float() for rows in (one, other))  # in half the time
-    apart = _distances(one, other) / (len(one) * len(other))
-    within = [_distances(rows, rows) / (len(rows) * (len(rows) - 1)) for rows in (one, other)]
-    return 2 - sum(within) / apart
+    # In parts that a cache holds; within a sample each two of them once.
+    parts = torch.split(one, _PART)
+    apart = sum(float(torch.cdist(part, other).sum()) for part in parts)
+    within = sum(_within(rows) / (len(rows) * (len(rows) - 1)) for rows in (one, other))
+    return 2 - within * len(one) * len(other) / apart
 
 
-def _distances(one: Tensor, other: Tensor) -> float:
-    """The sum of all distances of two samples, of parts that a cache holds."""
-    return float(sum(torch.cdist(part, other).sum() for part in torch.split(one, 500)))
+def _within(rows: Tensor) -> float:
+    """The sum of the distances of each row to each."""
+    parts = [(rows[i : i + _PART], rows[i + _PART :]) for i in range(0, len(rows), _PART)]
+    return sum(
+        float(torch.cdist(part, part).sum() + 2 * torch.cdist(part, after).sum())
+        for part, after in parts
+    )
 
 
 def gradient(value: Tensor, module: nn.Module) -> Tensor:

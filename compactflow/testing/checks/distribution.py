@@ -27,9 +27,11 @@ _check = collect(CHECKS)
 
 _BATCHES = 100
 _INSIDE = 0.9  # share of samples; a support that holds a level of its mass leaves some outside
-_POINTS = 100_000  # with weights, to integrate over
+_POINTS = 100_000  # with weights, to integrate over; in few dimensions more of them count
+_FEW = 3
 _CENTRES = 30  # samples around which half of them lie
-_SHARE = 0.1  # of the samples that are about as near to a centre as they
+_NEIGHBOURS = 5000  # samples of which a share is about as near to a centre as they
+_SHARE = 0.1
 _CHANCE = 10  # what the energy distance of n samples to n others of their law stays below, times n
 _BEYOND = 20  # the share of a law beyond the outermost of n samples stays below, times n
 _SLOPES = (1.0, 4.0)  # of a softened edge, per standard deviation of the samples
@@ -207,10 +209,11 @@ def _weighted(sample: Tensor, log_density: Callable[[Tensor], Tensor]) -> tuple[
     Half are of a normal wider than the samples, half of narrow ones around some of them: of small
     parts far apart the wide one alone would hardly find any.
     """
-    n, dim = _POINTS, sample.shape[1]
-    centres = sample[-_CENTRES:]
-    near = round(_SHARE * len(sample))
-    reach = torch.cdist(centres, sample).kthvalue(near, dim=1).values / dim**0.5
+    dim = sample.shape[1]
+    n = _POINTS // 2 if dim <= _FEW else _POINTS
+    centres, others = sample[-_CENTRES:], sample[:_NEIGHBOURS]
+    near = round(_SHARE * len(others))
+    reach = torch.cdist(centres, others).kthvalue(near, dim=1).values / dim**0.5
     means = torch.cat([sample.mean(dim=0, keepdim=True), centres])
     stds = torch.cat([1.5 * sample.std(dim=0, keepdim=True), reach[:, None].expand(-1, dim)])
     share = torch.full((len(means),), 0.5 / len(centres)).to(sample)
@@ -226,5 +229,5 @@ def _weighted(sample: Tensor, log_density: Callable[[Tensor], Tensor]) -> tuple[
         torch.cat([x, x.square()], dim=1),
         torch.cat([middles * precision, -0.5 * precision], dim=1).T,
     )
-    log_proposal = log_densities.logsumexp(dim=1)
-    return points, (log_density(points) - log_proposal).exp()
+    # No sum is 0: a point has been drawn from one of them.
+    return points, (log_density(points) - log_densities.exp().sum(dim=1).log()).exp()
