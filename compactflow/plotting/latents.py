@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["plot_latent_marginal", "plot_latent_pair", "plot_latent_pairs"]
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 _SAMPLES = 5000
 _BINS = 40
@@ -39,16 +40,8 @@ def plot_latent_marginal(
     """
     _check_coordinates(detector, k)
     ax = make_axes(ax)
-    z = detector.ensemble_.encode(make_rows(detector, X))[:, k]
-    reference = detector.ensemble_.sample_latents(_SAMPLES, seed=0)[:, k]
-    low, high = _range(z, reference)
-    bins = np.linspace(low, high, _BINS).tolist()
-    ax.hist(z.clip(low, high), bins, density=True, color=INLIER, alpha=0.6, label="rows")
-    ax.hist(
-        reference, bins, density=True, histtype="step", color=ink(), label="where latents settle"
-    )
-    ax.set(xlabel=f"latent {k}", ylabel="density")
-    return ax
+    z = detector.ensemble_.encode(make_rows(detector, X))
+    return _draw_marginal(ax, z, _settled(detector), k)
 
 
 def plot_latent_pair(
@@ -71,18 +64,8 @@ def plot_latent_pair(
     """
     _check_coordinates(detector, k, m)
     ax = make_axes(ax)
-    rows = make_rows(detector, X)
-    z = detector.ensemble_.encode(rows)[:, [k, m]]
-    reference = detector.ensemble_.sample_latents(_SAMPLES, seed=0)[:, [k, m]]
-    style: dict[str, Any] = {"linewidths": 0, "rasterized": True}
-    ax.scatter(reference[:, 0], reference[:, 1], s=2, color="grey", alpha=0.3, **style)
-    outlier = detector.ensemble_.signed_distance(rows) > 0
-    low, high = np.transpose([_range(z[:, i], reference[:, i]) for i in (0, 1)])
-    z = z.clip(low, high)
-    for group, colour in ((~outlier, INLIER), (outlier, OUTLIER)):
-        ax.scatter(z[group, 0], z[group, 1], s=6, color=colour, **style)
-    ax.set(xlabel=f"latent {k}", ylabel=f"latent {m}")
-    return ax
+    z, outlier = _encode(detector, X)
+    return _draw_pair(ax, z, outlier, _settled(detector), [k, m])
 
 
 def plot_latent_pairs(detector: OneClassFlow, X: ArrayLike, coordinates: int = 4) -> Figure:
@@ -98,15 +81,51 @@ def plot_latent_pairs(detector: OneClassFlow, X: ArrayLike, coordinates: int = 4
     """
     check_is_fitted(detector)
     n = min(coordinates, detector.ensemble_.dim)
+    z, outlier = _encode(detector, X)
+    reference = _settled(detector)
     figure = Figure(figsize=(2.2 * n + 0.5, 2.2 * n + 0.5), layout="constrained")
     for m, row in enumerate(figure.subplots(n, n, squeeze=False)):
         for k, ax in enumerate(row):
             if k == m:
-                plot_latent_marginal(detector, X, k, ax)
+                _draw_marginal(ax, z, reference, k)
             else:
-                plot_latent_pair(detector, X, k, m, ax)
+                _draw_pair(ax, z, outlier, reference, [k, m])
             ax.label_outer()
     return figure
+
+
+def _encode(detector: OneClassFlow, X: ArrayLike) -> tuple[Array, Mask]:
+    """The latents of rows, ``(N, D)``, and which rows are outside of the support."""
+    rows = make_rows(detector, X)
+    return detector.ensemble_.encode(rows), detector.ensemble_.signed_distance(rows) > 0
+
+
+def _settled(detector: OneClassFlow) -> Array:
+    return detector.ensemble_.sample_latents(_SAMPLES, seed=0)
+
+
+def _draw_marginal(ax: Axes, z: Array, reference: Array, k: int) -> Axes:
+    z, reference = z[:, k], reference[:, k]
+    low, high = _range(z, reference)
+    bins = np.linspace(low, high, _BINS).tolist()
+    ax.hist(z.clip(low, high), bins, density=True, color=INLIER, alpha=0.6, label="rows")
+    ax.hist(
+        reference, bins, density=True, histtype="step", color=ink(), label="where latents settle"
+    )
+    ax.set(xlabel=f"latent {k}", ylabel="density")
+    return ax
+
+
+def _draw_pair(ax: Axes, z: Array, outlier: Mask, reference: Array, pair: list[int]) -> Axes:
+    z, reference = z[:, pair], reference[:, pair]
+    style: dict[str, Any] = {"linewidths": 0, "rasterized": True}
+    ax.scatter(reference[:, 0], reference[:, 1], s=2, color="grey", alpha=0.3, **style)
+    low, high = np.transpose([_range(z[:, i], reference[:, i]) for i in (0, 1)])
+    z = z.clip(low, high)
+    for group, colour in ((~outlier, INLIER), (outlier, OUTLIER)):
+        ax.scatter(z[group, 0], z[group, 1], s=6, color=colour, **style)
+    ax.set(xlabel=f"latent {pair[0]}", ylabel=f"latent {pair[1]}")
+    return ax
 
 
 def _range(z: Array, reference: Array) -> tuple[float, float]:
