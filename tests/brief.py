@@ -5,6 +5,7 @@ from dataclasses import replace
 from compactflow.detector import fitting, settings
 from compactflow.detector.presets import PRESETS, Preset
 from compactflow.plotting import plane
+from compactflow.report import page
 
 # Options of components that are as large as it takes to see their methods work.
 SMALL = {
@@ -27,7 +28,7 @@ def _small(preset: Preset) -> Preset:
 
 
 _SMALL_PRESETS = {name: _small(preset) for name, preset in PRESETS.items()}
-_STEPS, _GRID = 4, 40
+_STEPS = 4
 _train = fitting.train
 
 
@@ -47,4 +48,10 @@ def shorten(patch=setattr):
     How good they are is then not looked at.
     """
     patch(fitting, "train", _briefly)
-    patch(plane, "_GRID", _GRID)
+    coarsen(patch)
+
+
+def coarsen(patch=setattr):
+    """Draw planes on a coarse grid, and few latents: they take most of the time of a picture."""
+    patch(plane, "_GRID", 40)
+    patch(page, "_COORDINATES", 2)

@@ -5,6 +5,7 @@ and would import torch before the first of them begins.
 """
 
 import copy
+import gc
 import importlib
 from pathlib import Path
 
@@ -26,6 +27,17 @@ def pytest_xdist_make_scheduler(config, log):
     from xdist.scheduler import WorkStealingScheduling
 
     return WorkStealingScheduling(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """The garbage collector leaves out what modules hold, which is much and stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items):
@@ -79,8 +91,10 @@ def small_default(monkeypatch):
 
 @pytest.fixture
 def coarse(monkeypatch):
-    """The plane is drawn on a coarse grid, as to score it takes most of the time of a picture."""
-    monkeypatch.setattr("compactflow.plotting.plane._GRID", 40)
+    """Pictures show little: see `brief.coarsen`."""
+    from brief import coarsen
+
+    coarsen(monkeypatch.setattr)
 
 
 @pytest.fixture

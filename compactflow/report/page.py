@@ -33,6 +33,7 @@ Draw = Callable[[], Figure]
 
 _DRAWN = 3000  # rows in scatter plots
 _TOP = 6  # features shown of each
+_COORDINATES = 4  # latent ones that are drawn in pairs
 
 
 def render(detector: OneClassFlow, survey: Survey, *, model: str, table: str) -> str:
@@ -102,7 +103,7 @@ def _pictures(detector: OneClassFlow, X: Array, names: list[str]) -> Iterator[st
         "Latents",
         "Coordinates in latent space: rows in blue, outliers in red, and in grey where training "
         "would leave latents. Inliers of a good fit are spread like the grey.",
-        lambda: plotting.plot_latent_pairs(detector, drawn, 4),
+        lambda: plotting.plot_latent_pairs(detector, drawn, _COORDINATES),
     )
     yield _picture(
         "Calibration",
