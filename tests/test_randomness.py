@@ -37,6 +37,15 @@ class Linear(Backbone):
         return torch.linalg.solve(self._matrix(), (z - self.bias).T).T
 
 
+class DrawsInTraining(Linear):
+    """Draws at each step, as a dropout does, and uses nothing of it."""
+
+    def forward(self, x):
+        if self.training:
+            torch.rand(1)
+        return super().forward(x)
+
+
 class DrawsGlobally(Push):
     """Draws from torch's generator, as it should not."""
 
@@ -50,7 +59,7 @@ class DrawsGlobally(Push):
 
 
 def fit(backbone="coupling", push="stein"):
-    network = SMALL.get(backbone) if isinstance(backbone, str) else None
+    network = {"links": [DrawsInTraining]} if backbone == "chain" else SMALL.get(backbone)
     options = {"max_steps": 2, "members": 1, "random_state": 0, "push": push}
     detector = compactflow.build(backbone, backbone_options=network, **options).fit(X)
     return np.append(detector.signed_distance(X), detector.history_["loss"])
@@ -62,6 +71,7 @@ def fit(backbone="coupling", push="stein"):
         ("coupling", "stein"),
         ("zuko:NICE", "mirror"),
         (Linear, "stein"),
+        ("chain", "stein"),
         ("coupling", DrawsGlobally),
     ],
 )

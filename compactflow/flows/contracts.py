@@ -57,6 +57,8 @@ _ARGUMENTS: dict[Kind, tuple[tuple[str, str, str], ...]] = {
     "score": (("forward", "pull", "the pull of the flow: (flow, pull, x)"),),
 }
 _PUSH_ARGUMENTS = ("backbone", "pull", "x", "generator")
+# Whose modules give the shapes they say, and draw no numbers but when they are made.
+_KNOWN = {"compactflow", "torch", "zuko", "normflows"}
 _ANY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 _Call: TypeAlias = tuple[nn.Module, str, Callable[[], object], tuple[int, ...]]
@@ -197,8 +199,9 @@ def require_shape(part: object, method: str, found: object, shape: tuple[int, ..
 
 
 def is_own(module: nn.Module) -> bool:
-    """Whether a module and all parts of it are this package's."""
-    return all(type(part).__module__.startswith("compactflow.") for part in module.modules())
+    """Whether a module is this package's, and no part of it is a stranger's."""
+    makers = [type(part).__module__.partition(".")[0] for part in module.modules()]
+    return makers[0] == "compactflow" and _KNOWN.issuperset(makers)
 
 
 def _maps(flow: CompactFlow, x: Tensor) -> Iterator[_Call]:

@@ -7,14 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any, final
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from compactflow.backbones.conditional import bind
 from compactflow.flows.flow import CompactFlow
 from compactflow.training.holdout import HoldOut, in_turn
-from compactflow.training.monitors import latent_energy, monitor, within
+from compactflow.training.monitors import latent_energy, monitor, resampled_energies, within
 from compactflow.training.objective import Objective
 from compactflow.training.options import History, TrainingOptions
 
@@ -162,17 +161,20 @@ class Judge:
     @torch.no_grad()
     def _measure_noise(self, settled: Tensor) -> float:
         """Standard deviation of the energy distance of settled latents, as many as rows."""
-        draws = []
-        for _ in range(_DRAWS):
-            # With replacement, as there may be no more settled latents than rows.
-            rows = torch.randint(
+        # With replacement, as there may be no more settled latents than rows.
+        picked = [
+            torch.randint(
                 len(settled),
                 (len(self._trained),),
                 generator=self._generator,
                 device=settled.device,
             )
-            draws.append(self._energy(settled[rows]))
-        return float(np.std(draws))
+            for _ in range(_DRAWS)
+        ]
+        energies = resampled_energies(
+            self._flow, settled, torch.stack(picked), self._reference, self._within
+        )
+        return float(energies.std(correction=0))
 
 
 def _copied(state: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ __all__ = [
     "latent_energy",
     "monitor",
     "reconstruction_error",
+    "resampled_energies",
     "within",
 ]
 
@@ -53,8 +54,28 @@ def latent_energy(
     mixture, may follow the reference where none of them does. With a single row for a flow, which
     has no energy distance, all rows are judged together.
     """
-    alone = len(z) < 2 * flow.backbone.members
-    return energy_distance(z if alone else _by_member(flow, z), reference, within_reference)
+    return energy_distance(_samples(flow, z), reference, within_reference)
+
+
+def resampled_energies(
+    flow: CompactFlow, pool: Tensor, picked: Tensor, reference: Tensor, within_reference: float
+) -> Tensor:
+    """`latent_energy` of S draws from a pool of latents, ``(S,)``, without a distance twice.
+
+    Args:
+        flow: The flow.
+        pool: Latents, ``(P, D)``.
+        picked: Which of them each draw has, ``(S, N)``; some may be in it more than once.
+        reference: ``(K, D)``.
+        within_reference: `within` of the reference.
+    """
+    between, across = torch.cdist(pool, pool), torch.cdist(pool, reference).mean(dim=1)
+    samples = torch.stack([torch.atleast_2d(_samples(flow, rows)) for rows in picked])
+    counts = pool.new_zeros(*samples.shape[:2], len(pool))
+    counts.scatter_add_(2, samples, counts.new_ones(()).expand(samples.shape))
+    n = samples.shape[2]
+    within_draws = (counts @ between * counts).sum(dim=2) / (n * (n - 1))
+    return (2 * counts @ across / n - within_draws).mean(dim=1) - within_reference
 
 
 def inlier_fraction(flow: CompactFlow, z: Tensor) -> float:
@@ -133,6 +154,11 @@ def monitor(
         "reconstruction_error": reconstruction_error(flow, x, z),
         "conditioning": conditioning(flow, x, z, generator=generator),
     }
+
+
+def _samples(flow: CompactFlow, rows: Tensor) -> Tensor:
+    """Rows of M flows as a sample of each, or as one where a flow has but one row."""
+    return rows if len(rows) < 2 * flow.backbone.members else _by_member(flow, rows)
 
 
 def _by_member(flow: CompactFlow, rows: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from compactflow.backbones.base import ConvergenceError
 from compactflow.backbones.conditional import bind
 from compactflow.devices import SMALL, can_compile, single_threaded
+from compactflow.flows.contracts import is_own
 from compactflow.flows.flow import CompactFlow
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -183,7 +184,7 @@ class _Run:
         if compiled:
             self.stack.compile_passes()
         # Others' code may draw from torch's generator; ours does not, and is spared the cost.
-        others = not (_is_own(objective.push) and _is_own(flows[0].backbone))
+        others = not (is_own(objective.push) and is_own(flows[0].backbone))
         self.guard = drawing_from(generator) if others and not compiled else nullcontext()
 
     def state_dict(self) -> dict[str, Any]:
@@ -227,8 +228,10 @@ class _Run:
         features = features + options.noise * normal_like(features, generator)
         x = torch.cat([features, context], dim=1) if context.shape[1] else features
         if self.anchors is not None and step <= self.warm_up:
-            given, rows = bind(self.stack, x)
-            loss = (given(rows) - self.anchors[drawn.flatten()]).square().sum(dim=1).mean()
+            with self.guard:
+                given, rows = bind(self.stack, x)
+                z = given(rows)
+            loss = (z - self.anchors[drawn.flatten()]).square().sum(dim=1).mean()
             parts = {"anchors": loss}
         else:
             with self.guard:
@@ -249,7 +252,8 @@ class _Run:
     @torch.no_grad()
     def check(self, step: int, loss: float) -> bool:
         """Judge the weights; False when training is to stop."""
-        go_on, cause = self.judge.check(step, loss)
+        with self.guard:
+            go_on, cause = self.judge.check(step, loss)
         if cause:
             self.diverged(step, cause)
         return go_on
@@ -257,7 +261,8 @@ class _Run:
     def interrupted(self, step: int, loss: float) -> None:
         """Judge the weights a last time, and warn that they are the last."""
         if self.judge.history.get("step", [])[-1:] != [step]:  # else they have just been judged
-            self.judge.check(step, loss)
+            with self.guard:
+                self.judge.check(step, loss)
         warnings.warn(
             f"training was interrupted at step {step} of {self.options.max_steps}: the best "
             "weights so far are in use",
@@ -273,11 +278,6 @@ class _Run:
             TrainingDivergedWarning,
             stacklevel=4,
         )
-
-
-def _is_own(component: nn.Module) -> bool:
-    """Whether a component's class is of this package."""
-    return type(component).__module__.startswith("compactflow.")
 
 
 def _compiles(push: Push, device: torch.device) -> bool:

@@ -2,12 +2,16 @@
 
 import pytest
 import torch
+from brief import SMALL
 from small_fits import Undeclared, X, build
 
 from compactflow.backbones.base import Backbone
+from compactflow.backbones.chain import Chain
+from compactflow.flows.contracts import is_own
 from compactflow.flows.scores import Score
 from compactflow.latents.base import Latent
 from compactflow.latents.cube import Cube
+from compactflow.plugins.registry import load
 from compactflow.preprocessing.base import Preprocessing
 from compactflow.pulls.base import Pull
 from compactflow.pushes.base import Push
@@ -32,6 +36,14 @@ class ForgetsSuper(Undeclared):
 
     def __init__(self):
         self.weight = 1.0
+
+
+class Mirrored(Backbone):
+    def forward(self, x):
+        return -x
+
+    def inverse(self, z, *, start=None):
+        return -z
 
 
 class TakesNoStart(Backbone):
@@ -238,3 +250,14 @@ def test_build_finds_a_dimension_that_the_latent_takes():
     build(latent=Box, latent_options={"lengths": [1.0] * 5})
     with pytest.raises(ValueError, match="alpha must be in"):
         build(latent="gaussian", latent_options={"alpha": 3})
+
+
+@pytest.mark.parametrize("name", [name for name in SMALL if name != "free-form-learnt"])
+def test_only_what_others_wrote_is_checked_at_each_fit(name):
+    assert is_own(load("backbone", name)(3, **SMALL[name]))
+
+
+def test_a_chain_is_checked_if_others_wrote_a_link():
+    coupling, iresnet = (load("backbone", name) for name in ("coupling", "iresnet"))
+    assert is_own(Chain(3, links=[coupling, iresnet]))
+    assert not is_own(Chain(3, links=[coupling, Mirrored]))

@@ -8,7 +8,14 @@ from scipy.spatial.distance import cdist
 from compactflow.backbones.coupling import Coupling
 from compactflow.flows.flow import CompactFlow
 from compactflow.latents.cube import Cube
-from compactflow.training.monitors import conditioning, energy_distance
+from compactflow.training.monitors import (
+    conditioning,
+    energy_distance,
+    latent_energy,
+    resampled_energies,
+    within,
+)
+from compactflow.training.stack import Stack
 
 
 def test_energy_distance_is_the_u_statistic():
@@ -36,3 +43,13 @@ def test_conditioning_finds_a_known_stretch():
         exact = torch.linalg.cond(jacobian).item()
         found = conditioning(flow, x, flow.backbone(x))
     assert 0.6 * exact < found <= 1.01 * exact
+
+
+@pytest.mark.parametrize("rows", [3, 8, 40])
+def test_energies_of_draws_from_a_pool_are_those_of_the_drawn_rows(rows):
+    flow = CompactFlow(Stack([Coupling(2, blocks=1) for _ in range(4)]), Cube(2))
+    pool, reference = torch.randn(12, 2).double(), torch.rand(9, 2).double()
+    picked = torch.randint(12, (5, rows))
+    found = resampled_energies(flow, pool, picked, reference, within(reference))
+    expected = [latent_energy(flow, pool[each], reference) for each in picked]
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
