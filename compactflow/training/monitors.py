@@ -70,7 +70,7 @@ def resampled_energies(
         within_reference: `within` of the reference.
     """
     between, across = torch.cdist(pool, pool), torch.cdist(pool, reference).mean(dim=1)
-    samples = torch.stack([torch.atleast_2d(_samples(flow, rows)) for rows in picked])
+    samples = torch.stack([_samples(flow, rows) for rows in picked])
     counts = pool.new_zeros(*samples.shape[:2], len(pool))
     counts.scatter_add_(2, samples, counts.new_ones(()).expand(samples.shape))
     n = samples.shape[2]
@@ -158,7 +158,7 @@ def monitor(
 
 def _samples(flow: CompactFlow, rows: Tensor) -> Tensor:
     """Rows of M flows as a sample of each, or as one where a flow has but one row."""
-    return rows if len(rows) < 2 * flow.backbone.members else _by_member(flow, rows)
+    return rows[None] if len(rows) < 2 * flow.backbone.members else _by_member(flow, rows)
 
 
 def _by_member(flow: CompactFlow, rows: Tensor) -> Tensor:
