@@ -17,7 +17,7 @@ SMALL = {
     "zuko:NSF": {"transforms": 1, "hidden_features": (16,)},
     "normflows:RealNVP": {"layers": 4, "width": 16},
     "normflows:MAF": {"layers": 2, "width": 16},
-    "normflows:NSF": {"layers": 2, "width": 16},
+    "normflows:NSF": {"layers": 1, "width": 16},
     "free-form-learnt": {"width": 48},
 }
 

@@ -40,7 +40,7 @@ __all__ = [
     "trained",
 ]
 
-_LEARNING = 200  # steps of a push's own parameters
+_LEARNING = 120  # steps of a push's own parameters
 _PART = 500
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -118,8 +118,9 @@ def _within(rows: Tensor) -> float:
 
 def gradient(value: Tensor, module: nn.Module) -> Tensor:
     """The gradient of a scalar for all parameters of a module that train, as one vector."""
-    require(trained(module), "it has no parameters to train")
-    parts = torch.autograd.grad(value, trained(module), retain_graph=True, materialize_grads=True)
+    parameters = trained(module)
+    require(parameters, "it has no parameters to train")
+    parts = torch.autograd.grad(value, parameters, retain_graph=True, materialize_grads=True)
     return torch.cat([part.flatten() for part in parts])
 
 

@@ -157,8 +157,8 @@ def each_flow_trains_as_it_would_alone(make: Make) -> None:
         # Rows that tell the flows apart.
         rows = [3 * m + torch.randn(2 * _ROWS, dim, dtype=torch.float64) for m in range(2)]
         x = torch.stack(rows, dim=1).flatten(0, 1)
-        together = torch.stack([gradient(_term(push, stack, pull, x), stack) for _ in range(20)])
-        apart = torch.stack([_alone(push, stack, pull, x) for _ in range(20)])
+        together = torch.stack([gradient(_term(push, stack, pull, x), stack) for _ in range(10)])
+        apart = torch.stack([_alone(push, stack, pull, x) for _ in range(10)])
         error = (together.mean(dim=0) - apart.mean(dim=0)).norm()
         noise = ((together.var(dim=0) + apart.var(dim=0)).sum() / len(apart)).sqrt()
         require(
@@ -169,32 +169,35 @@ def each_flow_trains_as_it_would_alone(make: Make) -> None:
 
 @_check
 def entropic_gradient_is_that_of_the_log_det(make: Make) -> None:
-    """The mean gradient of an entropic push is that of -E log |det ∂T/∂x|, within 5 %."""
+    """The mean gradient of an entropic push is that of -E log |det ∂T/∂x|, within 5 %.
+
+    In the square the network has faster methods than the base class, in the ball it has not.
+    """
     for push, backbone, pull in _cases(make):
         if not push.entropic:
             raise SkipCheck("it is not entropic")
         learn(push, backbone, pull, lambda: torch.randn(2 * _ROWS, backbone.dim).double())  # noqa: B023
-        for network in (backbone, Plain(backbone)):
-            x = torch.randn(16, network.dim, dtype=torch.float64)
-            exact = gradient(-exact_log_abs_det(network, x).mean(), network)
-            rows = x.repeat(200, 1)
-            draws = torch.stack(
-                [gradient(_term(push, network, pull, rows), network) for _ in range(10)]
-            )
-            # Along the right direction, where it should be 1, and across it, where it should be 0.
-            along = draws @ exact / exact.square().sum()
-            share, noise = float(along.mean()), float(along.std()) / len(along) ** 0.5
-            require(
-                abs(share - 1) < 0.05 + 4 * noise,
-                f"its gradient is {share:.3f} ± {noise:.3f} times that of the log-det",
-            )
-            across = draws - along[:, None] * exact
-            error = float(across.mean(dim=0).norm() / exact.norm())
-            noise = float((across.var(dim=0).sum() / len(draws)).sqrt() / exact.norm())
-            require(
-                error < 0.1 + 3 * noise,
-                f"its gradient is off that of the log-det by {error:.0%} of its norm",
-            )
+        network = backbone if isinstance(pull.latent, Cube) else Plain(backbone)
+        x = torch.randn(16, network.dim, dtype=torch.float64)
+        exact = gradient(-exact_log_abs_det(network, x).mean(), network)
+        rows = x.repeat(200, 1)
+        draws = torch.stack(
+            [gradient(_term(push, network, pull, rows), network) for _ in range(10)]
+        )
+        # Along the right direction, where it should be 1, and across it, where it should be 0.
+        along = draws @ exact / exact.square().sum()
+        share, noise = float(along.mean()), float(along.std()) / len(along) ** 0.5
+        require(
+            abs(share - 1) < 0.05 + 4 * noise,
+            f"its gradient is {share:.3f} ± {noise:.3f} times that of the log-det",
+        )
+        across = draws - along[:, None] * exact
+        error = float(across.mean(dim=0).norm() / exact.norm())
+        noise = float((across.var(dim=0).sum() / len(draws)).sqrt() / exact.norm())
+        require(
+            error < 0.1 + 3 * noise,
+            f"its gradient is off that of the log-det by {error:.0%} of its norm",
+        )
 
 
 @_check
@@ -222,7 +225,7 @@ def force_balances_the_pull(make: Make) -> None:
 
 @_check
 def training_brings_latents_closer(make: Make) -> None:
-    """30 steps bring the latents of each of two flows nearer to the latent distribution."""
+    """20 steps bring the latents of each of two flows nearer to the latent distribution."""
     for latent_class, dim in _PLACES:
         push = make(dim)
         latent = latent_class(dim)
@@ -230,7 +233,7 @@ def training_brings_latents_closer(make: Make) -> None:
         flows = [CompactFlow(Coupling(dim, blocks=2, width=8), latent) for _ in range(2)]
         x = 0.3 * torch.randn(512, dim) + 0.1  # narrow: the pull alone gathers it still more
         target = latent.sample(1024)
-        short_training(flows, x, pull, push, steps=30)
+        short_training(flows, x, pull, push, steps=20)
         for flow in flows:
             with torch.no_grad():
                 before, after = (
@@ -238,7 +241,7 @@ def training_brings_latents_closer(make: Make) -> None:
                     energy_distance(flow.backbone(x), target),
                 )
             require(
-                after < 0.75 * before,
+                after < 0.85 * before,
                 f"the energy distance of a flow's latents to the latent law goes from "
                 f"{before:.3f} to {after:.3f} in D = {dim}",
             )
@@ -294,6 +297,6 @@ def _force(push: Push, backbone: Backbone, pull: Pull, width: float) -> tuple[fl
         return gradient(pull(z).mean() + term if push.pulled else term, backbone)
 
     learn(push, backbone, pull, rows)
-    forces = torch.stack([draw() for _ in range(30)])
+    forces = torch.stack([draw() for _ in range(20)])
     mean, error = forces.mean(dim=0), forces.std(dim=0) / len(forces) ** 0.5
     return float(mean.norm()), float((mean.abs() / (error + 1e-12)).max())
