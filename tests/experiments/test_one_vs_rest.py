@@ -35,7 +35,7 @@ def file(tmp_path):
 
 @pytest.fixture
 def serial(monkeypatch):
-    """Networks that need no training, in this process; returns what is run."""
+    """Networks that need no training, in this process, few pictures; returns what is run."""
     calls = []
 
     def run_each(function, tasks, title):
@@ -49,6 +49,7 @@ def serial(monkeypatch):
 
     monkeypatch.setattr(one_vs_rest, "run_each", run_each)
     monkeypatch.setattr(one_vs_rest, "_NETWORKS", dict.fromkeys(one_vs_rest._NETWORKS, fit))
+    monkeypatch.setattr(fig3, "_SHOWN", 2)
     return calls
 
 

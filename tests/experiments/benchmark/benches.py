@@ -9,9 +9,9 @@ from compactflow.experiments.benchmark import run
 CHEAP = ["KNN", "LOF", "PCA"]
 
 
-def save(path, dim=3, inliers=60, outliers=10, seed=0):
+def save(path, dim=3, inliers=60, outliers=10, seed=0, centre=4):
     rng = np.random.default_rng(seed)
-    X = np.concatenate([rng.normal(size=(inliers, dim)), rng.normal(4, 2, (outliers, dim))])
+    X = np.concatenate([rng.normal(size=(inliers, dim)), rng.normal(centre, 2, (outliers, dim))])
     np.savez(path, X=X, y=np.repeat([0, 1], [inliers, outliers]))
 
 

@@ -27,11 +27,14 @@ def test_results_are_one_row_per_set_detector_and_seed(data, out):
 
 
 @pytest.mark.slow
-def test_number_of_jobs_does_not_change_results(data, tmp_path):
-    start(data, tmp_path / "a", ["KNN"], jobs=1)
-    start(data, tmp_path / "b", ["KNN"], jobs=2)
-    first, second = results(tmp_path / "a"), results(tmp_path / "b")
-    assert [row["auroc"] for row in first] == [row["auroc"] for row in second]
+def test_another_process_does_not_change_results(data, tmp_path):
+    """Of one task, as each process that begins to work takes seconds to import."""
+    save(data / "near.npz", outliers=40, centre=0)
+    chosen = {"detectors": ["IForest"], "sets": ["near"], "seeds": 1}
+    start(data, tmp_path / "a", **chosen)
+    start(data, tmp_path / "b", jobs=2, **chosen)
+    (first,), (second,) = results(tmp_path / "a"), results(tmp_path / "b")
+    assert first["auroc"] == second["auroc"] < "1"
 
 
 class Backwards(Workers):
