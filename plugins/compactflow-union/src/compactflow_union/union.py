@@ -83,6 +83,10 @@ class Union(Latent):
         rows = torch.arange(len(z), device=z.device)
         return self.part.constraints(offsets[rows, nearest])
 
+    def signed_distance(self, z: Tensor) -> Tensor:
+        """That of the nearest part, ``(N,)``."""
+        return self._distances(self._offsets(z)).amin(dim=1)
+
     def project(self, z: Tensor) -> Tensor:
         """The nearest point of the nearest part, ``(N, D)``."""
         offsets = self._offsets(z)
