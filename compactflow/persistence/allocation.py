@@ -59,18 +59,18 @@ class _Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any] | None = None,
     ) -> object:
         kwargs = kwargs or {}
-        if not any(isinstance(leaf, Tensor) for leaf in tree_leaves((args, kwargs))):
+        if not (args and isinstance(args[0], Tensor)) and not _tensors((args, kwargs)):
             # torch.empty(size) and its like have to be stopped before they fill the memory.
             self._check(_size(func, args, kwargs))
         result = func(*args, **kwargs)
-        for leaf in tree_leaves(result):
-            if isinstance(leaf, Tensor):
-                self.count += leaf.numel() + _PER_TENSOR
-                storage = StorageWeakRef(leaf.untyped_storage())  # type: ignore[no-untyped-call]
-                if storage not in self.alive:
-                    self.alive[storage] = leaf.numel() + _PER_TENSOR
-                    self.size += self.alive[storage]
-                self._check(0)
+        for tensor in [result] if isinstance(result, Tensor) else _tensors(result):
+            numbers = tensor.numel() + _PER_TENSOR
+            self.count += numbers
+            storage = StorageWeakRef(tensor.untyped_storage())  # type: ignore[no-untyped-call]
+            if storage not in self.alive:
+                self.alive[storage] = numbers
+                self.size += numbers
+            self._check(0)
         return result
 
     def _check(self, numbers: int) -> None:
@@ -96,4 +96,8 @@ def _size(func: OpOverload, args: tuple[Any, ...], kwargs: dict[str, Any]) -> in
         made = func(*args, **kwargs | {"device": torch.device("meta")})
     except (RuntimeError, NotImplementedError):  # it makes none, or is for another device only
         return 0
-    return sum(leaf.numel() for leaf in tree_leaves(made) if isinstance(leaf, Tensor))
+    return sum(tensor.numel() for tensor in _tensors(made))
+
+
+def _tensors(tree: object) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
