@@ -9,6 +9,7 @@ shows exact numbers of a fit.
 """
 
 import ast
+import gc
 import re
 import runpy
 import shlex
@@ -140,8 +141,18 @@ class _Page(HTMLParser):
             self.loads += [part.split()[0] for part in given["srcset"].split(",")]
 
 
+@pytest.fixture
+def uncollected(monkeypatch):
+    """No garbage is collected, as the gallery does for each example, to measure it alone."""
+    monkeypatch.setattr(gc, "collect", lambda: 0)
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.slow
 @pytest.mark.first
+@pytest.mark.usefixtures("uncollected")
 def test_the_site_builds_is_whole_and_loads_nothing_from_elsewhere(tmp_path, monkeypatch):
     """One test, as the site takes long to build, and each worker would build its own."""
     source, site = tmp_path / "source", tmp_path / "site"
