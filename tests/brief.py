@@ -28,7 +28,7 @@ def _small(preset: Preset) -> Preset:
 
 
 _SMALL_PRESETS = {name: _small(preset) for name, preset in PRESETS.items()}
-_STEPS = 4
+_STEPS = 2
 _train = fitting.train
 
 
