@@ -61,10 +61,10 @@ def test_variants_run_by_name_only_and_differ_from_the_default(data):
     train, test, _ = datasets.split(*datasets.load_npz(data / "one.npz"), 0)
     # Correlated, or whitening would have nothing to do.
     train, test = (rows + 3 * rows[:, :1] for rows in (train, test))
-    few = functools.partial(detectors.fit_ours, max_steps=3)
+    few = functools.partial(detectors.fit_ours, max_steps=1)
     scores = few(train, 0).score(test)
     for name, variant in detectors.VARIANTS.items():
-        options = variant.keywords | {"max_steps": 4 if name == "half the steps" else 3}
+        options = variant.keywords | {"max_steps": 2 if name == "half the steps" else 1}
         assert name not in runner._choose(None)[0]
         assert runner._choose([name])[0] == [name]
         assert np.abs(detectors.fit_ours(train, 0, **options).score(test) - scores).max() > 1e-9
