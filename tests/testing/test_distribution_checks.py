@@ -10,7 +10,7 @@ def two_clusters(unlucky):
     """Samples of two clusters of one weight, too many of the first ones of the second."""
     torch.manual_seed(0)
     second = torch.rand(20_000, 1) < 0.5
-    second[:unlucky] = torch.rand(unlucky, 1) < 0.56
+    second[:unlucky] = torch.rand(unlucky, 1) < 0.57
     return torch.where(second, 10.0, -10.0) + torch.randn(20_000, 1)
 
 

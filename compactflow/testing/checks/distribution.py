@@ -152,7 +152,9 @@ def require_law(z: Tensor, log_density: Callable[[Tensor], Tensor], what: str) -
     # How many fall into each of a few clusters varies so much that a right law is above the bound
     # once in a thousand draws, so a second one is looked at.
     for part in (z[:n], z[n : 2 * n]):
-        distance = relative_energy_distance(part, proposal[torch.multinomial(weight, n)])
+        # Without replacement light points would be drawn too often, of few that count.
+        drawn = torch.multinomial(weight, n, replacement=True)
+        distance = relative_energy_distance(part, proposal[drawn])
         if distance < chance:
             break
     require(
