@@ -46,12 +46,15 @@ class Backwards(Workers):
 
 
 def test_an_engine_does_not_change_results(data, tmp_path):
-    start(data, tmp_path / "a", ["KNN"])
+    for name, seed in (("one", 0), ("two", 1)):
+        save(data / f"{name}.npz", outliers=40, centre=0, seed=seed)
+    start(data, tmp_path / "a", ["IForest"])
     with registry.isolated():
         registry.register(EngineSpec(name="back", target=f"{__name__}:Backwards"))
-        start(data, tmp_path / "b", ["KNN"], engine="back")
+        start(data, tmp_path / "b", ["IForest"], engine="back")
     first, second = results(tmp_path / "a"), results(tmp_path / "b")
     assert [row["auroc"] for row in first] == [row["auroc"] for row in second]
+    assert len({row["auroc"] for row in first}) == 4
     assert "--seeds 2 --engine back" in (tmp_path / "b" / "benchmark.md").read_text()
 
 
