@@ -37,15 +37,19 @@ def test_small_batches_compute_with_one_thread_and_leave_the_setting():
 
 
 @pytest.fixture
-def forget_compiled():
+def compile_quickly():
+    """Compile as if for the first time, to plain loops, which takes half the time."""
+    from torch._inductor import config
+
     torch.compiler.reset()
-    yield
+    with config.patch({"cpp.vec_isa_ok": False, "cpp_cache_precompile_headers": False}):
+        yield
     torch.compiler.reset()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("push", ["stein", "likelihood"])
-@pytest.mark.usefixtures("forget_compiled")
+@pytest.mark.usefixtures("compile_quickly")
 def test_compiled_steps_train_alike(push):
     if not can_compile(torch.device("cpu")):
         pytest.skip("there is no compiler here")
