@@ -56,7 +56,7 @@ def check_tasks(folder):
 
 if __name__ == "__main__":
     FOLDER = Path(sys.argv[1])
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     check_tasks(FOLDER)
     check_rows(FOLDER)
     assert {path.name for path in FOLDER.iterdir()} == {"tasks", "rows"}  # all of which died
