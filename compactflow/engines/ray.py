@@ -53,9 +53,10 @@ class Ray(Engine):
                 result = ray.get(running[0])
                 running.popleft()  # Ray forgets a result that nobody holds any more
                 yield result
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from error
         except ray.exceptions.RayError as error:
+            running.popleft()  # as Ray 2.60 may abort where a call that has ended is cancelled
+            if isinstance(error, ray.exceptions.RayTaskError):
+                raise error.cause from error
             raise OSError(f"Ray lost its workers: {cause_of(error)}") from error
         finally:
             for call in running:  # as after Ctrl-C, in a session that goes on

@@ -60,11 +60,13 @@ def test_spark_fits_as_one_process_does():
 def test_ray_scores_and_fits_as_one_process_does_and_loses_nothing(folder, tmp_path):
     pytest.importorskip("ray.data", reason="needs Ray: pip install 'compactflow[ray]'")
     program = str(Path(__file__).with_name("ray_driver.py"))
-    for attempt in "12":
+    for attempt in "123":
         out = tmp_path / attempt
         out.mkdir()
         command = [sys.executable, program, folder, out]
         done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode != -signal.SIGABRT:  # by which Ray 2.60 ends its driver now and then
+        # Ray 2.60 ends its driver now and then, and says so.
+        aborted = done.returncode == -signal.SIGABRT or "discovered a bug in Ray" in done.stderr
+        if not (done.returncode and aborted):
             break
     assert done.returncode == 0, done.stderr
